@@ -1,0 +1,394 @@
+"""The command line: one command is one call into `pipelines`; dlt is imported inside commands only."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="etl",
+    help="Declarative pipelines on dlt: specs in, tables out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+state_app = typer.Typer(help="Show or reset what a pipeline remembers.", no_args_is_help=True)
+quarantine_app = typer.Typer(
+    help="Look at rows that were not loaded, load them after all, or drop them.", no_args_is_help=True
+)
+app.add_typer(state_app, name="state")
+app.add_typer(quarantine_app, name="quarantine")
+
+GLOBAL_FLAGS = ("--debug",)
+GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
+
+Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A spec by name.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select", "-s", "--data-types", help="Only these resources: names or globs, comma-separated."
+    ),
+]
+Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="All but these resources.")]
+Service = Annotated[
+    list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")
+]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")
+]
+Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")
+]
+With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
+
+
+class Session:
+    """The options that stand before every command."""
+
+    root: Path | None = None
+    debug = False
+
+
+session = Session()
+
+
+@app.callback()
+def settings(
+    root: Annotated[Path | None, typer.Option("--root", envvar="ETL_ROOT", help="Workspace folder.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", envvar="ETL_DEBUG", help="Show stack traces.")] = False,
+    log_format: Annotated[
+        str, typer.Option("--log-format", envvar="ETL_LOG_FORMAT", help="text or json.")
+    ] = "text",
+    log_level: Annotated[
+        str, typer.Option("--log-level", envvar="ETL_LOG_LEVEL", help="debug … error.")
+    ] = "info",
+) -> None:
+    """Options of every command; they may also stand after it."""
+    from pipelines import logs
+
+    one_of("--log-format", log_format, ("text", "json"))
+    one_of("--log-level", log_level.lower(), logs.LEVELS)
+    logs.configure(log_format, log_level)
+    session.root, session.debug = root, debug
+
+
+@app.command()
+def run(
+    names: Names = None,
+    env: Env = "dev",
+    everything: Annotated[bool, typer.Option("--all", help="Every spec.")] = False,
+    service: Service = None,
+    select: Select = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
+    mode: Annotated[
+        str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")
+    ] = "incr",
+    run_id: Annotated[
+        str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")
+    ] = None,
+    max_retry: Annotated[int | None, typer.Option("--max-retry", help="Retries per request.")] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")
+    ] = False,
+    wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
+    values: With = None,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Load specs into the environment's warehouse."""
+    from pipelines import commands
+
+    one_of("--mode", mode, ("incr", "backfill", "dry"))
+    order = commands.order(
+        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit,
+        full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
+        wait=wait, values=values,
+    )  # fmt: skip
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], everything)
+    if dry_run or mode == "dry":
+        finish(commands.plan(root(), env, chosen, order, printer(output)))
+    else:
+        commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
+        finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def plan(
+    names: Names = None, env: Env = "dev", service: Service = None, select: Select = None, exclude: Exclude = None,
+    since: Since = None, until: Until = None, limit: Limit = None, values: With = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Say what a run would do; asks no upstream and writes nothing."""
+    from pipelines import commands
+
+    order = commands.order(
+        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, values=values
+    )
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], not names and not service)
+    finish(commands.plan(root(), env, chosen, order, printer(output)))
+
+
+@app.command()
+def validate(names: Names = None, output: Output = "text") -> None:
+    """Check specs; each mistake with file, line, column and what to do."""
+    from pipelines import commands
+
+    finish(commands.validate(root(), listed(names), printer(output)))
+
+
+@app.command()
+def schema(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write specs/spec.schema.json and docs/spec.md.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail when they are stale.")] = False,
+) -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from pipelines import commands
+
+    finish(commands.schema(root(), write, check))
+
+
+@app.command(name="list")
+def list_(
+    types: Annotated[bool, typer.Option("--types", help="With the resources of each.")] = False,
+    output: Output = "text",
+) -> None:
+    """List the specs of the workspace."""
+    from pipelines import listing
+
+    finish(listing.show(root(), types, printer(output)))
+
+
+@app.command()
+def new(name: Name) -> None:
+    """Write a green skeleton: spec, source and sandbox stand-in."""
+    from pipelines import scaffold
+
+    finish(scaffold.create(root(), name))
+
+
+@app.command()
+def doctor(env: Env = "dev", output: Output = "text") -> None:
+    """Check destination, buckets, secrets, clock and versions; each line OK or FAIL and what to do."""
+    from pipelines import doctor as check
+
+    finish(check.examine(root(), env, printer(output)))
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev", output: Output = "text"
+) -> None:
+    """Show the latest runs."""
+    from pipelines import commands
+
+    finish(commands.status(root(), env, name, printer(output)))
+
+
+@state_app.command("show")
+def state_show(name: Name, env: Env = "dev", output: Output = "json") -> None:
+    """Show what a pipeline remembers: its cursors."""
+    from pipelines import state
+
+    finish(state.show(root(), env, name, printer(output)))
+
+
+@state_app.command("reset")
+def state_reset(
+    name: Name,
+    env: Env = "dev",
+    resource: Annotated[str | None, typer.Option("--resource", help="Only this resource.")] = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Forget cursors, so that the next run reads everything again; tables stay."""
+    from pipelines import commands, state
+
+    commands.confirm(root(), env, f"state reset makes {name} read everything again", yes)
+    finish(state.reset(root(), env, name, resource, pending))
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    name: Annotated[str | None, typer.Argument()] = None,
+    env: Env = "dev",
+    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Replayed rows too.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-l")] = 50,
+    output: Output = "text",
+) -> None:
+    """List rows that were not loaded, and why."""
+    from pipelines import rejects
+
+    finish(rejects.show_all(root(), env, name, resource, everything, limit, printer(output)))
+
+
+@quarantine_app.command("show")
+def quarantine_show(row: Annotated[str, typer.Argument(metavar="ID")], env: Env = "dev") -> None:
+    """Show one row with its payload."""
+    from pipelines import rejects
+
+    finish(rejects.show_one(root(), env, row, printer("json")))
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    name: Name,
+    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
+    env: Env = "dev",
+    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    values: With = None,
+    output: Output = "text",
+) -> None:
+    """Try to load quarantined rows again, e.g. after a hint or a source was mended."""
+    from pipelines import rejects
+
+    finish(rejects.replay(root(), env, name, resource, listed(rows), values or [], printer(output)))
+
+
+@quarantine_app.command("drop")
+def quarantine_drop(
+    name: Name,
+    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
+    env: Env = "dev",
+    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete quarantined rows for good."""
+    from pipelines import commands, rejects
+
+    commands.confirm(root(), env, f"quarantine drop deletes rows of {name} for good", yes, always=True)
+    finish(rejects.drop(root(), env, name, resource, listed(rows)))
+
+
+@app.command()
+def sandbox(
+    seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
+    records: Annotated[int, typer.Option(help="Size of each upstream.")] = 100,
+    day: Annotated[int, typer.Option(help="The sandbox's clock.")] = 1,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+) -> None:
+    """Serve stand-ins of every upstream on loopback until interrupted."""
+    from sandbox.server import World, serve
+
+    serve(World(seed=seed, records=records, day=day), port)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
+    records: Annotated[int, typer.Option(help="Size of each upstream.")] = 100,
+    env: Env = "demo",
+) -> None:
+    """Run every spec against the sandbox; needs no account and no network."""
+    from pipelines import demo as show
+
+    finish(show.demo(root(), env, seed, records))
+
+
+def root() -> Path:
+    """The workspace: --root, ETL_ROOT, or the folder at or above this one with destinations.toml."""
+    from pipelines.environment import find_root
+
+    return find_root(session.root or Path.cwd())
+
+
+def printer(output: str) -> Any:
+    """What a command prints with: lines for people or one JSON document."""
+    from pipelines.printing import Printer
+
+    one_of("--output", output, ("text", "json"))
+    return Printer(output)
+
+
+def listed(values: Sequence[str] | None) -> list[str]:
+    """`["a,b", "c"]` as `["a", "b", "c"]`."""
+    return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
+
+
+def one_of(option: str, value: str, known: Sequence[str]) -> None:
+    """Refuse a value an option does not have."""
+    from pipelines.errors import UsageError, did_you_mean
+
+    if value not in known:
+        raise UsageError(f"{option} {value}: must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def finish(code: int) -> None:
+    """End the command with its exit code."""
+    raise typer.Exit(int(code))
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """Global options stand wherever a person types them; the parser wants them first."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*first, *rest, word, *words]
+        if word in GLOBAL_FLAGS or word.startswith(tuple(f"{o}=" for o in GLOBAL_OPTIONS)):
+            first.append(word)
+        elif word in GLOBAL_OPTIONS:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            rest.append(word)
+    return first + rest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `etl` program: runs a command and turns our errors into one line and an exit code."""
+    from pipelines.errors import terminate
+    from pipelines.logs import tolerate
+
+    tolerate(sys.stdout)
+    tolerate(sys.stderr)
+    signal.signal(signal.SIGTERM, terminate)
+    command = hoist(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(command, standalone_mode=True)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the last line of defence: one line, one exit code
+        sys.exit(complain(error))
+
+
+def complain(error: BaseException) -> int:
+    """Print an error as its message alone, as GitHub annotations under Actions, and with a trace for --debug."""
+    from pipelines.errors import EtlError, SpecError, under_github
+    from pipelines.translate import translate
+
+    if session.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    known = error if isinstance(error, EtlError) else translate(error, "etl")
+    typer.echo(str(known), err=True)
+    if isinstance(known, SpecError) and under_github():
+        for problem in known.problems:
+            typer.echo(problem.annotation())
+    return int(known.exit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""A spec becomes a dlt source: Python by name, REST by dlt's own `rest_api_source`."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import dlt
+from dlt.extract import DltResource, DltSource
+
+from pipelines.configuration import setting
+from pipelines.cursors import narrow_rest
+from pipelines.errors import EtlError, UsageError, did_you_mean
+from pipelines.spec import Spec
+from pipelines.spec_types import ResourceHints
+from pipelines.window import Window
+
+
+def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
+    """The source of a spec with the spec's hints on its resources; does no I/O upstream."""
+    source = _rest(root, spec, window or Window()) if spec.rest is not None else _python(root, spec)
+    for name, hints in spec.resources.items():
+        if name not in source.resources:
+            known = list(source.resources)
+            near = did_you_mean(name, known)
+            raise UsageError(
+                f"specs/{spec.name}.yaml: resources.{name}: no such resource{near}; it has: {_list(known)}"
+            )
+        _apply(source.resources[name], hints)
+    for name, resource in source.resources.items():
+        if resource.write_disposition == "append" and not _append_reason(spec, name):
+            raise UsageError(
+                f"sources/{spec.name}: {name} appends, so a repeated run doubles its rows; merge it by a key, or say "
+                f"why in specs/{spec.name}.yaml under resources.{name}.append_reason"
+            )
+    return source
+
+
+def choose(source: DltSource, spec: Spec, select: Iterable[str], exclude: Iterable[str]) -> list[str]:
+    """Select resources by name or glob; UsageError when a pattern matches none. Returns the chosen names."""
+    known = list(source.resources)
+    default = [name for name in known if source.resources[name].selected]
+    chosen = _matching(spec, known, select) or default
+    dropped = _matching(spec, known, exclude)
+    chosen = [name for name in chosen if name not in dropped]
+    if not chosen:
+        raise UsageError(f"{spec.name}: nothing is left after --select and --exclude; it has: {_list(known)}")
+    for name in known:
+        source.resources[name].selected = name in chosen
+    return chosen
+
+
+def outline(root: Path, spec: Spec) -> DltSource:
+    """The source with placeholders for its required settings: its resources and hints, never to be run."""
+    if spec.rest is not None:
+        return build(root, spec)
+    function = factory(root, spec)
+    required = [p for p in inspect.signature(function).parameters.values() if _is_required(p)]
+    source = function(**{p.name: ["-"] if "list" in str(p.annotation) else "-" for p in required})
+    return _checked(source, spec)
+
+
+def resource_names(root: Path, spec: Spec) -> list[str]:
+    """The resources a spec offers, in the order of its source."""
+    return list(outline(root, spec).resources)
+
+
+def load_module(root: Path, package: str, name: str) -> ModuleType | None:
+    """`<package>.<name>` of this workspace, or None when there is no such module."""
+    folder = root / package
+    files = [file for file in (folder / f"{name}.py", folder / name / "__init__.py") if file.is_file()]
+    if not files:
+        return None
+    qualified = f"{package}.{name}"
+    loaded = sys.modules.get(qualified)
+    if loaded is not None and loaded.__file__ and files[0].samefile(loaded.__file__):
+        return loaded
+    for other in [module for module in sys.modules if module == qualified or module.startswith(f"{qualified}.")]:
+        del sys.modules[other]
+    path = importlib.import_module(package).__path__
+    path[:] = [str(folder), *(entry for entry in path if entry != str(folder))]
+    importlib.invalidate_caches()
+    return importlib.import_module(qualified)
+
+
+def factory(root: Path, spec: Spec) -> Any:
+    """The `@dlt.source` function of a Python spec."""
+    module = load_module(root, "sources", spec.name)
+    if module is None:
+        raise UsageError(
+            f"specs/{spec.name}.yaml: python: there is no sources/{spec.name}.py; write it, or use rest:"
+        )
+    function = getattr(module, spec.name, None)
+    if not callable(function):
+        raise UsageError(
+            f"sources/{spec.name}.py: no @dlt.source function named {spec.name}; name it as the spec"
+        )
+    return function
+
+
+def arguments(root: Path, spec: Spec) -> dict[str, str]:
+    """The arguments a Python spec's source takes, with their types; a REST spec has its `base_url`."""
+    if spec.rest is not None:
+        return {"base_url": "str"}
+    parameters = inspect.signature(factory(root, spec)).parameters.values()
+    return {parameter.name: str(parameter.annotation) for parameter in parameters}
+
+
+def _python(root: Path, spec: Spec) -> DltSource:
+    return _checked(factory(root, spec)(), spec)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is dlt.config.value or parameter.default is dlt.secrets.value
+
+
+def _checked(source: Any, spec: Spec) -> DltSource:
+    if not isinstance(source, DltSource):
+        raise EtlError(
+            f"sources/{spec.name}.py: {spec.name}() did not return a dlt source; decorate it with @dlt.source"
+        )
+    return source
+
+
+def _rest(root: Path, spec: Spec, window: Window) -> DltSource:
+    from dlt.sources.rest_api import rest_api_source
+    from dlt.sources.rest_api.typing import RESTAPIConfig
+
+    from pipelines.rest_model import bind
+
+    assert spec.rest is not None
+    narrowed, _ = narrow_rest(spec.rest, window)
+    config = bind(narrowed, load_module(root, "sources", spec.name))
+    client = dict(config["client"])
+    override = setting("base_url", ("sources", spec.name))
+    if override:
+        client["base_url"] = override[0]
+    client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
+    complete = cast(RESTAPIConfig, {**config, "client": client})
+    return rest_api_source(complete, name=spec.name, section=spec.name)
+
+
+def _apply(resource: DltResource, hints: ResourceHints) -> None:
+    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason"})
+    if given:
+        resource.apply_hints(**given)
+    if "enabled" in hints.model_fields_set:
+        resource.selected = hints.enabled
+
+
+def _append_reason(spec: Spec, resource: str) -> str | None:
+    hints = spec.resources.get(resource)
+    return hints.append_reason if hints else None
+
+
+def _matching(spec: Spec, known: list[str], patterns: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for pattern in patterns:
+        names = fnmatch.filter(known, pattern)
+        if not names:
+            near = did_you_mean(pattern, known)
+            raise UsageError(f"{spec.name}: no resource {pattern!r}{near}; it has: {_list(known)}")
+        found += [name for name in names if name not in found]
+    return found
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def dataset_name(spec: Spec) -> str:
+    """The dataset before the environment's layout: `dataset:` of the spec, or its name."""
+    return spec.dataset or spec.name
+
+
+def version() -> dict[str, str]:
+    """The versions a manifest names."""
+    from importlib.metadata import version as of
+
+    return {
+        "etl": of("etl"),
+        "dlt": dlt.__version__,
+        "duckdb": of("duckdb"),
+        "python": sys.version.split()[0],
+    }

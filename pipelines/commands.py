@@ -1,0 +1,155 @@
+"""The commands that read specs and run them; each returns an exit code."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import environment as environments
+from pipelines import spec as specs_
+from pipelines.errors import EtlError, Exit, UsageError, under_github, worst
+from pipelines.logs import LOGGER
+from pipelines.printing import Printer
+
+if TYPE_CHECKING:
+    from pipelines.run import Order
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spec]:
+    """The specs a command names, each once, or all of them."""
+    if everything and names:
+        raise UsageError("--all: leave it out, or leave out the names")
+    if not everything and not names:
+        raise UsageError(f"name a spec, or give --all; known: {', '.join(specs_.names(root))}")
+    return specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
+
+
+def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
+    """What the command line asked, checked for what cannot be meant."""
+    from pipelines.run import Order
+
+    given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
+    return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
+
+
+def seconds(text: str | None) -> float:
+    """`90s`, `10m`, `1h` or plain seconds."""
+    if text is None:
+        return 0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not found:
+        raise UsageError(f"--wait {text}: write a time such as 90s, 10m or 1h")
+    return float(found[1]) * UNITS.get(found[2], 1)
+
+
+def confirm(root: Path, env: str, what: str | bool, yes: bool, always: bool = False) -> None:
+    """Ask before a destructive act where the environment is protected, or always; CI says --yes."""
+    if not what or yes or not (always or environments.load(root, env).protected):
+        return
+    question = f"{what} in environment {env!r}"
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question}: add --yes to confirm")
+    sys.stderr.write(f"{question}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError(f"{question}: not confirmed, nothing was done")
+
+
+def run(
+    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False
+) -> Exit:
+    """Run specs and print each report as it ends."""
+    from pipelines.progress import shown
+    from pipelines.run import run_all
+
+    reports = []
+    with shown() as show:
+        for report in run_all(environments.load(root, env), chosen, order, show):
+            show.clear()
+            reports.append(report)
+            printer.lines(report.lines())
+            for warning in report.warnings:
+                LOGGER.warning(warning, extra={"fields": {"run_id": report.run_id, "pipeline": report.spec}})
+            if report.error:
+                LOGGER.error(
+                    report.error, extra={"fields": {"run_id": report.run_id, "pipeline": report.spec}}
+                )
+            if debug and report.cause:
+                traceback.print_exception(report.cause)
+    printer.document([report.as_dict() for report in reports])
+    return worst([report.exit for report in reports if report.exit is not None])
+
+
+def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
+    """Say what a run would do."""
+    from pipelines.plan import Plan, plan_of
+    from pipelines.run import check
+
+    check(order, chosen)
+    plans: list[Plan] = [plan_of(environments.load(root, env), spec, order) for spec in chosen]
+    for each in plans:
+        printer.lines(each.lines())
+    printer.document([each.as_dict() for each in plans])
+    return Exit.OK
+
+
+def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
+    """Check specs and the environments they run in, all mistakes at once."""
+    from pipelines.build import resource_names
+
+    chosen = list(names) or specs_.names(root)
+    problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
+    printer.document([vars(problem) for problem in problems])
+    printer.lines(str(problem) for problem in problems)
+    if under_github():
+        printer.lines(problem.annotation() for problem in problems)
+    if not problems:
+        printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
+    return Exit.USAGE if problems else Exit.OK
+
+
+def schema(root: Path, write: bool, check: bool) -> Exit:
+    """Print, write or check the JSON Schema and the reference page."""
+    import json
+
+    from pipelines import schema as schemas
+
+    if write:
+        schemas.write(root)
+    elif check and schemas.is_stale(root):
+        raise EtlError("specs/spec.schema.json or docs/spec.md is stale; run etl schema --write")
+    elif not check:
+        sys.stdout.write(json.dumps(schemas.json_schema(), indent=2) + "\n")
+    return Exit.OK
+
+
+def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
+    """Show the latest runs, from the destination."""
+    from pipelines import configuration
+    from pipelines.ledger import open_ledger
+
+    if name is not None and name not in specs_.names(root):
+        specs_.load(root, name)
+    environment = environments.load(root, env)
+    configuration.activate(environment)
+    runs = []
+    if environment.duckdb_file is None or environment.duckdb_file.exists():
+        with open_ledger(environment, "runs") as ledger:
+            runs = ledger.history(name)
+    printer.document([vars(run) for run in runs])
+    header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
+    rows = [
+        (f"{r.started_at:%Y-%m-%d %H:%M:%S}", r.spec, r.status, r.exit_code, r.rows_loaded, r.rows_rejected,
+         r.items_failed, r.run_id, r.message)
+        for r in runs
+    ]  # fmt: skip
+    printer.table(header, rows) if rows else printer.lines(
+        [f"no runs in {env!r} yet; try: etl run NAME --env {env}"]
+    )
+    return Exit.OK

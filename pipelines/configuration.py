@@ -1,0 +1,106 @@
+"""Where settings come from: dlt's configuration providers, in the order the design names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
+from dlt.common.configuration.providers.provider import ConfigProvider
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from pipelines.environment import FILE, SETTINGS_DIR, Environment, read_toml, refuse_secrets
+
+DEFAULTS: dict[str, Any] = {
+    "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
+    "data_writer": {"disable_compression": True},
+    "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
+}
+
+
+class Variables(EnvironProvider):
+    """The process environment, without names that have no section: a stray `BASE_URL` is not ours."""
+
+    def get_value(self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+        if not sections:
+            return None, self.get_key_name(key)
+        return super().get_value(key, hint, pipeline_name or "", *sections)
+
+
+def activate(
+    environment: Environment, overrides: dict[str, Any] | None = None, spec: dict[str, Any] | None = None
+) -> None:
+    """Make dlt look settings up for this environment; `overrides` come first, `spec` comes last."""
+    context = Container()[PluggableRunContext]
+    context.providers = ConfigProvidersContainer(providers(environment, overrides or {}, spec or {}))
+    context.initialize_runtime()
+
+
+def providers(
+    environment: Environment, overrides: dict[str, Any], spec: dict[str, Any]
+) -> list[ConfigProvider]:
+    """Command line > variables > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
+    name = environment.name
+    layers = [
+        _document("command line", overrides),
+        Variables(),
+        _secrets(environment, f"{name}.secrets.toml"),
+        _secrets(environment, "secrets.toml"),
+        _config(environment, f"{name}.config.toml"),
+        _config(environment, "config.toml"),
+        _document(FILE, _destinations(environment)),
+        _document("spec", spec, secrets=False),
+        _document("defaults", DEFAULTS),
+    ]
+    return [layer for layer in layers if not layer.is_empty]
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    tree: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *sections, key = dotted.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[key] = value
+    return tree
+
+
+def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[Any, str] | None:
+    """A value and the provider that holds it, or None; probes every provider like dlt does."""
+    for provider in Container()[PluggableRunContext].providers.providers:
+        if secret and not provider.supports_secrets:
+            continue
+        for depth in range(len(sections), 0, -1):
+            value, _ = provider.get_value(key, str, "", *sections[:depth])
+            if value is not None:
+                return value, provider.name
+    return None
+
+
+def _document(name: str, content: dict[str, Any], secrets: bool = True) -> ConfigProvider:
+    return CustomLoaderDocProvider(name, lambda: content, supports_secrets=secrets, locations=[name])
+
+
+def _secrets(environment: Environment, file: str) -> ConfigProvider:
+    shown = f"{SETTINGS_DIR}/{file}"
+    return _document(shown, read_toml(environment.root / SETTINGS_DIR / file, shown))
+
+
+def _config(environment: Environment, file: str) -> ConfigProvider:
+    """A config file; dlt calls a whole `credentials` table secret, so ours may hold its harmless half."""
+    shown = f"{SETTINGS_DIR}/{file}"
+    content = read_toml(environment.root / SETTINGS_DIR / file, shown)
+    refuse_secrets(content, shown)
+    return _document(shown, content)
+
+
+def _destinations(environment: Environment) -> dict[str, Any]:
+    return {
+        "destination": environment.destinations(),
+        "pipelines": {"dataset_name_layout": environment.layout},
+    }

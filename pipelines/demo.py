@@ -1,0 +1,68 @@
+"""`etl demo`: every spec against the sandbox, and where to look afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines import commands
+from pipelines import environment as environments
+from pipelines import spec as specs
+from pipelines.environment import Environment
+from pipelines.errors import Exit
+from pipelines.ledger import Ledger, open_ledger
+from pipelines.printing import Printer
+from pipelines.run import Order
+
+
+def demo(root: Path, env: str, seed: int, records: int) -> Exit:
+    """Serve the sandbox, run all specs, print rows per table and a query for each."""
+    from sandbox.server import Sandbox, World, names
+
+    environment = environments.load(root, env)
+    everything = specs.load_all(root)
+    standing_in = names()
+    chosen = [spec for spec in everything if spec.name in standing_in]
+    files = environment.state_dir / "sandbox"
+    files.mkdir(parents=True, exist_ok=True)
+    with Sandbox(World(seed=seed, records=records), folder=files) as sandbox:
+        order = Order(overrides=sandbox.settings(*(spec.name for spec in chosen)))
+        code = commands.run(root, env, chosen, order, Printer("text"))
+    _epilogue(environment, chosen)
+    missing = [spec.name for spec in everything if spec not in chosen]
+    if missing:
+        Printer("text").lines([f"no stand-in in sandbox/ for: {', '.join(missing)}"])
+        return Exit.FAILED
+    return code
+
+
+def _epilogue(environment: Environment, chosen: list[specs.Spec]) -> None:
+    """Rows per table, counted in the warehouse, and the SQL that shows them."""
+    printer = Printer("text")
+    with open_ledger(environment) as ledger:
+        rows = [
+            (f"{dataset}.{table}", f"{count:,}", f"SELECT * FROM {dataset}.{table} LIMIT 5;")
+            for spec in chosen
+            for dataset, table, count in _tables(ledger, environment.dataset(spec.dataset or spec.name))
+        ]
+    printer.lines([""])
+    printer.table(("table", "rows", "look at it"), rows)
+    if environment.duckdb_file:
+        file = environment.duckdb_file
+        shown = file.relative_to(environment.root) if file.is_relative_to(environment.root) else file
+        printer.lines(["", f"The data is made up by the sandbox and lies in {shown}. Open it with:"])
+        printer.lines(
+            [f"  .venv/bin/python -c \"import duckdb; duckdb.connect('{shown}').sql('{rows[0][2]}').show()\""]
+            if rows
+            else []
+        )
+
+
+def _tables(ledger: Ledger, dataset: str) -> list[tuple[str, str, int]]:
+    sql = (
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s "
+        "AND table_name NOT LIKE '\\_dlt%%' ESCAPE '\\' ORDER BY table_name"
+    )
+    names = [row[0] for row in ledger.execute(sql, dataset)]
+    return [
+        (dataset, name, ledger.execute(f'SELECT count(*) FROM {dataset}."{name}"')[0][0]) for name in names
+    ]

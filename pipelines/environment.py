@@ -1,0 +1,236 @@
+"""Environments: one table of `destinations.toml` each, chosen by `--env`; no dlt is imported here."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import re
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import Problem, SettingError, SpecError, UsageError, did_you_mean
+
+FILE = "destinations.toml"
+SETTINGS_DIR = ".dlt"
+WAREHOUSE = "warehouse"
+SCALARS = {
+    "folder": str,  # where relative paths start: a path, or "temporary"
+    "protected": bool,  # ask before a destructive act
+    "dataset_name_layout": str,  # e.g. "dp_%s"
+}
+_SECRET_KEY = re.compile(r"password|passwd|secret|token|private_key|api_key|application_key|access_key", re.I)
+_SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment of one workspace; every path in it is absolute."""
+
+    name: str
+    root: Path
+    folder: Path
+    table: dict[str, Any]
+
+    @property
+    def protected(self) -> bool:
+        return bool(self.table.get("protected", False))
+
+    @property
+    def layout(self) -> str:
+        return str(self.table.get("dataset_name_layout", "%s"))
+
+    @property
+    def warehouse(self) -> dict[str, Any]:
+        warehouse: dict[str, Any] = self.table[WAREHOUSE]
+        return warehouse
+
+    @property
+    def kind(self) -> str:
+        """The destination's type as dlt names it: duckdb, postgres or bigquery."""
+        return str(self.warehouse["destination_type"])
+
+    @property
+    def buckets(self) -> list[str]:
+        """The names of the filesystem destinations, e.g. `landing` and `audio`."""
+        return [
+            name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"
+        ]
+
+    @property
+    def state_dir(self) -> Path:
+        """Where dlt keeps its working folders, one per pipeline."""
+        home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
+        return home / "state" / self.name
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def duckdb_file(self) -> Path | None:
+        """The DuckDB file of the warehouse, when it is one."""
+        if self.kind != "duckdb":
+            return None
+        return Path(self.destinations()[WAREHOUSE].get("credentials", str(self.folder / "warehouse.duckdb")))
+
+    def dataset(self, name: str) -> str:
+        """The dataset of a spec after the environment's naming layout."""
+        return self.layout % name
+
+    def destinations(self) -> dict[str, dict[str, Any]]:
+        """The named destinations with their relative paths made absolute."""
+        tables = {name: value for name, value in self.table.items() if isinstance(value, dict)}
+        return {name: self._absolute(value) for name, value in tables.items()}
+
+    def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
+        key = {"duckdb": "credentials", "filesystem": "bucket_url"}.get(table["destination_type"], "")
+        value = table.get(key)
+        if not isinstance(value, str) or "://" in value:
+            return table
+        path = self.folder / value
+        return {**table, key: path.as_uri() if key == "bucket_url" else str(path)}
+
+
+def find_root(start: Path) -> Path:
+    """The folder at or above `start` that holds `destinations.toml`."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise UsageError(
+        f"{start}: no {FILE} here or above; go to the workspace, or name it with --root or ETL_ROOT"
+    )
+
+
+def names(root: Path) -> list[str]:
+    """The environments a workspace has, in file order."""
+    return [name for name, value in _read(root).items() if isinstance(value, dict)]
+
+
+def load(root: Path, name: str) -> Environment:
+    """The environment called `name`; SettingError when it is unknown, SpecError when its table is wrong."""
+    root = root.resolve()
+    document = _read(root)
+    table = document.get(name)
+    if not isinstance(table, dict):
+        known = names(root)
+        raise SettingError(f"{FILE}: no [{name}]{did_you_mean(name, known)}; it has: {', '.join(known)}")
+    problems = _problems(root, name, table)
+    if problems:
+        raise SpecError(problems)
+    return Environment(name=name, root=root, folder=_folder(root, table), table=table)
+
+
+def read_toml(path: Path, shown: str) -> dict[str, Any]:
+    """A TOML file as a dict, empty when the file is absent; SettingError says where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{shown}: not TOML: {error}; mend that line") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{shown}: not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise SettingError(f"{shown}: {error.strerror}; make it a readable file") from error
+
+
+def refuse_secrets(document: dict[str, Any], shown: str, at: tuple[str, ...] = ()) -> None:
+    """Stop at the first value that looks like a secret, because the file is meant for git."""
+    for key, value in document.items():
+        here = (*at, key)
+        if isinstance(value, dict):
+            refuse_secrets(value, shown, here)
+        elif looks_secret(key, value):
+            raise SettingError(_secret_message(shown, here))
+
+
+def looks_secret(key: str, value: Any) -> bool:
+    """Whether a key is named like a secret, or a value is a URL with a password in it."""
+    return bool(_SECRET_KEY.search(key)) or (isinstance(value, str) and bool(_SECRET_URL.search(value)))
+
+
+def _secret_message(shown: str, path: tuple[str, ...]) -> str:
+    return f"{shown}: {'.'.join(path)} looks like a secret; move it to .dlt/secrets.toml or the environment"
+
+
+def _read(root: Path) -> dict[str, Any]:
+    return read_toml(root / FILE, FILE)
+
+
+def _folder(root: Path, table: dict[str, Any]) -> Path:
+    folder = str(table.get("folder", "."))
+    if folder != "temporary":
+        return (root / folder).resolve()
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()).resolve() / f"etl-{getpass.getuser()}-{digest}"
+
+
+def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
+    """Every mistake of one environment, each at its line."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _destination_problems((key,), value)
+        elif key not in SCALARS:
+            known = [*SCALARS, WAREHOUSE, "landing", "audio"]
+            found.append(((key,), f"unknown key{did_you_mean(key, known)}"))
+        elif not isinstance(value, SCALARS[key]):
+            found.append(((key,), f"expected {SCALARS[key].__name__}, got {value!r}"))
+    layout = table.get("dataset_name_layout", "%s")
+    if isinstance(layout, str) and layout.count("%s") != 1:
+        found.append((("dataset_name_layout",), "must hold %s once, e.g. 'dp_%s'"))
+    if WAREHOUSE not in table:
+        found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
+    return [_problem(root, (name, *path), message) for path, message in found]
+
+
+def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    kinds = ["duckdb", "postgres", "bigquery"] if path == (WAREHOUSE,) else ["filesystem"]
+    found = [
+        ((*path, *where), "looks like a secret; move it to .dlt/secrets.toml or the environment")
+        for where in _secrets(table)
+    ]
+    kind = table.get("destination_type")
+    if kind is None:
+        found.append((path, f"destination_type is missing; use one of: {', '.join(kinds)}"))
+    elif kind not in kinds:
+        near = did_you_mean(str(kind), kinds)
+        found.append(
+            ((*path, "destination_type"), f"{kind!r} cannot stand here{near}; use one of: {', '.join(kinds)}")
+        )
+    if kind == "filesystem" and "bucket_url" not in table:
+        found.append((path, "bucket_url is missing; name a folder or a bucket, e.g. 'gs://bucket/prefix'"))
+    return found
+
+
+def _secrets(table: dict[str, Any], at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _secrets(value, (*at, key))
+        elif looks_secret(key, value):
+            found.append((*at, key))
+    return found
+
+
+def _problem(root: Path, path: tuple[str, ...], message: str) -> Problem:
+    line = _line_of((root / FILE).read_text(encoding="utf-8").splitlines(), path)
+    return Problem(FILE, line, 1, ".".join(path), message)
+
+
+def _line_of(lines: list[str], path: tuple[str, ...]) -> int:
+    """The line of a key, or of the nearest table header above it; TOML keeps no positions for us."""
+    best, table = 1, ""
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text.startswith("["):
+            table = text.split("]")[0].lstrip("[").strip()
+            if ".".join(path).startswith(table):
+                best = number
+        elif ".".join(path) == f"{table}.{text.split('=')[0].strip()}":
+            return number
+    return best

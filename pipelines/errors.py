@@ -1,0 +1,151 @@
+"""Every error the program raises on purpose; the exit code stands on the class.
+
+EtlError             1  the run failed
+├── UsageError       2  the command or its arguments are wrong
+│   ├── SpecError    2  a spec is wrong; carries one Problem per mistake
+│   └── SettingError 2  destinations.toml, a config file or a secret is wrong or missing
+├── Partial          3  some rows or items were left out
+├── ChecksFailed     4  the data is loaded and does not hold what the spec promises
+├── TryLater         5  the upstream or the destination asks for time
+├── SignInNeeded     6  a person must sign in
+└── Locked           7  another run holds the destination
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes, an API frozen by a test."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    CHECKS = 4
+    TEMPORARY = 5
+    SIGN_IN = 6
+    LOCKED = 7
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+WORST_FIRST = (
+    Exit.INTERRUPTED,
+    Exit.TERMINATED,
+    Exit.FAILED,
+    Exit.USAGE,
+    Exit.SIGN_IN,
+    Exit.TEMPORARY,
+    Exit.LOCKED,
+    Exit.CHECKS,
+    Exit.PARTIAL,
+    Exit.OK,
+)
+
+
+def worst(codes: Sequence[Exit]) -> Exit:
+    """One exit code for several specs: the first in the documented order that occurred."""
+    return min(codes, key=WORST_FIRST.index, default=Exit.OK)
+
+
+class EtlError(Exception):
+    """The run failed; the message is *where: what; what to do*."""
+
+    exit = Exit.FAILED
+
+
+class UsageError(EtlError):
+    """The command or its arguments are wrong."""
+
+    exit = Exit.USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file, where it stands and what to do about it."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        path = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {path}{self.message}"
+
+    def annotation(self) -> str:
+        """The same as a GitHub Actions workflow command."""
+        text = f"{self.path}: {self.message}" if self.path else self.message
+        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        return f"::error file={self.file},line={self.line},col={self.column}::{escaped}"
+
+
+class SpecError(UsageError):
+    """A spec is wrong; `problems` holds every mistake that was found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.column))
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class SettingError(UsageError):
+    """destinations.toml, a config file or a secret is wrong or missing."""
+
+
+class Partial(EtlError):
+    """Some rows or items were left out; the rest is loaded."""
+
+    exit = Exit.PARTIAL
+
+
+class ChecksFailed(EtlError):
+    """The data is loaded and does not hold what the spec promises."""
+
+    exit = Exit.CHECKS
+
+
+class TryLater(EtlError):
+    """The upstream or the destination asks for time."""
+
+    exit = Exit.TEMPORARY
+
+
+class SignInNeeded(EtlError):
+    """A person must sign in."""
+
+    exit = Exit.SIGN_IN
+
+
+class Locked(EtlError):
+    """Another run holds the destination."""
+
+    exit = Exit.LOCKED
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM; a KeyboardInterrupt, so that it ends whatever Ctrl-C ends."""
+
+
+def terminate(number: int, frame: object) -> None:
+    """The handler of SIGTERM."""
+    raise Terminated
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing when no known word is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
+    match = next((k for k in known if near and k.lower() == near[0]), None)
+    return f" (did you mean '{match}'?)" if match else ""
+
+
+def under_github() -> bool:
+    """Whether messages should also be written as GitHub annotations."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"

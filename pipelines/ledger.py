@@ -1,0 +1,220 @@
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine and locks.
+
+Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.schema import Schema
+from dlt.destinations.exceptions import DatabaseException
+from dlt.destinations.sql_client import SqlClientBase
+
+from pipelines.environment import WAREHOUSE, Environment
+from pipelines.quarantine import Rejection
+
+DATASET = "_etl"
+BATCH = 500
+TYPES = {
+    "duckdb": {"text": "VARCHAR", "time": "TIMESTAMPTZ", "int": "BIGINT"},
+    "postgres": {"text": "text", "time": "timestamptz", "int": "bigint"},
+    "bigquery": {"text": "STRING", "time": "TIMESTAMP", "int": "INT64"},
+}
+TABLES = {
+    "runs": {
+        "run_id": "text", "spec": "text", "environment": "text", "mode": "text", "status": "text",
+        "exit_code": "int", "started_at": "time", "finished_at": "time", "rows_loaded": "int",
+        "rows_rejected": "int", "items_failed": "int", "message": "text",
+    },
+    "quarantine": {
+        "id": "text", "spec": "text", "resource": "text", "reason": "text", "place": "text", "payload": "text",
+        "run_id": "text", "first_seen_at": "time", "last_seen_at": "time", "replayed_at": "time",
+    },
+    "locks": {
+        "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One row of `_etl.runs`."""
+
+    run_id: str
+    spec: str
+    environment: str
+    mode: str
+    status: str
+    exit_code: int | None
+    started_at: datetime
+    finished_at: datetime | None = None
+    rows_loaded: int = 0
+    rows_rejected: int = 0
+    items_failed: int = 0
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One row of `_etl.quarantine`."""
+
+    id: str
+    spec: str
+    resource: str
+    reason: str
+    place: str
+    payload: str
+    run_id: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    replayed_at: datetime | None
+
+
+class Ledger:
+    """The engine's tables over one open connection."""
+
+    def __init__(self, client: SqlClientBase[Any], kind: str) -> None:
+        self._client, self._types = client, TYPES[kind]
+
+    def ensure(self, *tables: str) -> None:
+        """Create what is missing; two processes may race here, so a lost race counts as created."""
+        if not self._client.has_dataset():
+            self._tolerantly(self._client.create_dataset)
+        for table in tables or TABLES:
+            columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
+            self._tolerantly(
+                lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})")
+            )
+
+    def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement; `{runs}` stands for the qualified table."""
+        named = {table: self._client.make_qualified_table_name(table) for table in TABLES}
+        return [tuple(row) for row in self._client.execute_sql(sql.format(**named), *values) or []]
+
+    def begin(self, run: RunRow) -> None:
+        """Write a run that has just started, and call dead every earlier one of its spec still open."""
+        self.execute(
+            "UPDATE {runs} SET status = 'crashed', exit_code = 1, message = 'ended without a word' "
+            "WHERE spec = %s AND status = 'running'",
+            run.spec,
+        )
+        self._insert("runs", [run])
+
+    def finish(self, run: RunRow) -> None:
+        """Replace a run's row by its end."""
+        self.execute("DELETE FROM {runs} WHERE run_id = %s AND spec = %s", run.run_id, run.spec)
+        self._insert("runs", [run])
+
+    def history(self, spec: str | None = None, limit: int = 20) -> list[RunRow]:
+        """The newest runs first, of one spec or of all."""
+        where, values = ("WHERE spec = %s", [spec]) if spec else ("", [])
+        columns = ", ".join(TABLES["runs"])
+        sql = (
+            f"SELECT {columns} FROM {{runs}} {where} ORDER BY started_at DESC, run_id DESC LIMIT {int(limit)}"
+        )
+        return [RunRow(*row) for row in self.execute(sql, *values)]
+
+    def quarantine(self, run_id: str, rejections: Iterable[Rejection]) -> int:
+        """Write rejections, each once however often it is seen; returns how many were new."""
+        new, now, rest = 0, datetime.now(UTC), iter(rejections)
+        while batch := list(islice(rest, BATCH)):
+            unique = {rejection.id: rejection for rejection in batch}
+            known = self._known(list(unique))
+            if known:
+                self.execute(
+                    f"UPDATE {{quarantine}} SET last_seen_at = %s, run_id = %s WHERE id IN ({_holes(known)})",
+                    now, run_id, *known,
+                )  # fmt: skip
+            rows = [
+                Quarantined(id, r.spec, r.resource, r.reason, r.place, r.payload, run_id, now, now, None)
+                for id, r in unique.items() if id not in known
+            ]  # fmt: skip
+            self._insert("quarantine", rows)
+            new += len(rows)
+        return new
+
+    def quarantined(
+        self, spec: str | None = None, resource: str | None = None, ids: Sequence[str] = (),
+        everything: bool = False, limit: int | None = None,
+    ) -> list[Quarantined]:  # fmt: skip
+        """Rows in quarantine, oldest first; those replayed are left out unless `everything`."""
+        sql, values = self._where(spec, resource, ids, everything)
+        columns, last = ", ".join(TABLES["quarantine"]), f" LIMIT {int(limit)}" if limit is not None else ""
+        sql = f"SELECT {columns} FROM {{quarantine}} {sql} ORDER BY first_seen_at, spec, resource, place, id{last}"
+        return [Quarantined(*row) for row in self.execute(sql, *values)]
+
+    def count_quarantined(self, spec: str | None = None, resource: str | None = None) -> int:
+        where, values = self._where(spec, resource, (), everything=False)
+        return int(self.execute(f"SELECT count(*) FROM {{quarantine}} {where}", *values)[0][0])
+
+    def replayed(self, ids: Sequence[str]) -> None:
+        """Mark rows as loaded after all."""
+        for batch in _batches(ids):
+            sql = f"UPDATE {{quarantine}} SET replayed_at = %s WHERE id IN ({_holes(batch)})"
+            self.execute(sql, datetime.now(UTC), *batch)
+
+    def drop_quarantined(self, ids: Sequence[str]) -> None:
+        for batch in _batches(ids):
+            self.execute(f"DELETE FROM {{quarantine}} WHERE id IN ({_holes(batch)})", *batch)
+
+    def _known(self, ids: list[str]) -> list[str]:
+        rows = self.execute(f"SELECT id FROM {{quarantine}} WHERE id IN ({_holes(ids)})", *ids)
+        return [row[0] for row in rows]
+
+    def _where(
+        self, spec: str | None, resource: str | None, ids: Sequence[str], everything: bool
+    ) -> tuple[str, list[Any]]:
+        wanted = [("spec = %s", [spec])] if spec else []
+        wanted += [("resource = %s", [resource])] if resource else []
+        wanted += [(f"id IN ({_holes(ids)})", list(ids))] if ids else []
+        wanted += [] if everything else [("replayed_at IS NULL", [])]
+        text = " AND ".join(condition for condition, _ in wanted)
+        return (f"WHERE {text}" if text else ""), [value for _, values in wanted for value in values]
+
+    def _insert(self, table: str, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        columns = list(TABLES[table])
+        one = f"({_holes(columns)})"
+        values = [getattr(row, column) for row in rows for column in columns]
+        listed = ", ".join(columns)
+        self.execute(f"INSERT INTO {{{table}}} ({listed}) VALUES {', '.join([one] * len(rows))}", *values)
+
+    def _tolerantly(self, create: Any) -> None:
+        try:
+            create()
+        except (DatabaseException, DestinationUndefinedEntity) as error:
+            if "exist" not in str(error) and "unique" not in str(error):
+                raise
+
+
+@contextmanager
+def open_ledger(environment: Environment, *tables: str, create: bool = True) -> Iterator[Ledger]:
+    """The ledger of the environment's warehouse; the configuration must be active."""
+    with dlt.dataset(WAREHOUSE, DATASET, schema=Schema("etl")).sql_client as client:
+        ledger = Ledger(client, environment.kind)
+        if create:
+            ledger.ensure(*tables)
+        yield ledger
+
+
+def _holes(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+assert [f.name for f in fields(RunRow)] == list(TABLES["runs"])
+assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])

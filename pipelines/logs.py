@@ -1,0 +1,42 @@
+"""Logs go to stderr, as text or as one JSON object per line; nothing a console cannot show may crash it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any, TextIO
+
+LEVELS = ("debug", "info", "warning", "error")
+LOGGER = logging.getLogger("etl")
+
+
+class JsonLines(logging.Formatter):
+    """`{"ts", "level", "event", …}`, with what a call put into `extra={"fields": …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        content: dict[str, Any] = {
+            "ts": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(content, ensure_ascii=False, default=str)
+
+
+def configure(form: str, level: str) -> None:
+    """Send the program's log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(levelname)s: %(message)s"))
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(level.upper())
+    LOGGER.propagate = False
+
+
+def tolerate(stream: TextIO) -> None:
+    """Let a console that is not UTF-8 show a substitute instead of failing."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")

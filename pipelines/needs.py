@@ -1,0 +1,112 @@
+"""The settings a source and a destination need, and where each was found; values are never shown."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+import dlt
+from dlt.common.configuration.utils import deserialize_value
+from dlt.common.typing import extract_inner_type
+
+from pipelines.build import factory
+from pipelines.configuration import setting
+from pipelines.environment import WAREHOUSE, Environment
+from pipelines.spec import Spec
+
+AUTH_FIELDS = {
+    "bearer": ("token",),
+    "api_key": ("api_key",),
+    "http_basic": ("username", "password"),
+    "oauth2_client_credentials": ("client_id", "client_secret"),
+}
+SCHEME_FIELDS = {
+    "s3": ("aws_access_key_id", "aws_secret_access_key"),
+    "gs": ("project_id", "client_email", "private_key"),
+}
+WAREHOUSE_FIELDS = {
+    "postgres": ("username", "password", "host", "database"),
+    "bigquery": ("project_id", "client_email", "private_key"),
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """One setting; `found` names the provider that holds it, or is None."""
+
+    path: str
+    secret: bool
+    found: str | None
+
+    @property
+    def variable(self) -> str:
+        return self.path.upper().replace(".", "__")
+
+    def __str__(self) -> str:
+        kind = "secret" if self.secret else "setting"
+        return f"{kind} {self.path}: {f'found in {self.found}' if self.found else f'missing; set {self.variable}'}"
+
+
+def of_source(root: Path, spec: Spec) -> list[Need]:
+    """What a source must be given before it can run."""
+    if spec.rest is not None:
+        return [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
+    parameters = inspect.signature(factory(root, spec)).parameters.values()
+    return [
+        _need(("sources", spec.name), parameter.name, parameter.default is dlt.secrets.value)
+        for parameter in parameters
+        if parameter.default is dlt.secrets.value or parameter.default is dlt.config.value
+    ]
+
+
+def of_destination(environment: Environment, name: str) -> list[Need]:
+    """The credentials of one named destination."""
+    table = environment.destinations()[name]
+    if name == WAREHOUSE:
+        fields = WAREHOUSE_FIELDS.get(environment.kind, ())
+    else:
+        fields = SCHEME_FIELDS.get(str(table["bucket_url"]).split("://")[0], ())
+    whole = setting("credentials", ("destination", name)) if fields else None
+    if whole is not None and isinstance(whole[0], str):
+        return [Need(f"destination.{name}.credentials", True, whole[1])]
+    return [_need(("destination", name, "credentials"), field, True) for field in fields]
+
+
+def estimate(root: Path, spec: Spec, state: dict[str, Any]) -> dict[str, int]:
+    """Requests per resource as the source's own `estimate` reckons them, or nothing."""
+    from pipelines.build import load_module
+
+    function = getattr(load_module(root, "sources", spec.name), "estimate", None)
+    if function is None:
+        return {}
+    hints = get_type_hints(function)
+    given = {
+        name: deserialize_value(name, found[0], _plain(hints.get(name, Any)))
+        for name in list(inspect.signature(function).parameters)[1:]
+        if (found := setting(name, ("sources", spec.name))) is not None
+    }
+    try:
+        counts: dict[str, int] = function(state, **given)
+    except TypeError:  # a required setting is missing; the plan says which
+        return {}
+    return counts
+
+
+def _plain(hint: Any) -> Any:
+    """`list` of `list[str] | None`: what dlt can coerce a setting to."""
+    inner = extract_inner_type(hint)
+    return get_origin(inner) or inner
+
+
+def _auth_fields(rest: dict[str, Any]) -> Iterator[str]:
+    auth = rest.get("client", {}).get("auth")
+    kind = auth if isinstance(auth, str) else (auth or {}).get("type", "bearer" if auth else None)
+    yield from AUTH_FIELDS.get(str(kind), ())
+
+
+def _need(sections: tuple[str, ...], name: str, secret: bool) -> Need:
+    found = setting(name, sections, secret)
+    return Need(".".join((*sections, name)), secret, found[1] if found else None)

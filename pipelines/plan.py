@@ -1,0 +1,142 @@
+"""What a run would do, without asking any upstream and without writing anything."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.extract import DltResource, DltSource
+
+from pipelines import build, needs
+from pipelines.environment import Environment
+from pipelines.errors import EtlError
+from pipelines.needs import Need
+from pipelines.run import LOADER_FORMAT, Order, open_pipeline, settle
+from pipelines.spec import Spec
+from pipelines.translate import translate
+from pipelines.window import parse
+
+
+@dataclass
+class Plan:
+    """One spec's run, told beforehand."""
+
+    spec: str
+    environment: str
+    dataset: str
+    loader_format: str
+    window: str | None
+    limit: int | None
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    needs: list[Need] = field(default_factory=list)
+    reached: str = "ok"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "needs": [vars(need) for need in self.needs]}
+
+    def lines(self) -> list[str]:
+        """The plan for a person."""
+        frozen = " (cursor stays)" if self.limit or self.window else ""
+        out = [f"{self.spec} → {self.dataset} in {self.environment}, as {self.loader_format}{frozen}"]
+        out += [f"  window {self.window}"] if self.window else []
+        out += [f"  at most {self.limit} rows per resource"] if self.limit else []
+        for r in self.resources:
+            key = f" by {', '.join(r['primary_key'])}" if r["primary_key"] else ""
+            asked = f", about {r['requests']} requests" if r["requests"] is not None else ""
+            out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
+            out.append(f"    cursor: {r['cursor']}")
+            out.append(f"    table: {r['schema']}")
+        out += [f"  {need}" for need in self.needs]
+        return out + ([] if self.reached == "ok" else [f"  destination: {self.reached}"])
+
+
+def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
+    """The plan of one spec; reads the destination's state and tables where it can."""
+    settle(environment, spec, order)
+    source = build.outline(environment.root, spec)
+    chosen = build.choose(source, spec, order.select, order.exclude)
+    window = parse(order.since, order.until, spec.timezone or "UTC")
+    plan = Plan(
+        spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT[environment.kind],
+        str(window) if window else None, order.limit, needs=needs.of_source(environment.root, spec),
+    )  # fmt: skip
+    plan.needs += needs.of_destination(environment, "warehouse")
+    state, tables, plan.reached = _look(environment, spec, source)
+    requests = needs.estimate(environment.root, spec, state)
+    remembered = state.get("resources", {})
+    plan.resources = [
+        _resource(source.resources[name], remembered.get(name, {}), requests.get(name), tables, source)
+        for name in chosen
+    ]
+    return plan
+
+
+def _look(
+    environment: Environment, spec: Spec, source: DltSource
+) -> tuple[dict[str, Any], dict[str, set[str]] | None, str]:
+    """The source's state and the columns of its tables at the destination; in a folder that is thrown away."""
+    if environment.duckdb_file and not environment.duckdb_file.exists():
+        return {}, {}, "ok"
+    with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:
+        try:
+            pipeline = open_pipeline(environment, spec, Path(folder))
+            pipeline.sync_destination()
+            return pipeline.state.get("sources", {}).get(spec.name, {}), _columns(pipeline, source), "ok"
+        except Exception as error:  # noqa: BLE001 the translator decides; an unreachable destination is part of a plan
+            failure: EtlError = translate(error, spec.name)
+            return {}, None, f"could not be reached: {failure}"
+
+
+def _columns(pipeline: dlt.Pipeline, source: DltSource) -> dict[str, set[str]]:
+    names = [source.schema.naming.normalize_table_identifier(_table(r)) for r in source.resources.values()]
+    if source.schema.name not in pipeline.schema_names:
+        return {}
+    with pipeline.destination_client(source.schema.name) as client:
+        assert isinstance(client, SqlJobClientBase)
+        return {table: set(columns) for table, columns in client.get_storage_tables(names) if columns}
+
+
+def _resource(
+    resource: DltResource,
+    state: dict[str, Any],
+    requests: int | None,
+    tables: dict[str, set[str]] | None,
+    source: DltSource,
+) -> dict[str, Any]:
+    schema = resource.compute_table_schema()
+    declared = {source.schema.naming.normalize_path(name): c for name, c in schema.get("columns", {}).items()}
+    table = source.schema.naming.normalize_table_identifier(_table(resource))
+    return {
+        "name": resource.name,
+        "table": table,
+        "write_disposition": schema.get("write_disposition"),
+        "primary_key": [name for name, column in declared.items() if column.get("primary_key")],
+        "cursor": _cursor(state),
+        "requests": requests,
+        "schema": _changes(table, {name for name, c in declared.items() if c.get("data_type")}, tables),
+    }
+
+
+def _table(resource: DltResource) -> str:
+    return resource.table_name if isinstance(resource.table_name, str) else resource.name
+
+
+def _cursor(state: dict[str, Any]) -> str:
+    """Where the next run starts, as far as the state tells."""
+    incremental = state.get("incremental", {})
+    if incremental:
+        return ", ".join(f"{path} from {cursor.get('last_value')}" for path, cursor in incremental.items())
+    return f"remembers {len(state)} entries" if state else "from the beginning"
+
+
+def _changes(table: str, declared: set[str], tables: dict[str, set[str]] | None) -> str:
+    if tables is None:
+        return "unknown"
+    if table not in tables:
+        return "new"
+    missing = sorted(declared - tables[table])
+    return f"adds {', '.join(missing)}" if missing else "no change"

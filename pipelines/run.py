@@ -1,0 +1,314 @@
+"""Run specs: finish what is pending, read, set bad rows aside, load, and tell what happened."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.extract import DltSource
+from ulid import ULID
+
+from pipelines import build, configuration
+from pipelines.cursors import narrow, narrow_rest
+from pipelines.environment import WAREHOUSE, Environment
+from pipelines.errors import Exit, UsageError, did_you_mean
+from pipelines.ledger import Ledger, open_ledger
+from pipelines.lock import held
+from pipelines.quarantine import Intake, guard, spooled
+from pipelines.report import Report
+from pipelines.spec import Spec
+from pipelines.trace import Progress, Trace, close_dead
+from pipelines.translate import translate
+from pipelines.window import iso, parse
+
+LOADER_FORMAT = {"duckdb": "parquet", "postgres": "csv", "bigquery": "parquet"}
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asked of a run; every field acts."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    full_refresh: bool = False
+    mode: str = "incr"
+    run_id: str | None = None
+    max_retry: int | None = None
+    fail_fast: bool = False
+    wait_seconds: float = 0
+    values: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def freezes_cursor(self) -> bool:
+        """Whether the run must leave the cursor where it is."""
+        return bool(self.limit is not None or self.since or self.until or self.mode == "backfill")
+
+
+def run_all(
+    environment: Environment, specs: Sequence[Spec], order: Order, show: Callable[[str], None] | None = None
+) -> Iterator[Report]:
+    """Run specs one after the other; one that fails does not stop the others unless `fail_fast`."""
+    check(order, specs)
+    if order.run_id and (environment.runs_dir / order.run_id).exists():
+        raise UsageError(f"--run-id {order.run_id}: has run before; give another id")
+    for spec in specs:
+        report = run(environment, spec, order, show)
+        yield report
+        if order.fail_fast and report.exit is not Exit.OK:
+            return
+        if report.exit in (Exit.INTERRUPTED, Exit.TERMINATED):
+            return
+
+
+def check(order: Order, specs: Sequence[Spec]) -> None:
+    """Refuse what cannot be meant, before anything is touched."""
+    if order.limit is not None and order.limit < 1:
+        raise UsageError(f"--limit {order.limit}: must be at least 1")
+    if order.full_refresh and order.freezes_cursor:
+        raise UsageError(
+            "--full-refresh replaces whole tables; leave out --limit, --since, --until and --mode backfill"
+        )
+    if order.max_retry is not None and order.max_retry < 0:
+        raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
+    if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
+        raise UsageError(
+            f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only"
+        )
+
+
+def run(
+    environment: Environment, spec: Spec, order: Order, show: Callable[[str], None] | None = None
+) -> Report:
+    """Run one spec and leave its trace; never raises for a failed run, the report tells."""
+    dataset = environment.dataset(build.dataset_name(spec))
+    run_id = order.run_id or str(ULID())
+    report = Report(run_id, spec.name, environment.name, order.mode, dataset, limit=order.limit)
+    trace = Trace(environment.runs_dir, report)
+    with _told(report):
+        trace.begin()
+        settle(environment, spec, order)
+        with held(environment, spec.name, run_id, order.wait_seconds), open_ledger(environment) as ledger:
+            close_dead(environment.runs_dir, report)
+            ledger.begin(report.row())
+            with _told(report):
+                _Load(environment, spec, order, report, trace, ledger, show).run()
+            report.finish()
+            ledger.finish(report.row())
+    report.finish()
+    with _told(report):
+        trace.end(retry_command(spec, environment, order))
+    return report
+
+
+def settle(environment: Environment, spec: Spec, order: Order) -> None:
+    """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom."""
+    window = parse(order.since, order.until, spec.timezone or "UTC")
+    known = build.arguments(environment.root, spec)
+    mine: dict[str, Any] = _values(spec, known, order.values)
+    for name in ("since", "until"):
+        moment = getattr(window, name)
+        if moment is not None and name in known:
+            mine[name] = iso(moment)
+    if order.max_retry is not None:
+        mine["http.max_attempts"] = order.max_retry + 1
+    overrides = configuration.nested(
+        {**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}}
+    )
+    configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}})
+
+
+def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
+    """The command that would do what this run left."""
+    parts = [f"etl run {spec.name} --env {environment.name}"]
+    parts += [f"--select {','.join(order.select)}"] if order.select else []
+    parts += [f"--since {order.since}"] if order.since else []
+    parts += [f"--until {order.until}"] if order.until else []
+    return " ".join(parts)
+
+
+def open_pipeline(environment: Environment, spec: Spec, pipelines_dir: Path | None = None) -> dlt.Pipeline:
+    """The dlt pipeline of a spec: name, dataset and folder follow from the names."""
+    folder = pipelines_dir or environment.state_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    return dlt.pipeline(
+        spec.name,
+        pipelines_dir=str(folder),
+        destination=WAREHOUSE,
+        dataset_name=build.dataset_name(spec),
+    )
+
+
+@contextmanager
+def scratch_copy(
+    environment: Environment, spec: Spec, main: dlt.Pipeline, name: str
+) -> Iterator[dlt.Pipeline]:
+    """A pipeline with the schema and state of `main`, loading into the same tables; its state is thrown away."""
+    folder = environment.state_dir / "scratch" / name
+    home, copied = Path(main.working_dir), folder / spec.name
+    try:
+        shutil.copytree(home / "schemas", copied / "schemas")
+        shutil.copy2(home / "state.json", copied / "state.json")
+        scratch = open_pipeline(environment, spec, folder)
+        scratch.config.restore_from_destination = False
+        yield scratch
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        main.activate()
+
+
+class _Load:
+    """One run of one spec while its lock is held."""
+
+    def __init__(
+        self, environment: Environment, spec: Spec, order: Order, report: Report, trace: Trace, ledger: Ledger,
+        show: Callable[[str], None] | None,
+    ) -> None:  # fmt: skip
+        self.environment, self.spec, self.order, self.report = environment, spec, order, report
+        self.ledger, self.progress = ledger, Progress(trace, show)
+        self.window = parse(order.since, order.until, spec.timezone or "UTC")
+        self.spools = environment.state_dir / "quarantine" / spec.name
+
+    def run(self) -> None:
+        kit = importlib.import_module("sources.kit.http")
+        kit.reset_counts()
+        source = build.build(self.environment.root, self.spec, self.window)
+        self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
+        self._apply_window(source)
+        self._check_dataset()
+        with self._timed("pending"):
+            self._write_quarantine()
+            pipeline = self._synced()
+        with self._working(pipeline) as working:
+            self._extract(working, source)
+            self._write_quarantine()
+            self._load(working)
+        self.report.requests = kit.counts_as_dict()
+
+    def _synced(self) -> dlt.Pipeline:
+        """The main pipeline with pending packages loaded and the destination's state taken over."""
+        pipeline = open_pipeline(self.environment, self.spec)
+        pipeline.collector = self.progress
+        if pipeline.has_pending_data:
+            self.report.resumed = True
+            self._load(pipeline)
+        pipeline.sync_destination()
+        return pipeline
+
+    @contextmanager
+    def _working(self, main: dlt.Pipeline) -> Iterator[dlt.Pipeline]:
+        """The pipeline to load with: the main one, or a copy whose state nobody keeps."""
+        if not self.order.freezes_cursor:
+            yield main
+            return
+        with scratch_copy(self.environment, self.spec, main, self.report.run_id) as scratch:
+            scratch.collector = self.progress
+            if self.order.since or self.order.until or self.order.mode == "backfill":
+                with scratch.managed_state() as state:
+                    state["sources"] = {}
+            yield scratch
+
+    def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> None:
+        intake = Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
+        guard(source, intake, self.order.limit, self.environment.kind)
+        if self.order.limit is not None:
+            for resource in source.selected_resources.values():
+                if not resource.is_transformer:
+                    resource.add_limit(self.order.limit, count_rows=True)
+        try:
+            with self._timed("extract"):
+                pipeline.extract(source, refresh=self._refresh(), loader_file_format=self._format())
+        finally:
+            intake.close()
+            self.report.rejected = dict(intake.rejected)
+            self.report.failed_items = intake.failed
+            self.report.warnings += intake.warnings
+
+    def _load(self, pipeline: dlt.Pipeline) -> None:
+        if not pipeline.has_pending_data:
+            return
+        with self._timed("normalize"):
+            info = pipeline.normalize()
+        with self._timed("load"):
+            pipeline.load()
+        if pipeline.list_normalized_load_packages():
+            raise KeyboardInterrupt  # dlt drains on the first signal and returns
+        self.report.add_rows(info.row_counts if info else None)
+
+    def _write_quarantine(self) -> None:
+        """Write every spool to the destination before the load that belongs to it is committed."""
+        for spool in sorted(self.spools.glob("*.jsonl")):
+            self.ledger.quarantine(spool.stem, spooled(spool))
+            spool.unlink()
+
+    def _apply_window(self, source: DltSource) -> None:
+        """Put the window on the cursors; refuse it where nothing could act on it."""
+        if not self.window:
+            return
+        self.report.window = str(self.window)
+        narrowed = [narrow(resource, self.window) for resource in source.selected_resources.values()]
+        known = build.arguments(self.environment.root, self.spec)
+        takes_it = {"since", "until"} <= set(known) or (self.spec.rest and narrow_rest(self.spec.rest, self.window)[1])
+        if not any(narrowed) and not takes_it:
+            raise UsageError(f"{self.spec.name}: has no cursor, so --since and --until cannot act; leave them out")
+
+    def _check_dataset(self) -> None:
+        file = self.environment.duckdb_file
+        if file and file.stem == self.report.dataset:
+            raise UsageError(
+                f"{file.name}: DuckDB cannot tell the file from the dataset {file.stem!r}; rename one of them"
+            )
+
+    def _refresh(self) -> Any:
+        if not self.order.full_refresh:
+            return None
+        return "drop_resources" if self.order.select or self.order.exclude else "drop_sources"
+
+    def _format(self) -> Any:
+        return LOADER_FORMAT[self.environment.kind]
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.report.seconds[step] = self.report.seconds.get(step, 0) + time.monotonic() - started
+
+
+def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
+    """`--with key=value` as settings of the source; a list is given as `a,b` or as JSON."""
+    found: dict[str, Any] = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--with {text}: write key=value")
+        if key not in known and not key.startswith("http."):
+            near = did_you_mean(key, list(known))
+            raise UsageError(f"--with {key}: {spec.name} has no such argument{near}; it has: {', '.join(known)}")
+        is_list = "list" in known.get(key, "") and not value.startswith("[")
+        found[key] = [part.strip() for part in value.split(",")] if is_list else value
+    return found
+
+
+@contextmanager
+def _told(report: Report) -> Iterator[None]:
+    """Whatever goes wrong inside ends in the report, as one line; the only broad `except` there is."""
+    try:
+        yield
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 the translator names it, the report tells it
+        report.fail(translate(error, report.spec), error)

@@ -1,0 +1,240 @@
+"""Whether `sources/<name>.py` holds what its spec names; the module is read, never run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import Problem, did_you_mean
+from pipelines.spec_messages import expected, one_of
+from pipelines.yaml_marks import Document, Place, leaves
+
+FOLDER = "sources"
+_STEPS = ("filter", "map", "yield_map")
+_DECORATORS = ("dlt.source", "source")
+_SECRET_TYPES = ("TSecretValue", "TSecretStrValue")
+_PLAIN_TYPES: dict[str, tuple[Any, str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": (bool, "true or false"),
+    "list": (list, "a list"),
+    "dict": (dict, "a mapping"),
+    "None": (type(None), "nothing"),
+}
+_LISTS = ("list", "List", "Sequence", "Iterable", "Collection")
+_MAPPINGS = ("dict", "Dict", "Mapping")
+
+
+@dataclass(frozen=True)
+class Module:
+    """The names a source module offers, as far as its text tells."""
+
+    functions: dict[str, ast.FunctionDef]
+    imported: frozenset[str]
+    siblings: dict[str, str]
+    """Names taken from a module of the same folder, with that module."""
+
+
+class _NotPython(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def problems(root: Path, name: str, document: Document) -> list[Problem]:
+    """What a spec names and its source module lacks."""
+    try:
+        if "python" in document.data:
+            return list(_python(root, name, document))
+        return list(_functions(root, name, document))
+    except _NotPython as error:
+        return [error.problem]
+
+
+def named_functions(rest: Any) -> Iterator[tuple[Place, str]]:
+    """The public functions that a config under `rest:` names, with their places in it."""
+    for place, value in leaves(rest):
+        keys = [step for step in place if isinstance(step, str)]
+        if isinstance(value, str) and _takes_function(keys, value):
+            yield place, value
+
+
+def _takes_function(keys: list[str], value: str) -> bool:
+    if len(keys) < 2 or keys[0] not in ("resources", "resource_defaults") or {"json", "data"} & set(keys):
+        return False
+    if keys[-1] in _STEPS:
+        return keys[-2] == "processing_steps"
+    if keys[-1] == "convert":
+        return keys[-2] == "incremental" or keys[-3:-2] == ["params"]
+    return keys[-1] == "response_actions" or (
+        keys[-2:] == ["response_actions", "action"] and value != "ignore"
+    )
+
+
+def _functions(root: Path, name: str, document: Document) -> Iterator[Problem]:
+    named = list(named_functions(document.data.get("rest")))
+    module = _module(root, name) if named else None
+    for place, function in named:
+        if module is None:
+            message = f"there is no {FOLDER}/{name}.py; write it with a public function {function}"
+            yield document.problem(("rest", *place), message)
+        elif function not in module.functions and function not in module.imported:
+            near = did_you_mean(function, [f for f in module.functions if not f.startswith("_")])
+            yield document.problem(
+                ("rest", *place), f"{FOLDER}/{name}.py has no public function of that name{near}"
+            )
+
+
+def _python(root: Path, name: str, document: Document) -> Iterator[Problem]:
+    module = _module(root, name)
+    if module is None:
+        yield document.problem(("python",), f"there is no {FOLDER}/{name}.py; write it, or use rest:", "key")
+        return
+    function = _source(root, name, module)
+    if function is None:
+        message = f"{FOLDER}/{name}.py has no @dlt.source function named {name}; name it as the spec"
+        yield document.problem(("python",), message, "key")
+    elif isinstance(document.data["python"], dict):
+        yield from _arguments(function.args, document)
+
+
+def _arguments(signature: ast.arguments, document: Document) -> Iterator[Problem]:
+    known = {a.arg: a.annotation for a in (*signature.posonlyargs, *signature.args, *signature.kwonlyargs)}
+    for argument, value in document.data["python"].items():
+        place: Place = ("python", argument)
+        if argument not in known and signature.kwarg is None:
+            near = did_you_mean(argument, list(known))
+            message = f"the source has no such argument{near}; it takes: {', '.join(known) or 'none'}"
+            yield document.problem(place, message, "key")
+        for inside, message in _misfits(known.get(argument), value):
+            yield document.problem((*place, *inside), message)
+
+
+def _source(root: Path, name: str, module: Module) -> ast.FunctionDef | None:
+    """The `@dlt.source` function, here or in the module of the folder it is taken from."""
+    function = module.functions.get(name)
+    if function is None and name in module.siblings:
+        path = root / FOLDER / name / f"{module.siblings[name]}.py"
+        function = _read(root, path).functions.get(name) if path.is_file() else None
+    decorated = function is not None and any(_called(d) in _DECORATORS for d in function.decorator_list)
+    return function if decorated else None
+
+
+def _called(decorator: ast.expr) -> str:
+    return ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
+
+def _module(root: Path, name: str) -> Module | None:
+    folder = root / FOLDER
+    paths = (folder / f"{name}.py", folder / name / "__init__.py")
+    return next((_read(root, path) for path in paths if path.is_file()), None)
+
+
+def _read(root: Path, path: Path) -> Module:
+    shown = path.relative_to(root).as_posix()
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        problem = Problem(shown, error.lineno or 1, error.offset or 1, "", f"not Python: {error.msg}")
+        raise _NotPython(problem) from error
+    except (ValueError, OSError) as error:
+        raise _NotPython(Problem(shown, 1, 1, "", "cannot be read; save it as UTF-8 text")) from error
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Module:
+    tree = ast.parse(text)
+    imports = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom)]
+    siblings = {
+        alias.asname or alias.name: statement.module
+        for statement in imports
+        if statement.level == 1 and statement.module
+        for alias in statement.names
+    }
+    return Module(
+        {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)},
+        frozenset(alias.asname or alias.name for statement in imports for alias in statement.names),
+        siblings,
+    )
+
+
+def _misfits(annotation: ast.expr | None, value: Any) -> list[tuple[Place, str]]:
+    """Where a value does not fit a simple annotation; what the annotation leaves open fits."""
+    if annotation is None:
+        return []
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return _misfits(ast.parse(annotation.value, mode="eval").body, value)
+    branches = _branches(annotation)
+    if len(branches) > 1:
+        return _misfits_all(branches, value)
+    if isinstance(annotation, ast.Subscript):
+        return _misfits_inside(_name(annotation.value), annotation.slice, value)
+    return _misfits_plain(_name(annotation), value)
+
+
+def _branches(annotation: ast.expr) -> list[ast.expr]:
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return [*_branches(annotation.left), *_branches(annotation.right)]
+    if isinstance(annotation, ast.Subscript) and _name(annotation.value) == "Optional":
+        return [annotation.slice, ast.Constant(None)]
+    if isinstance(annotation, ast.Subscript) and _name(annotation.value) == "Union":
+        return list(annotation.slice.elts) if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+    return [annotation]
+
+
+def _misfits_all(branches: list[ast.expr], value: Any) -> list[tuple[Place, str]]:
+    """No branch fits: the one that came furthest tells why."""
+    found = [_misfits(branch, value) for branch in branches if not _is_none(branch)]
+    if not all(found):
+        return []
+    deepest = max(found, key=lambda misfits: len(misfits[0][0]))
+    if deepest[0][0]:
+        return deepest
+    words = [
+        message.removeprefix("expected ").split(", got")[0] for misfits in found for _, message in misfits
+    ]
+    return [((), expected(" or ".join(words), value))]
+
+
+def _is_none(annotation: ast.expr) -> bool:
+    return isinstance(annotation, ast.Constant) and annotation.value is None
+
+
+def _misfits_inside(name: str, inner: ast.expr, value: Any) -> list[tuple[Place, str]]:
+    if name in _LISTS:
+        wrong = _misfits_plain("list", value)
+        return wrong or [((i, *at), m) for i, item in enumerate(value) for at, m in _misfits(inner, item)]
+    if name in _MAPPINGS:
+        values = inner.elts[1] if isinstance(inner, ast.Tuple) and len(inner.elts) == 2 else None
+        wrong = _misfits_plain("dict", value)
+        return wrong or [((key, *at), m) for key, item in value.items() for at, m in _misfits(values, item)]
+    if name == "Literal":
+        words = [
+            e.value
+            for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])
+            if isinstance(e, ast.Constant)
+        ]
+        return [] if value in words else [((), one_of([str(w) for w in words], value))]
+    return []
+
+
+def _misfits_plain(name: str, value: Any) -> list[tuple[Place, str]]:
+    if name in _SECRET_TYPES:
+        return [((), "secrets have no place in a spec; put it in .dlt/secrets.toml")]
+    if name not in _PLAIN_TYPES:
+        return []
+    kind, words = _PLAIN_TYPES[name]
+    fits = isinstance(value, kind) and (name == "bool" or not isinstance(value, bool))
+    return [] if fits else [((), expected(words, value))]
+
+
+def _name(annotation: ast.expr) -> str:
+    """The last word of a name, so that `typing.Sequence` reads `Sequence`."""
+    return (
+        ast.unparse(annotation).rsplit(".", 1)[-1] if isinstance(annotation, ast.Name | ast.Attribute) else ""
+    )

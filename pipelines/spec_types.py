@@ -1,0 +1,236 @@
+"""The words of a spec: checked texts, and the hints that `rest:` and `resources:` share."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from pipelines import cron
+from pipelines.errors import did_you_mean
+from pipelines.spec_messages import LIST, MAPPING, TEXT, Strict, by_kind
+
+NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text with a check that says what is wrong; `pattern` and `length` say the same to editors."""
+
+    check: Callable[[str], str | None]
+    pattern: str | None = None
+    length: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        shown = {"type": "string", "pattern": self.pattern, "maxLength": self.length}
+        return {key: value for key, value in shown.items() if value is not None}
+
+    def _validate(self, value: str) -> str:
+        wrong = self.check(value)
+        if wrong:
+            raise PydanticCustomError("text", "{wrong}", {"wrong": wrong})
+        return value
+
+
+def matching(pattern: str, words: str, length: int) -> Text:
+    """A text that matches a pattern as a whole; `words` say what was expected."""
+
+    def check(value: str) -> str | None:
+        return None if len(value) <= length and re.fullmatch(pattern, value) else f"expected {words}"
+
+    return Text(check, f"^{pattern}$", length)
+
+
+def _time_zone(value: str) -> str | None:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = did_you_mean(value, sorted(zoneinfo.available_timezones()))
+        return f'expected an IANA time zone such as "Europe/Paris"{near}'
+    return None
+
+
+def _timestamp(value: str) -> str | None:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return "expected an ISO 8601 time such as 2024-01-31T00:00:00Z"
+    return None
+
+
+_IDENTIFIER = "a-z, 0-9 and single _ between them, first a letter, at most {} characters"
+Identifier = Annotated[str, matching(NAME, _IDENTIFIER.format(48), 48)]
+Dataset = Annotated[str, matching(NAME, _IDENTIFIER.format(63), 63)]
+Line = Annotated[str, matching(r"\S([^\n]*\S)?", "one line of text, at most 200 characters", 200)]
+Url = Annotated[str, matching(r"https?://[^\s/?#]+\S*", "an http(s) URL", 2000)]
+Filled = Annotated[
+    str, Text(lambda value: None if value.strip() else "expected text that is not blank", r"\S")
+]
+Cron = Annotated[str, Text(cron.mistake, r"^\S+( +\S+){4}$")]
+TimeZone = Annotated[str, Text(_time_zone)]
+Timestamp = Annotated[str, Text(_timestamp)]
+
+ColumnNames = Annotated[
+    Annotated[Filled, Tag(TEXT)] | Annotated[Annotated[list[Filled], Field(min_length=1)], Tag(LIST)],
+    by_kind(TEXT, LIST),
+]
+DataType = Literal[
+    "text", "double", "bool", "timestamp", "bigint", "binary", "json", "decimal", "wei", "date", "time"
+]
+Mode = Literal["evolve", "freeze"]  # dlt's discard_row and discard_value lose rows without a word
+
+
+class Column(Strict):
+    """What is known of a column beforehand."""
+
+    data_type: DataType | None = Field(None, description="Type of the values, in dlt's words.")
+    nullable: bool | None = Field(
+        None, description="Whether a row may lack the value; without it the row is rejected."
+    )
+    description: str | None = Field(None, description="What the values mean.")
+    precision: int | None = Field(
+        None, description="Digits of a decimal, bits of an integer, or length of a text."
+    )
+    scale: int | None = Field(None, description="Digits after the point of a decimal.")
+    timezone: bool | None = Field(None, description="Whether a timestamp carries its offset.")
+    primary_key: bool | None = Field(None, description="Whether the column is part of the key of its row.")
+    merge_key: bool | None = Field(
+        None, description="Whether the column is part of the key of a group replaced at once."
+    )
+    unique: bool | None = Field(None, description="Whether no two rows may share a value.")
+    partition: bool | None = Field(
+        None, description="Whether the table is partitioned by it, where the destination can."
+    )
+    cluster: bool | None = Field(
+        None, description="Whether the table is clustered by it, where the destination can."
+    )
+    sort: bool | None = Field(
+        None, description="Whether the table is sorted by it, where the destination can."
+    )
+    hard_delete: bool | None = Field(None, description="Whether a value here deletes the row in a merge.")
+    dedup_sort: Literal["asc", "desc"] | None = Field(
+        None, description="Order of the rows that share a key; the first stays."
+    )
+
+
+class _Merge(Strict):
+    disposition: Literal["merge"] = Field(description="Always merge; append and replace need no mapping.")
+
+
+class _SourceFilter(Strict):
+    source_filter: Filled | None = Field(
+        None, description="SQL condition: which of the loaded rows take part."
+    )
+
+
+class _Scope(Strict):
+    destination_scope: Filled | None = Field(
+        None, description="SQL condition: which rows of the destination may be deleted or retired."
+    )
+
+
+class _Unchanged(Strict):
+    skip_unchanged_rows: bool | None = Field(
+        None, description="Whether rows equal to their loaded record stay untouched."
+    )
+    row_version_column_name: Filled | None = Field(
+        None, description="Column that changes whenever its row changes."
+    )
+
+
+class DeleteInsert(_Merge, _SourceFilter, _Scope):
+    strategy: Literal["delete-insert"] = Field(description="Delete the rows of the loaded keys, then insert.")
+    deduplicated: bool | None = Field(
+        None, description="Whether the loaded rows are known to be free of duplicates."
+    )
+
+
+class Upsert(_Merge, _SourceFilter, _Unchanged):
+    strategy: Literal["upsert"] = Field(description="Update the row of a known key, insert the others.")
+
+
+class InsertOnly(_Merge):
+    strategy: Literal["insert-only"] = Field(
+        description="Insert rows of unknown keys, leave known ones alone."
+    )
+
+
+class Cdc(_Merge, _SourceFilter, _Scope, _Unchanged):
+    strategy: Literal["cdc"] = Field(description="Upsert, and delete the rows that are no longer there.")
+
+
+class Scd2(_Merge, _SourceFilter, _Scope):
+    strategy: Literal["scd2"] = Field(description="Keep every version of a row with the time it was valid.")
+    validity_column_names: list[Filled] | None = Field(
+        None, min_length=2, max_length=2, description="Names of the valid-from and valid-to columns."
+    )
+    active_record_timestamp: Timestamp | None = Field(None, description="Valid-to of the row in force.")
+    boundary_timestamp: Timestamp | None = Field(
+        None, description="When the versions of this load begin and end."
+    )
+    row_version_column_name: Filled | None = Field(
+        None, description="Column that holds the hash of a version."
+    )
+
+
+Strategy = Annotated[DeleteInsert | Upsert | InsertOnly | Cdc | Scd2, Field(discriminator="strategy")]
+WriteDisposition = Annotated[
+    Annotated[Literal["append", "replace", "merge"], Tag(TEXT)] | Annotated[Strategy, Tag(MAPPING)],
+    by_kind(TEXT, MAPPING),
+]
+
+
+class Contract(Strict):
+    """What to do with what the schema does not know yet."""
+
+    tables: Mode | None = Field(None, description="With a new table.")
+    columns: Mode | None = Field(None, description="With a new column.")
+    data_type: Mode | None = Field(None, description="With a value that does not fit its column.")
+
+
+SchemaContract = Annotated[
+    Annotated[Mode, Tag(TEXT)] | Annotated[Contract, Tag(MAPPING)], by_kind(TEXT, MAPPING)
+]
+
+
+_APPEND_NEEDS_REASON: dict[str, Any] = {
+    "if": {"properties": {"write_disposition": {"const": "append"}}, "required": ["write_disposition"]},
+    "then": {"required": ["append_reason"]},
+}
+
+
+class ResourceHints(Strict):
+    """What differs from the source's own hints of one resource."""
+
+    model_config = ConfigDict(json_schema_extra=_APPEND_NEEDS_REASON)
+
+    write_disposition: WriteDisposition | None = Field(
+        None,
+        description="How rows reach the table: `merge` by key, `replace` all, `append` with a reason.",
+    )
+    primary_key: ColumnNames | None = Field(None, description="Column or columns that tell rows apart.")
+    merge_key: ColumnNames | None = Field(
+        None, description="Column or columns of a group that is replaced at once."
+    )
+    columns: dict[Filled, Column] | None = Field(
+        None, description="Columns by name, with what is known of them."
+    )
+    schema_contract: SchemaContract | None = Field(
+        None, description="What to do with new tables, new columns and values that do not fit."
+    )
+    enabled: bool = Field(True, description="Whether a run that selects nothing reads the resource.")
+    append_reason: Line | None = Field(
+        None, description="Why rows are appended and never merged; append needs it."
+    )

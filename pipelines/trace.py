@@ -1,0 +1,123 @@
+"""The folder every run leaves: `runs/<run id>/{manifest,metrics,progress,error}.json` and `success.ok`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from dlt.common.runtime.collector_base import Collector
+
+from pipelines.atomic import write_json, write_text
+from pipelines.errors import Exit
+from pipelines.report import Report
+
+EVERY_SECONDS = 1.0
+
+
+class Trace:
+    """Writes the folder of one run; each file is whole or not there."""
+
+    def __init__(self, runs_dir: Path, report: Report) -> None:
+        self.folder, self._report = runs_dir / report.run_id, report
+
+    def begin(self) -> None:
+        write_json(self.folder / "manifest.json", self._report.as_dict())
+        self.progress("start", "started")
+
+    def progress(self, phase: str, message: str, **numbers: Any) -> None:
+        """Say how far the run is."""
+        content = {"phase": phase, "message": message, **numbers, "updated_at": _now()}
+        write_json(self.folder / "progress.json", content)
+
+    def end(self, retry: str) -> None:
+        """Write the last word; `retry` is the command that does what is left."""
+        report = self._report
+        write_json(self.folder / "manifest.json", report.as_dict())
+        write_json(self.folder / "metrics.json", metrics(report))
+        self.progress("end", report.status)
+        if report.exit is Exit.OK:
+            write_text(self.folder / "success.ok", "")
+        else:
+            error = {
+                "error": report.error,
+                "exit_code": report.exit,
+                "errors": report.errors(),
+                "retry_command": retry,
+            }
+            write_json(self.folder / "error.json", error)
+
+
+def metrics(report: Report) -> dict[str, Any]:
+    """Numbers of one run: rows, seconds per step, and what was asked upstream."""
+    ended = report.finished_at or report.started_at
+    return {
+        "rows_loaded": report.rows_loaded,
+        "rows_rejected": report.rows_rejected,
+        "items_failed": len(report.failed_items),
+        "seconds_total": round((ended - report.started_at).total_seconds(), 3),
+        "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
+        "http": report.requests,
+    }
+
+
+def close_dead(runs_dir: Path, report: Report) -> None:
+    """Give the runs that ended without a word their error file; the spec's lock is ours, so none is alive."""
+    for manifest in runs_dir.glob("*/manifest.json"):
+        folder = manifest.parent
+        if folder.name == report.run_id or any(
+            (folder / end).exists() for end in ("success.ok", "error.json")
+        ):
+            continue
+        try:
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if (content.get("spec"), content.get("environment")) == (report.spec, report.environment):
+            write_json(manifest, {**content, "status": "crashed", "exit_code": int(Exit.FAILED)})
+            error = {
+                "error": "ended without a word: killed, or the machine stopped",
+                "exit_code": int(Exit.FAILED),
+            }
+            write_json(folder / "error.json", {**error, "retry_command": f"etl run {report.spec}"})
+
+
+class Progress(Collector):
+    """dlt's counters, written to progress.json and shown on a terminal, at most once a second."""
+
+    def __init__(self, trace: Trace, show: Any = None) -> None:
+        self._trace, self._show = trace, show
+        self._counts: dict[str, int] = {}
+        self._last = 0.0
+
+    def update(
+        self,
+        name: str,
+        inc: int = 1,
+        total: int | None = None,
+        inc_total: int | None = None,
+        message: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        self._counts[name] = self._counts.get(name, 0) + inc
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._tell()
+
+    def _start(self, step: str) -> None:
+        self._counts = {}
+
+    def _stop(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        step = self.step or "run"
+        text = ", ".join(f"{name} {count:,}" for name, count in self._counts.items())
+        self._trace.progress(step.split(" ")[0].lower(), text, counts=dict(self._counts))
+        if self._show:
+            self._show(f"{step}: {text}")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

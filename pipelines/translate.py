@@ -1,0 +1,260 @@
+"""The one place where foreign exceptions become ours: a line that says where, what and what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipelines.errors import EtlError, Exit, Locked, SettingError, SignInNeeded, Terminated, TryLater, UsageError
+
+KINDS: dict[str, type[EtlError]] = {
+    "failed": EtlError,
+    "usage": SettingError,
+    "temporary": TryLater,
+    "sign_in": SignInNeeded,
+}
+DEBUG = "run again with --debug to see where"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
+
+class Interrupted(EtlError):
+    """A signal ended the run; what was loaded stays, what was pending is finished next time."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.exit = code
+
+
+def translate(error: BaseException, where: str) -> EtlError:
+    """Our error for any exception of a run; `where` is the spec it belongs to."""
+    chain = list(_chain(error))
+    for rule in _RULES:
+        for link in chain:
+            found = rule(link, where)
+            if found is not None:
+                return found
+    return EtlError(f"{where}: {_place(chain)}{_named(chain[-1])}; {_advice(chain, where)}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, outermost first; dlt keeps some causes in `exception`."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        inner = getattr(link, "exception", None)
+        link = link.__cause__ or (inner if isinstance(inner, BaseException) else None) or link.__context__
+
+
+def _place(chain: list[BaseException]) -> str:
+    """The line of `sources/` where it happened, or nothing when it happened elsewhere."""
+    for link in reversed(chain):
+        for frame in reversed(traceback.extract_tb(link.__traceback__)):
+            parts = Path(frame.filename).parts
+            if "sources" in parts and "site-packages" not in parts:
+                inside = parts[len(parts) - 1 - parts[::-1].index("sources") :]
+                return f"{'/'.join(inside)}:{frame.lineno}: "
+    return ""
+
+
+def _named(error: BaseException) -> str:
+    text = _first_line(error)
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
+
+
+def _advice(chain: list[BaseException], where: str) -> str:
+    """What to do about an error nobody foresaw; a package that fails after extract would block later runs."""
+    if any(getattr(link, "step", "") in ("normalize", "load") for link in chain):
+        return f"{DEBUG}, or drop the package that waits with: etl state reset {where} --pending"
+    return DEBUG
+
+
+def _signal(link: BaseException, where: str) -> EtlError | None:
+    if not isinstance(link, KeyboardInterrupt):
+        return None
+    terminated = isinstance(link, Terminated) or getattr(link, "signal_code", None) == 15
+    code = Exit.TERMINATED if terminated else Exit.INTERRUPTED
+    return Interrupted(f"{where}: stopped by a signal; run again to go on where it stopped", code)
+
+
+def _ours(link: BaseException, where: str) -> EtlError | None:
+    return link if isinstance(link, EtlError) else None
+
+
+def _source(link: BaseException, where: str) -> EtlError | None:
+    """Errors of `sources.kit`, known by their `kind`: no source imports the engine, nor the engine a source."""
+    kind = KINDS.get(str(getattr(link, "kind", "")))
+    return kind(_first_line(link)) if kind and isinstance(link, Exception) else None
+
+
+def _setting(link: BaseException, where: str) -> EtlError | None:
+    from dlt.common.configuration.exceptions import (
+        ConfigFieldMissingException,
+        ConfigurationException,
+        ValueNotSecretException,
+    )
+
+    if isinstance(link, ConfigFieldMissingException):
+        return SettingError(f"{where}: {_missing(link)}")
+    if isinstance(link, ValueNotSecretException):
+        return SettingError(
+            f"{where}: a secret stands in the spec; move it to .dlt/secrets.toml or the environment"
+        )
+    if isinstance(link, ConfigurationException):
+        return SettingError(f"{where}: {_first_line(link)}; mend that setting")
+    return None
+
+
+def _missing(error: BaseException) -> str:
+    """Which setting is missing and the variable that would give it."""
+    variable, field = _deepest_trace(getattr(error, "traces", {}))
+    dotted = ".".join(part.lower() for part in variable.split("__"))
+    return (
+        f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
+    )
+
+
+def _deepest_trace(traces: dict[str, list[object]]) -> tuple[str, str]:
+    """The variable a person would set, and its field: of all the names dlt tried, the plainest full one."""
+    for field, tried in traces.items():
+        for trace in tried:
+            inner = getattr(trace, "traces", None)
+            if inner:
+                return _deepest_trace(inner)
+        names = [getattr(t, "key", "") for t in tried if getattr(t, "provider", "") == "Environment Variables"]
+        plain = [name for name in names if name.startswith(("SOURCES__", "DESTINATION__"))]
+        short = [name for name in plain if name.startswith("SOURCES__") and name.count("__") == 2]
+        return next(iter([*short, *plain, *names]), ""), field
+    return "", ""
+
+
+def _syntax(link: BaseException, where: str) -> EtlError | None:
+    if not isinstance(link, SyntaxError) or not link.filename:
+        return None
+    shown = "/".join(Path(link.filename).parts[-2:])
+    return UsageError(f"{shown}:{link.lineno}: not Python: {link.msg}; mend that line")
+
+
+def _disk(link: BaseException, where: str) -> EtlError | None:
+    number = link.errno if isinstance(link, OSError) else None
+    if number in FULL or re.search(r"no space left|disk full|disk quota|: file too large", str(link), re.I):
+        return EtlError(
+            f"{where}: the disk is full; free space and run again, nothing that was loaded is lost"
+        )
+    if isinstance(link, OSError) and number in FORBIDDEN:
+        return EtlError(f"{where}: {link.filename}: {link.strerror}; make it writable for this user")
+    if isinstance(link, OSError) and number in IN_THE_WAY:
+        return EtlError(f"{where}: {link.filename}: {link.strerror}; move what is in the way")
+    return None
+
+
+def _network(link: BaseException, where: str) -> EtlError | None:
+    if isinstance(link, (ConnectionError, TimeoutError, socket.gaierror)):
+        return TryLater(f"{where}: {_first_line(link)}; check the network and the address, or run again later")
+    return None
+
+
+def _duckdb_lock(link: BaseException, where: str) -> EtlError | None:
+    if "Could not set lock on file" in str(link) or "Conflicting lock is held" in str(link):
+        holder = re.search(r"PID (\d+)", str(link))
+        by = f"process {holder[1]}" if holder else "another process"
+        return Locked(f"{where}: the DuckDB file is open in {by}; close it there and run again")
+    return None
+
+
+def _destination(link: BaseException, where: str) -> EtlError | None:
+    from dlt.common.destination.exceptions import DestinationTransientException
+
+    text = str(link)
+    for pattern, make in _DESTINATION:
+        if re.search(pattern, text, re.I):
+            return make(where, _reason(text))
+    if isinstance(link, DestinationTransientException):
+        return TryLater(f"{where}: the destination did not answer: {_reason(text)}; run again later")
+    return None
+
+
+_DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
+    (
+        r"password authentication failed|no password supplied",
+        lambda w, t: SettingError(
+            f"{w}: the destination refuses the password; set DESTINATION__WAREHOUSE__CREDENTIALS__PASSWORD"
+        ),
+    ),
+    (
+        r'(database|role) "[^"]*" does not exist|permission denied',
+        lambda w, t: SettingError(f"{w}: {t}; create it, or mend destinations.toml"),
+    ),
+    (
+        r"connection refused|could not translate host name|timeout expired|server closed the connection|could not connect"
+        r"|terminating connection|connection already closed|the database system is",
+        lambda w, t: TryLater(f"{w}: the destination is away: {t}; start it, or run again later"),
+    ),
+    (
+        r"not a valid DuckDB database file|could not read from file.*is a directory",
+        lambda w, t: SettingError(
+            f"{w}: the warehouse file is not a DuckDB database; move it away or name another file"
+        ),
+    ),
+    (
+        r"corrupt database file|could not read enough bytes",
+        lambda w, t: EtlError(
+            f"{w}: the warehouse file is damaged; put a copy in its place, or move it away and run again"
+        ),
+    ),
+    (
+        r"tables can have at most|row is too big|conflicts with a system column",
+        lambda w, t: EtlError(
+            f"{w}: {t}; leave such columns out, then drop the package that waits with: etl state reset {w} --pending"
+        ),
+    ),
+]
+
+
+def _contract(link: BaseException, where: str) -> EtlError | None:
+    from dlt.common.schema.exceptions import DataValidationError
+
+    if not isinstance(link, DataValidationError):
+        return None
+    what = f"{where}.{link.table_name}"
+    return EtlError(
+        f"{what}: {link.column_name or 'a new table'} breaks the frozen schema contract; declare it in the spec"
+    )
+
+
+def _memory(link: BaseException, where: str) -> EtlError | None:
+    if isinstance(link, MemoryError):
+        return EtlError(f"{where}: out of memory; read less at once, e.g. with --limit or --since")
+    return None
+
+
+def _reason(text: str) -> str:
+    """The part of a driver's message that a person can use."""
+    cause = re.search(r"(?:\bCause|\bpsycopg2\.errors\.\w+): (.+)", text)
+    if cause:
+        return cause[1].strip().rstrip(".?")[:200]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [
+        line
+        for line in lines
+        if re.search(r"refused|failed|does not exist|denied|timeout|closed|away|FATAL", line)
+    ]
+    line = (telling or lines or [""])[-1]
+    return re.sub(r"^.*?(?:reason given is:|FATAL:|error:)\s*", "", line).rstrip(".?")[:200]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:500] if lines else type(error).__name__
+
+
+_RULES = (
+    _signal, _ours, _source, _setting, _syntax, _disk, _duckdb_lock, _destination, _network, _contract, _memory,
+)  # fmt: skip

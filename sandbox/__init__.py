@@ -1,0 +1,1 @@
+"""Loopback stand-ins of every upstream: real HTTP, seeded data, faults on demand."""

@@ -1,0 +1,80 @@
+"""The months of the archive of games, and the window of a run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sources.chess.tables import from_epoch
+from sources.kit import http
+from sources.kit.errors import BadSetting, SourceError
+
+ZONES = timedelta(days=1)  # a window and the archive may not agree on when a day ends
+
+
+@dataclass(frozen=True)
+class Window:
+    """The games that ended at or after `since` and before `until`."""
+
+    since: datetime | None
+    until: datetime | None
+
+    def __bool__(self) -> bool:
+        return bool(self.since or self.until)
+
+    def touches(self, month: Month) -> bool:
+        early, late = month.begin - ZONES, month.end + ZONES
+        return (self.since is None or late > self.since) and (self.until is None or early < self.until)
+
+    def holds(self, game: dict[str, Any]) -> bool:
+        """A game without a time of end passes: whoever checks the rows has to see it."""
+        end = from_epoch(game.get("end_time"))
+        if end is None:
+            return True
+        return (self.since is None or end >= self.since) and (self.until is None or end < self.until)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month of the archive."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def of(cls, address: str) -> Month:
+        match = re.search(r"/games/([12]\d{3})/(0[1-9]|1[0-2])$", address)
+        if not match:
+            raise SourceError(f"chess: {http.shown(address)}: is no month of games; the API may have changed")
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def begin(self) -> datetime:
+        return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+    @property
+    def end(self) -> datetime:
+        return self.next.begin
+
+    @property
+    def next(self) -> Month:
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    def __str__(self) -> str:
+        return f"{self.year:04}/{self.month:02}"
+
+
+def parsed(name: str, text: str | None) -> datetime | None:
+    """A bound of the window; BadSetting when it is no ISO 8601 time with an offset."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        example = "2024-01-01T00:00:00Z"
+        raise BadSetting(f"chess: {name}: {text!r} is no ISO 8601 time; write e.g. {example}") from error
+    if moment.tzinfo is None:
+        raise BadSetting(f"chess: {name}: {text!r} has no offset from UTC; add one, e.g. Z")
+    return moment

@@ -1,0 +1,93 @@
+"""A requests adapter whose answers end by a deadline: status line, headers and every body byte included.
+
+The timeouts of requests hold for one read each, so an upstream that drips a byte now and then is never cut.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import math
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_ENDS = ContextVar("deadline", default=math.inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give the requests started inside, streamed bodies too, this many seconds from now."""
+    token = _ENDS.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ENDS.reset(token)
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The transport of requests under the deadline that `within` sets; TimeoutError ends an answer."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # those need pools of their own
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Bytes(io.RawIOBase):
+    """What a socket receives; a read lasts until the read timeout or the deadline, whichever is first."""
+
+    def __init__(self, connection: socket.socket, received: io.RawIOBase) -> None:
+        self._socket, self._received = connection, received
+        self._patience, self._ends = connection.gettimeout() or math.inf, _ENDS.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = min(self._patience, self._ends - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("the deadline of the request has passed")
+        self._socket.settimeout(None if left == math.inf else left)
+        return self._received.readinto(buffer)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_Bytes(sock, self.fp.detach()))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}

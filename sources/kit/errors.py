@@ -1,0 +1,27 @@
+"""Errors a source may raise, named by what to do about them; the engine turns `kind` into an exit code."""
+
+from __future__ import annotations
+
+
+class SourceError(Exception):
+    """The source cannot go on; the message is *where: what; what to do*."""
+
+    kind = "failed"
+
+
+class BadSetting(SourceError):
+    """A setting of the source is missing or wrong."""
+
+    kind = "usage"
+
+
+class TryLater(SourceError):
+    """The upstream asks for more time than a run may wait."""
+
+    kind = "temporary"
+
+
+class SignInNeeded(SourceError):
+    """The upstream refuses the credentials; a person must sign in."""
+
+    kind = "sign_in"

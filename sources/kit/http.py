@@ -1,0 +1,376 @@
+"""The one HTTP client of all sources: total deadlines, retries, a cap on Retry-After, a rate limit, counts.
+
+A `Session` is a requests session, so dlt's RESTClient takes it as `session=`. Its `HttpSettings` are found in
+`[sources.<name>.http]` or `SOURCES__<NAME>__HTTP__…`, those of all sources in `[sources.http]`. It raises
+`TryLater`, `SignInNeeded` and `SourceError`; no message holds a query string.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from time import monotonic, sleep
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import requests
+from dlt.common.configuration import configspec
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
+from requests import PreparedRequest, Request
+from requests import Response as Response
+from requests.cookies import extract_cookies_to_jar
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ContentDecodingError,
+    InvalidHeader,
+    InvalidSchema,
+    InvalidURL,
+    MissingSchema,
+    RequestException,
+    Timeout,
+)
+from requests.hooks import dispatch_hook
+from requests.utils import resolve_proxies
+
+from sources.kit.deadline import DeadlineAdapter, within
+from sources.kit.errors import BadSetting, SignInNeeded, SourceError, TryLater
+
+JSON = "application/json"
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+BROKEN = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
+UNASKABLE = (
+    InvalidHeader,
+    InvalidSchema,
+    InvalidURL,
+    MissingSchema,
+    requests.TooManyRedirects,
+    UnicodeEncodeError,
+)
+
+
+@configspec
+class HttpSettings(BaseConfiguration):
+    """How a source speaks HTTP; a deadline ends one attempt, a cap ends the run with `TryLater`."""
+
+    __section__: ClassVar[str] = "http"
+
+    max_attempts: int = 8
+    deadline_seconds: float = 60.0
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 30.0
+    retry_after_cap_seconds: float = 120.0
+    backoff_seconds: float = 0.5
+    backoff_cap_seconds: float = 30.0
+    requests_per_second: float | None = None
+    max_body_bytes: int | None = None
+
+
+@dataclass
+class Counts:
+    """What a source asked of its upstream: requests with their repetitions, bytes of unpacked bodies."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    seconds_waited: float = 0.0
+
+
+_counts: dict[str, Counts] = {}
+_counting = threading.Lock()
+
+
+def counts() -> dict[str, Counts]:
+    """The counts of this process by name of source."""
+    return dict(_counts)
+
+
+def counts_as_dict() -> dict[str, dict[str, Any]]:
+    """The same for a JSON file."""
+    return {name: asdict(count) for name, count in _counts.items()}
+
+
+def reset_counts() -> None:
+    """Start all counts from zero."""
+    with _counting:
+        _counts.clear()
+
+
+def open_session(
+    name: str, user_agent: str | None = None, *, retry_post: bool = False, **defaults: Any
+) -> Session:
+    """A session of a source; `defaults` are `HttpSettings` of its own, which configuration overrides.
+
+    `retry_post` is for APIs whose POST only reads. The session accepts JSON; send another `Accept` for more.
+    """
+    settings = resolve_configuration(HttpSettings(**defaults), sections=("sources", name))
+    _check(name, settings)
+    return Session(name, settings, user_agent or default_user_agent(), retry_post=retry_post)
+
+
+def default_user_agent() -> str:
+    """`etl/<version>`."""
+    return f"etl/{version('etl')}"
+
+
+class Session(requests.Session):
+    """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
+
+    408, 425, 429, 500, 502, 503, 504 and broken transport are repeated, as is a 200 without JSON when JSON
+    alone was accepted; other statuses are returned, save 401. With `stream=True` the body is left to the
+    caller, under the same deadline.
+    """
+
+    def __init__(
+        self, name: str, settings: HttpSettings, user_agent: str, *, retry_post: bool = False
+    ) -> None:
+        super().__init__()
+        self.name, self.settings, self.retry_post = name, settings, retry_post
+        self.headers.update({"User-Agent": user_agent, "Accept": JSON})
+        self.mount("https://", DeadlineAdapter())
+        self.mount("http://", DeadlineAdapter())
+        self._next_start = 0.0
+        self._pacing = threading.Lock()
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of all sessions of this name since `reset_counts`."""
+        return _counts.setdefault(self.name, Counts())
+
+    def json(self, url: str, **kwargs: Any) -> Any:
+        """GET a JSON document, None when the body is empty; SourceError for a status that is not 2xx."""
+        response = self.get(url, **{**kwargs, "headers": {**kwargs.get("headers", {}), "Accept": JSON}})
+        raise_for_status(response)
+        return document(response) if response.content else None
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """As requests does, with an error that names the setting behind a URL that is none."""
+        with self._asking(str(request.url)):
+            return super().prepare_request(request)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send, repeat and follow redirects; each hop has attempts and deadlines of its own."""
+        follow = kwargs.pop("allow_redirects", True)
+        kwargs = {"stream": self.stream, "verify": self.verify, "cert": self.cert, **kwargs}
+        kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
+        with self._asking(str(request.url)):
+            response: Response = dispatch_hook(
+                "response", request.hooks, self._answered(request, kwargs), **kwargs
+            )
+            hops = [response, *(self.resolve_redirects(response, request, **kwargs) if follow else [])]
+        last = hops.pop()
+        last.history = hops
+        return last
+
+    def _answered(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
+        """The first good answer; TryLater when there is none."""
+        repeatable = request.method in REPEATABLE or (request.method == "POST" and self.retry_post)
+        attempts = self.settings.max_attempts if repeatable else 1
+        where = f"{self.name}: {request.method} {shown(str(request.url))}"
+        attempt = 1
+        while isinstance(outcome := self._attempt(request, options, where), _Fault):
+            self._check_patience(outcome, where)
+            if attempt >= attempts:
+                tried = f"in {attempts} attempts" if attempts > 1 else "and is not repeated"
+                raise TryLater(f"{where}: {outcome.reason} {tried}; {outcome.advice}")
+            self._count(retries=1)
+            self._wait(max(outcome.asked, self._backoff(attempt)))
+            attempt += 1
+        return outcome
+
+    def _attempt(self, request: PreparedRequest, options: dict[str, Any], where: str) -> Response | _Fault:
+        try:
+            response = self._exchange(request, options)
+        except BROKEN as error:
+            return _broken(error, where)
+        if response.status_code in RETRIED:
+            response.close()
+            return _Fault(f"answered {response.status_code}", _asked(response))
+        if response.status_code == 401:
+            raise SignInNeeded(
+                f"{where}: answered 401, the credentials are wrong or have expired; "
+                f"renew those of [sources.{self.name}] in .dlt/secrets.toml"
+            )
+        if response.status_code == 200 and not options["stream"] and _wants_json(request):
+            return _not_json(response) or response
+        return response
+
+    def _exchange(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
+        """One request over the wire, with its body unless it is streamed."""
+        self._pace()
+        limits = self.settings
+        timeout = options.get("timeout") or (limits.connect_timeout_seconds, limits.read_timeout_seconds)
+        self._count(requests=1)
+        with within(limits.deadline_seconds):
+            adapter = self.get_adapter(str(request.url))
+            response = adapter.send(request, **{**options, "stream": True, "timeout": timeout})
+            extract_cookies_to_jar(self.cookies, request, response.raw)
+            if not options["stream"]:
+                self._read(response)
+        return response
+
+    def _read(self, response: Response) -> None:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_content(65536):
+            chunks.append(chunk)
+            size += len(chunk)
+            if self.settings.max_body_bytes is not None and size > self.settings.max_body_bytes:
+                response.close()
+                raise SourceError(
+                    f"{self.name}: {shown(response.url)}: answered more than {self.settings.max_body_bytes} "
+                    f"bytes; ask for less at once, or raise max_body_bytes of [sources.{self.name}.http]"
+                )
+        response._content = b"".join(chunks)  # where requests keeps a body it has read itself
+        self._count(bytes=size)
+
+    def _check_patience(self, fault: _Fault, where: str) -> None:
+        cap = self.settings.retry_after_cap_seconds
+        if fault.asked > cap:
+            raise TryLater(
+                f"{where}: {fault.reason} and asks to wait {fault.asked:.0f} s, a run waits {cap:.0f} s at "
+                f"most; run again then, or raise retry_after_cap_seconds of [sources.{self.name}.http]"
+            )
+
+    def _backoff(self, attempt: int) -> float:
+        """Exponential with full jitter."""
+        limits = self.settings
+        return random.uniform(0, min(limits.backoff_cap_seconds, limits.backoff_seconds * 2 ** (attempt - 1)))
+
+    def _pace(self) -> None:
+        if not self.settings.requests_per_second:
+            return
+        with self._pacing:
+            start = max(monotonic(), self._next_start)
+            self._next_start = start + 1 / self.settings.requests_per_second
+        self._wait(start - monotonic())
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            self._count(seconds_waited=seconds)
+            sleep(seconds)
+
+    def _count(self, **more: float) -> None:
+        with _counting:
+            for name, amount in more.items():
+                setattr(self.counts, name, getattr(self.counts, name) + amount)
+
+    @contextmanager
+    def _asking(self, url: str) -> Iterator[None]:
+        """Turn what requests says about a URL it cannot ask into one line without the query."""
+        try:
+            yield
+        except UNASKABLE as error:
+            raise BadSetting(
+                f"{self.name}: {shown(url)}: cannot be asked ({type(error).__name__}); "
+                f"check base_url of [sources.{self.name}] and the values that go into the request"
+            ) from None  # its text holds the query
+
+
+def raise_for_status(response: Response) -> None:
+    """SourceError unless the status is 2xx or 3xx."""
+    if not response.ok:
+        raise SourceError(
+            f"{response.request.method} {shown(response.url)}: answered {response.status_code}; "
+            "check the arguments of the source, and whether the upstream still offers this"
+        )
+
+
+def document(response: Response) -> Any:
+    """The JSON body, parsed once; ValueError when it is none."""
+    kept = vars(response)
+    if "_etl_document" not in kept:
+        kept["_etl_document"] = response.json()
+    return kept["_etl_document"]
+
+
+def sent_at(response: Response) -> datetime:
+    """The upstream's clock, or this machine's when it tells none."""
+    return _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
+
+
+def shown(url: str) -> str:
+    """A URL for people: without query, fragment and credentials."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that cannot be read"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Why an attempt did not count, how many seconds the upstream asked for, and what a person may do."""
+
+    reason: str
+    asked: float = 0.0
+    advice: str = "run again later"
+
+
+def _broken(error: RequestException, where: str) -> _Fault:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise SourceError(
+                f"{where}: its certificate is not valid; check base_url, the clock and any proxy"
+            ) from None  # its text holds the query
+        if isinstance(cause, TimeoutError):
+            return _Fault("no whole answer in time")
+        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, RequestException):
+            return _Fault(cause.strerror.lower(), advice="check the network and base_url, or run again later")
+    return _Fault("no whole answer in time" if isinstance(error, Timeout) else "the answer broke off")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _wants_json(request: PreparedRequest) -> bool:
+    return request.method != "HEAD" and request.headers.get("Accept") == JSON
+
+
+def _not_json(response: Response) -> _Fault | None:
+    try:
+        document(response)
+    except (ValueError, RecursionError):
+        what = "a web page" if response.content.lstrip()[:1] == b"<" else "something else"
+        return _Fault(f"answered with {what}, not JSON", advice="check base_url, or run again later")
+    return None
+
+
+def _asked(response: Response) -> float:
+    """Seconds from a Retry-After header; 0 for none, one that makes no sense, or a moment that has passed."""
+    text = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    until = _http_date(text)
+    return max(0.0, (until - sent_at(response)).total_seconds()) if until else 0.0
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check(name: str, settings: HttpSettings) -> None:
+    optional = ("requests_per_second", "max_body_bytes")
+    for field, value in dict(settings).items():
+        if value is None and field in optional:
+            continue
+        if value < (1 if field == "max_attempts" else 0) or (
+            value == 0 and field in (*optional, "deadline_seconds")
+        ):
+            raise BadSetting(f"sources.{name}.http.{field}: {value} cannot work; give a positive number")

@@ -1,0 +1,1 @@
+"""Tests of the program; a package, so that `tests/sandbox` does not shadow `sandbox`."""

@@ -1,0 +1,336 @@
+"""The promises that every spec keeps, one function each, asked of the command line and of the warehouse."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipelines import environment
+from pipelines import spec as specs
+from tests.subject import Site, Subject, keyed, newest
+
+Promise = Callable[[Subject], None]
+
+WINDOW = ("--since", "2024-03-01", "--until", "2024-03-14")
+TWICE = {"http.max_attempts": 2}
+ONCE_AND_SOON = {"http.max_attempts": 1, "http.deadline_seconds": 0.5}
+MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
+PLANTED = "planted-4f1c9e"
+
+
+def tells_its_docs(subject: Subject) -> None:
+    """A spec says what it is about and where its upstream is described."""
+    spec = specs.load(subject.home, subject.name)
+    assert spec.about, "no about"
+    assert spec.docs, "no docs: the page that describes the upstream"
+
+
+def builds_without_network(subject: Subject) -> None:
+    """Planning, and so building the source, opens no connection."""
+    tried: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", lambda _, address: tried.append(address))
+        result = subject.site().etl("plan", subject.name)
+    assert not tried, f"building opens a connection to {tried[0]}"
+    assert result.code == 0, result
+
+
+def every_resource_has_a_key(subject: Subject) -> None:
+    """A resource has a primary key, or appends for a reason that its spec gives."""
+    hints = specs.load(subject.home, subject.name).resources
+    for resource in subject.plan["resources"]:
+        reason = resource["name"] in hints and hints[resource["name"]].append_reason
+        appends = resource["write_disposition"] == "append"
+        assert reason if appends else resource["primary_key"], f"{resource['name']} has no key"
+
+
+def first_run_loads_rows_into_every_resource(subject: Subject) -> None:
+    """No resource is dead, and nothing of the stand-in's first day is refused."""
+    loaded = subject.full()
+    for resource in subject.plan["resources"]:
+        assert loaded.get(resource["table"]), f"{resource['name']} has no rows"
+
+
+def second_run_changes_nothing(subject: Subject) -> None:
+    """The same upstream once more leaves every table as it was."""
+    assert subject.loaded().load().tables() == subject.full(), "a second run changes rows"
+
+
+def next_day_adds_only_what_is_new(subject: Subject) -> None:
+    """A run on day 2 after one on day 1 knows all that a first run on day 2 finds, and forgets nothing."""
+    assert subject.full(2) != subject.full(), "the stand-in has nothing new on day 2"
+    site = subject.loaded()
+    subject.sandbox.move_to(2)
+    after = site.load().tables()
+    for table in after | subject.full(2):
+        key = subject.keys.get(table, [])
+        now, then, wanted = (
+            newest(tables.get(table, Counter()), key) for tables in (after, subject.full(), subject.full(2))
+        )
+        assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
+        assert not (now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
+        assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"
+
+
+def keys_are_unique_and_never_null(subject: Subject) -> None:
+    """The declared key holds in the warehouse, also after the next day."""
+    site = subject.loaded()
+    subject.sandbox.move_to(2)
+    site.load()
+    for table, key in subject.keys.items():
+        for column in key:
+            sql = f'SELECT count(*) FROM {site.qualified(table)} WHERE "{column}" IS NULL'
+            assert site.query(sql) == [(0,)], f"{table}: {column} has nulls"
+        listed = ", ".join(f'"{column}"' for column in key)
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {site.qualified(table)} GROUP BY {listed} HAVING count(*) > 1) AS t"
+        assert not key or site.query(sql) == [(0,)], f"{table}: {listed} is not unique"
+
+
+def a_late_partition_gets_its_history(subject: Subject) -> None:
+    """An account that is added later is read from its beginning."""
+    lists = {key: value for key, value in subject.settings.items() if isinstance(value, list) and len(value) > 1}
+    if not lists:
+        pytest.skip(f"{subject.name} has no argument that lists partitions")
+    for key, values in lists.items():
+        site = subject.site().load(settings={key.split(".", 2)[2]: values[:1]})
+        assert site.tables() != subject.full(), f"{key}: one entry loads as much as all"
+        assert site.load().tables() == subject.full(), f"{key}: an entry that comes later is not read whole"
+
+
+def a_failed_run_can_be_repeated(subject: Subject) -> None:
+    """Whatever breaks in the middle, the run says so, and the next one makes up for it."""
+    for kind, after in (("500", subject.requests // 2), ("malformed", max(0, subject.requests - 1))):
+        site = subject.site()
+        with subject.broken(kind, after=after):
+            assert site.run(settings=TWICE).code, f"{kind}: a run that broke says it is well"
+        assert site.load().tables() == subject.full(), f"{kind}: the next run does not make up for it"
+
+
+def limit_never_loses_rows(subject: Subject) -> None:
+    """What `--limit` leaves is read by the run that follows, also when it stood beside `--select`."""
+    site = subject.site().load("--limit", "2")
+    for table, rows in site.tables().items():
+        assert table not in subject.keys or rows.total() <= 2, f"{table}: more rows than --limit"
+    for resource in subject.resources:
+        site.load("--limit", "2", "--select", resource)
+    assert site.load().tables() == subject.full(), "rows are lost after --limit"
+
+
+def select_never_loses_rows(subject: Subject) -> None:
+    """Resources that run one at a time, the last one first, load what they load together."""
+    site = subject.site()
+    for resource in reversed(subject.resources):
+        site.load("--select", resource)
+    assert site.tables() == subject.full(), "resources alone load other rows than together"
+
+
+def a_window_moves_no_cursor(subject: Subject) -> None:
+    """`--since` and `--until` load rows as they are, and change nothing for the runs around them."""
+    site = subject.site()
+    result = site.run(*WINDOW)
+    if result.code == 2 and "cannot act" in result.err:
+        pytest.skip(f"{subject.name} cannot read a window")
+    assert result.code == 0, result
+    for table, rows in site.tables().items():
+        assert not rows - subject.full()[table], f"{table}: a window loads rows that a whole run does not"
+    assert site.load().tables() == subject.full(), "rows are lost after a window"
+    assert site.load(*WINDOW).tables() == subject.full(), "a window after a run changes rows"
+
+
+def backfill_equals_first_run(subject: Subject) -> None:
+    """`--mode backfill` reads all of it again and finds the same."""
+    assert subject.loaded().load("--mode", "backfill").tables() == subject.full(), "a backfill changes rows"
+    assert subject.site().load("--mode", "backfill").tables() == subject.full(), "a backfill is not whole"
+
+
+def throttled_then_served(subject: Subject) -> None:
+    """A 429 is waited for, with `Retry-After: 1` and with 0."""
+    subject.only_over_http()
+    site = subject.site()
+    with subject.broken("429", 1, after=1, retry_after=1), subject.broken("429", 1, retry_after=0):
+        site.load()
+    assert site.tables() == subject.full(), "rows are lost where the upstream asked to wait"
+
+
+def refused_says_what_to_do(subject: Subject) -> None:
+    """Wrong credentials end the run with exit 6 and one line that says where and what to do."""
+    subject.only_over_http()
+    with subject.broken("401"):
+        result = subject.site().run()
+    assert result.code == 6, f"exit {result.code} where a person must sign in: {result.err}"
+    assert _one_line(subject, result.err), f"not one line with what to do: {result.err}"
+
+
+def hangs_are_cut(subject: Subject) -> None:
+    """An answer that trickles is given up at the deadline, and asked for again."""
+    subject.only_over_http()
+    site = subject.site()
+    with subject.broken("drip", 1, seconds=2):
+        result = site.run(settings=ONCE_AND_SOON)
+    assert result.code == 5, f"exit {result.code} where an answer hangs: {result}"
+    with subject.broken("drip", 1, seconds=2):
+        site.load(settings={**TWICE, "http.deadline_seconds": 0.5})
+    assert site.tables() == subject.full(), "rows are lost where an answer hung"
+
+
+def web_page_is_not_data(subject: Subject) -> None:
+    """A web page with status 200 ends the run with one line, or makes it partial; no row is lost later."""
+    site = subject.site()
+    with subject.broken("html", after=max(0, subject.requests - 1)):
+        result = site.run(settings=TWICE)
+    assert result.code in (1, 3, 5), f"exit {result.code} where a web page came: {result}"
+    assert result.code == 3 or _one_line(subject, result.err), f"not one line: {result.err}"
+    assert site.load().tables() == subject.full(), "rows are lost after a web page"
+
+
+def duplicate_page_adds_no_row(subject: Subject) -> None:
+    """Rows that the upstream sends twice are in the tables once."""
+    subject.only_over_http()
+    site = subject.site()
+    with subject.broken("duplicate_page"):
+        site.load()
+    assert site.tables() == subject.full(), "rows that came twice are not in the tables once"
+
+
+def drift_loses_no_row(subject: Subject) -> None:
+    """When fields appear and types change, every row is in its table or in quarantine."""
+    subject.only_over_http()
+    for after in (0, subject.requests // 2):
+        site = subject.site()
+        with subject.broken("drift", after=after):
+            result = site.run()
+        assert result.code in (0, 3), result
+        for resource in subject.plan["resources"]:
+            wanted = subject.full()[resource["table"]].total()
+            found = site.tables().get(resource["table"], Counter()).total()
+            assert found + site.quarantined()[resource["name"]] >= wanted, f"{resource['name']}: rows vanish"
+        assert after or any("new_field" in columns for columns in site.columns().values()), "a new field vanishes"
+
+
+def bad_rows_are_quarantined_not_lost(subject: Subject) -> None:
+    """Rows in quarantine are told, make the run partial, and are there once however often they are read."""
+    subject.only_over_http()
+    site = subject.site()
+    with subject.broken("drift"):
+        first = site.run("--output", "json")
+        once = site.quarantined()
+        again = site.run("--mode", "backfill", "--output", "json")
+    if not once and first.code == 0:
+        pytest.skip(f"{subject.name} declares nothing that a number as text could violate")
+    assert (first.code, again.code) == (3, 3), f"exits {first.code} and {again.code} with rows in quarantine"
+    assert first.json[0]["rejected"].keys() == once.keys(), "the report tells other rows than are in quarantine"
+    assert site.quarantined() == once, "a row is in quarantine more than once"
+
+
+def no_secret_in_output(subject: Subject) -> None:
+    """No planted secret is in what a run prints, leaves behind or loads, whether it ends well or not."""
+    planted = _secrets(subject)
+    site = subject.site()
+    said = [site.run(settings=planted)]
+    for kind in ("500", "401", "html"):
+        with subject.broken(kind):
+            said.append(site.run("--mode", "backfill", "--debug", settings={**planted, **TWICE}))
+    left = [file.read_text() for file in site.workspace.root.glob("runs/**/*.json")]
+    for text in (*(result.out + result.err for result in said), *left, *_texts(site)):
+        assert not (found := re.search(f".*{_any_secret(planted)}.*", text)), f"a secret is told: {found[0][:200]}"
+
+
+def timestamps_are_utc(subject: Subject) -> None:
+    """Moments are typed and carry a zone; none is left as text."""
+    site = subject.loaded()
+    for table, columns in site.columns().items():
+        for column, kind in columns.items():
+            assert not kind.startswith("timestamp") or "with time zone" in kind, f"{table}.{column}: no zone"
+            if kind in ("varchar", "character varying", "text"):
+                texts = site.query(f'SELECT "{column}" FROM {site.qualified(table)} WHERE "{column}" IS NOT NULL')
+                moments = [text for (text,) in texts if re.fullmatch(MOMENT, text)]
+                assert not moments or len(moments) < len(texts), f"{table}.{column}: moments are left as text"
+
+
+def a_run_leaves_a_trace(subject: Subject) -> None:
+    """A run that ends well and one that does not tell what they did, in a folder and in `_etl.runs`."""
+    site = subject.site()
+    subject.sandbox.forget_requests()
+    site.load("--run-id", "good")
+    asked = len(subject.sandbox.requests)
+    with subject.broken("500"):
+        bad = site.run("--run-id", "bad", settings=TWICE)
+    folder = site.workspace.root / "runs"
+    manifest, metrics = (json.loads((folder / "good" / f"{name}.json").read_text()) for name in ("manifest", "metrics"))
+    rows = [("bad", bad.code), ("good", 0)]
+    assert site.query("SELECT run_id, exit_code FROM _etl.runs ORDER BY run_id") == rows
+    assert manifest["counts"]["rows_loaded"] >= sum(rows.total() for rows in site.tables().values())
+    assert metrics["http"].get(subject.name, {}).get("requests", 0) == asked, "requests are not all told of"
+    assert [(folder / run / end).exists() for run in ("good", "bad") for end in ("success.ok", "error.json")] == [
+        True, False, False, True,
+    ]  # fmt: skip
+
+
+PROMISES: tuple[Promise, ...] = (
+    tells_its_docs,
+    builds_without_network,
+    every_resource_has_a_key,
+    first_run_loads_rows_into_every_resource,
+    second_run_changes_nothing,
+    next_day_adds_only_what_is_new,
+    keys_are_unique_and_never_null,
+    a_late_partition_gets_its_history,
+    a_failed_run_can_be_repeated,
+    limit_never_loses_rows,
+    select_never_loses_rows,
+    a_window_moves_no_cursor,
+    backfill_equals_first_run,
+    throttled_then_served,
+    refused_says_what_to_do,
+    hangs_are_cut,
+    web_page_is_not_data,
+    duplicate_page_adds_no_row,
+    drift_loses_no_row,
+    bad_rows_are_quarantined_not_lost,
+    no_secret_in_output,
+    timestamps_are_utc,
+    a_run_leaves_a_trace,
+)
+
+
+def _one_line(subject: Subject, text: str) -> bool:
+    """Whether an error is one line that names the spec and says what to do."""
+    lines = text.splitlines()
+    return len(lines) == 1 and subject.name in lines[0] and ";" in lines[0]
+
+
+def _secrets(subject: Subject) -> dict[str, str]:
+    """Settings with a secret in them: those the source asks for, those the stand-in gives, and one in the address."""
+    prefix = f"sources.{subject.name}."
+    wanted = [need["path"] for need in subject.plan["needs"] if need["secret"] and need["path"].startswith(prefix)]
+    given = {key: value for key, value in subject.settings.items() if environment._SECRET_KEY.search(key)}
+    secrets = {**dict.fromkeys(wanted, PLANTED), **given}
+    if address := subject.settings.get(f"{prefix}base_url"):
+        parts = urlsplit(address)
+        secrets[f"{prefix}base_url"] = parts._replace(netloc=f"someone:{PLANTED}@{parts.netloc}").geturl()
+    return {key.removeprefix(prefix): value for key, value in secrets.items()}
+
+
+def _any_secret(planted: dict[str, str]) -> str:
+    values = {PLANTED, *(value for key, value in planted.items() if key != "base_url")}
+    return "|".join(re.escape(value) for value in values)
+
+
+def _texts(site: Site) -> list[str]:
+    """Every text of the warehouse, dlt's own and the engine's tables included."""
+    sql = (
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema "
+        "NOT IN ('information_schema', 'pg_catalog') AND lower(data_type) IN ('varchar', 'character varying', 'text', 'json', 'jsonb')"
+    )
+    return [
+        str(text)
+        for schema, table, column in site.query(sql)
+        for (text,) in site.query(f'SELECT DISTINCT CAST("{column}" AS VARCHAR) FROM {schema}."{table}"')
+    ]

@@ -1,0 +1,49 @@
+"""What every test may ask for: a workspace, a sandbox, a Postgres."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.server import Sandbox, World
+from tests.postgres_server import database, postgres
+from tests.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Callable[..., Workspace]:
+    """Make a workspace; its path has a space in it."""
+    return lambda *links: Workspace(tmp_path / "a workspace", links)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A small sandbox of its own."""
+    with Sandbox(World(records=20), folder=tmp_path / "sandbox") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of one Postgres for the whole session."""
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A fresh database on it."""
+    with database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def payloads() -> Path:
+    """The folder of recorded payloads, or a skip that says so."""
+    folder = os.environ.get("ETL_PAYLOADS")
+    if not folder:
+        pytest.skip("ETL_PAYLOADS is not set, so no recorded payloads are read")
+    return Path(folder)

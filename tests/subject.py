@@ -1,0 +1,232 @@
+"""A spec under test: sites to run it at, a stand-in to run it against, and loads that tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg2
+import pytest
+
+import sandbox
+from pipelines.build import load_module
+from sandbox.server import Sandbox, World, as_environment, names
+from tests.postgres_server import database
+from tests.workspace import REPOSITORY, Result, Workspace
+
+RECORDS = 120
+ALWAYS = 100_000
+SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
+HTML = "<!DOCTYPE html><html><body>Checking your browser.</body></html>"
+
+Row = frozenset[tuple[str, str]]
+Tables = dict[str, Counter[Row]]
+
+
+class Subject:
+    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none."""
+
+    def __init__(self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None) -> None:
+        self.name, self.home, self._server = name, home, server
+        self.env = "pg" if server else "test"
+        self._folder, self._sites = folder, 0
+        self._loads: dict[int, Site] = {}
+        self._asked: dict[int, int] = {}
+        self._open = ExitStack()
+        self._stand_in = load_module(home, "sandbox", name)
+        assert name in names(), f"specs/{name}.yaml: there is no sandbox/{name}.py to run it against; write it"
+        self.sandbox = self._open.enter_context(Sandbox(World(records=RECORDS), folder / "upstream"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def reset(self) -> None:
+        """Set the stand-in back to its first day, without faults."""
+        self.sandbox.clear_faults()
+        self.sandbox.move_to(1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What points the source at the stand-in, as dotted settings."""
+        return self.sandbox.settings(self.name)
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether the source asks an upstream; otherwise it reads files."""
+        return hasattr(self._stand_in, "answer")
+
+    def only_over_http(self) -> None:
+        """Skip what makes no sense for a source that reads files."""
+        if not self.speaks_http:
+            pytest.skip(f"{self.name} reads files and asks nothing over HTTP")
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """What `etl plan` tells of the spec."""
+        found: dict[str, Any] = self.site().etl("plan", self.name, "--output", "json").json[0]
+        return found
+
+    @cached_property
+    def keys(self) -> dict[str, list[str]]:
+        """The declared key of each resource's table."""
+        return {resource["table"]: resource["primary_key"] for resource in self.plan["resources"]}
+
+    @property
+    def resources(self) -> list[str]:
+        return [resource["name"] for resource in self.plan["resources"]]
+
+    @property
+    def requests(self) -> int:
+        """How many requests a first run takes."""
+        self._first_load(1)
+        return self._asked[1]
+
+    def full(self, day: int = 1) -> Tables:
+        """The tables of one unbroken run on a day, into an empty warehouse."""
+        return self._first_load(day).tables()
+
+    def loaded(self) -> Site:
+        """A site after a first run on day 1."""
+        return self.site(like=self._first_load(1))
+
+    def _first_load(self, day: int) -> Site:
+        """One per day, shared; not to be asked for while something is broken."""
+        if day not in self._loads:
+            today = self.sandbox.world.day
+            self.sandbox.move_to(day)
+            self.sandbox.forget_requests()
+            self._loads[day] = self.site().load()
+            self._asked[day] = len(self.sandbox.requests)
+            self.sandbox.move_to(today)
+        return self._loads[day]
+
+    def site(self, like: Site | None = None) -> Site:
+        """A workspace with the spec and an empty warehouse, or a copy of another site."""
+        self._sites += 1
+        root = self._folder / f"site {self._sites}"
+        if like:
+            shutil.copytree(like.workspace.root, root, symlinks=True)
+        workspace = Workspace(root)
+        if not like:
+            workspace.link(self.name, self.home)
+        workspace.point_at({**self.settings, f"sources.{self.name}.http.backoff_seconds": 0.01})
+        return Site(self, workspace, self._database(workspace, like))
+
+    def _database(self, workspace: Workspace, like: Site | None) -> str | None:
+        if not self._server:
+            return None
+        url = self._open.enter_context(database(self._server, (like.url if like else None) or ""))
+        workspace.postgres(url)
+        return url
+
+    @contextmanager
+    def broken(self, kind: str, times: int = ALWAYS, after: int = 0, **options: Any) -> Iterator[None]:
+        """Spoil what the stand-in serves, all of it from the request `after` on; files become web pages."""
+        if self.speaks_http:
+            self.sandbox.fault(f"^/{self.name}\\b", kind, times, after=after, **options)
+        else:
+            for file in sorted((self.sandbox.folder / self.name).iterdir())[after:]:
+                file.write_text(HTML)
+        yield
+        self.sandbox.clear_faults()
+        self.sandbox.move_to(self.sandbox.world.day)
+
+
+class Site:
+    """A workspace with one spec and a warehouse of its own."""
+
+    def __init__(self, subject: Subject, workspace: Workspace, url: str | None) -> None:
+        self.subject, self.workspace, self.url = subject, workspace, url
+
+    def etl(self, *words: str, **variables: str) -> Result:
+        """Run a command in the site's environment."""
+        return self.workspace.etl(*words, "--env", self.subject.env, **variables)
+
+    def run(self, *options: str, settings: Mapping[str, Any] | None = None) -> Result:
+        """Run the spec; `settings` are dotted and below the source."""
+        mine = {f"sources.{self.subject.name}.{key}": value for key, value in (settings or {}).items()}
+        return self.etl("run", self.subject.name, *options, **as_environment(mine))
+
+    def load(self, *options: str, settings: Mapping[str, Any] | None = None) -> Self:
+        """Run the spec, which must end well."""
+        result = self.run(*options, settings=settings)
+        assert result.code == 0, f"a run that should be whole is not: {result}"
+        return self
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse."""
+        if not self.url:
+            return self.workspace.query(sql)
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def columns(self, schema: str | None = None) -> dict[str, dict[str, str]]:
+        """The columns of each table with their types; those of dlt itself are left out."""
+        found: dict[str, dict[str, str]] = {}
+        sql = (
+            "SELECT table_name, column_name, lower(data_type) FROM information_schema.columns "
+            f"WHERE table_schema = '{schema or self.subject.plan['dataset']}' ORDER BY table_name, column_name"
+        )
+        for table, column, kind in self.query(sql):
+            if not table.startswith("_dlt_") and not column.startswith("_dlt_"):
+                found.setdefault(table, {})[column] = kind
+        return found
+
+    def tables(self) -> Tables:
+        """The rows of every table, each as its filled columns."""
+        return {table: self._rows(table, list(columns)) for table, columns in self.columns().items()}
+
+    def qualified(self, table: str) -> str:
+        """A table of the spec's dataset, for SQL."""
+        return f'{self.subject.plan["dataset"]}."{table}"'
+
+    def quarantined(self) -> Counter[str]:
+        """Rows in quarantine by resource."""
+        return Counter(resource for (resource,) in self.query("SELECT resource FROM _etl.quarantine"))
+
+    def _rows(self, table: str, columns: list[str]) -> Counter[Row]:
+        listed = ", ".join(f'"{column}"' for column in columns)
+        rows = self.query(f"SELECT {listed} FROM {self.qualified(table)}")
+        return Counter(
+            frozenset((c, repr(value)) for c, value in zip(columns, row, strict=True) if value is not None)
+            for row in rows
+        )
+
+
+def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
+    """The rows of a history as they stand now: the newest of each key, without the day; others unchanged."""
+    if SNAPSHOT not in key:
+        return rows
+    latest: dict[Row, tuple[str, Row]] = {}
+    for row in rows:
+        cells = dict(row)
+        day = cells.pop(SNAPSHOT)
+        held = frozenset((name, cells[name]) for name in key if name in cells)
+        latest[held] = max(latest.get(held, ("", row)), (day, frozenset(cells.items())), key=lambda seen: seen[0])
+    return Counter(row for _, row in latest.values())
+
+
+def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:
+    """The keys of rows."""
+    return {frozenset(cell for cell in row if cell[0] in key) for row in rows}
+
+
+@contextmanager
+def stand_ins_restored() -> Iterator[None]:
+    """Forget the stand-ins that workspaces bring along."""
+    path = list(sandbox.__path__)
+    yield
+    sandbox.__path__[:] = path
