@@ -6,11 +6,26 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dlt
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.pipeline import PipelineContext
 
 from sandbox.server import Sandbox, World
 from tests.postgres_server import database, postgres
 from tests.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def own_settings() -> Iterator[None]:
+    """No test inherits the settings or the pipeline that another one made dlt look at."""
+    yield
+    context = Container()[PluggableRunContext]
+    context.providers = ConfigProvidersContainer(context.context.initial_providers())
+    if Container()[PipelineContext].is_active():
+        dlt.pipeline().deactivate()
 
 
 @pytest.fixture

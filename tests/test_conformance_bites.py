@@ -130,6 +130,9 @@ BAD = {
         "arrivals: rows vanish",
         {"yield rows\n": 'yield [row for row in rows if isinstance(row["grams"], int)]\n'},
     ),
+    "drops_what_it_does_not_know": Bad(
+        kept.drift_loses_no_row, "a new field vanishes", {"{**answer, ": '{"depot": answer["depot"], '}
+    ),
     "makes_a_bad_row_new_each_time": Bad(
         kept.bad_rows_are_quarantined_not_lost,
         "more than once",
