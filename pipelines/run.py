@@ -186,6 +186,7 @@ class _Load:
         kit.reset_counts()
         source = build.build(self.environment.root, self.spec, self.window)
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
+        self._refuse_append(source)
         self._apply_window(source)
         self._check_dataset()
         with self._timed("pending"):
@@ -252,6 +253,13 @@ class _Load:
         for spool in sorted(self.spools.glob("*.jsonl")):
             self.ledger.quarantine(spool.stem, spooled(spool))
             spool.unlink()
+
+    def _refuse_append(self, source: DltSource) -> None:
+        """A run that leaves the cursor alone is read again later, and would stand twice where rows are appended."""
+        appended = [name for name, r in source.selected_resources.items() if r.write_disposition == "append"]
+        if self.order.freezes_cursor and appended:
+            what = ", ".join(appended)
+            raise UsageError(f"{self.spec.name}: {what} appends, and this run's rows would come twice; --exclude it")
 
     def _apply_window(self, source: DltSource) -> None:
         """Put the window on the cursors; refuse it where nothing could act on it."""

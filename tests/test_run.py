@@ -182,3 +182,16 @@ def test_with_overrides_an_argument(engine, tmp_path):
     assert ids(engine) == [1, 2]
     wrong = engine.etl("run", "toy", "--env", "test", "--with", "row_file=x")
     assert (wrong.code, "did you mean 'rows_file'?" in wrong.err) == (2, True)
+
+
+def test_a_source_that_appends_must_say_why(engine):
+    source = (engine.root / "sources/toy.py").read_text()
+    engine.write("sources/toy.py", source.replace('@dlt.resource(primary_key="id", write_disposition="merge")', "@dlt.resource"))
+    refused = engine.run("run", "toy", "--env", "test")
+    assert (refused.code, "resources.others.append_reason" in refused.err) == (2, True)
+    spec = (engine.root / "specs/toy.yaml").read_text()
+    engine.write("specs/toy.yaml", f"{spec}resources:\n  others: {{append_reason: a log without a key}}\n")
+    assert engine.run("run", "toy", "--env", "test").code == 0
+    limited = engine.run("run", "toy", "--env", "test", "--limit", "1")
+    assert (limited.code, "others appends" in limited.err) == (2, True)
+    assert engine.run("run", "toy", "--env", "test", "--limit", "1", "--exclude", "others").code == 0

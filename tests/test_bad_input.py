@@ -1,0 +1,332 @@
+"""Bad input of every kind: one line that says what to do, the right exit code, nothing half-loaded, and a good run after."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.toys import rows, toy
+from tests.workspace import REPOSITORY, Result, Workspace
+
+SPEC = "name: toy\nabout: A source for tests.\npython: {}\n"
+SOURCE = '''\
+"""Rows that a test wrote down as Python."""
+
+from functools import reduce
+
+import dlt
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    @dlt.resource(primary_key="id", write_disposition="merge")
+    def things():
+        {body}
+
+    return things
+'''
+GOOD = [{"id": 1, "of": "a good run"}]
+
+
+@pytest.fixture
+def bad(workspace):
+    """A workspace whose source yields what `yields` writes down."""
+    made = workspace()
+    made.write("specs/toy.yaml", SPEC)
+    return made
+
+
+def yields(workspace: Workspace, *pages: str) -> None:
+    """Write a source that yields these expressions, as a module of another name would be read anew."""
+    body = "\n        ".join(page if page.startswith(("raise", "import")) else f"yield {page}" for page in pages)
+    module(workspace, SOURCE.format(body=body))
+
+
+def module(workspace: Workspace, text: str) -> None:
+    """Write the source and forget the one that was read before."""
+    workspace.write("sources/toy.py", text)
+    shutil.rmtree(workspace.root / "sources" / "__pycache__", ignore_errors=True)
+    sys.modules.pop("sources.toy", None)
+
+
+def run(workspace: Workspace, *arguments: str, env: str = "test", **variables: str) -> Result:
+    return workspace.etl("run", "toy", "--env", env, *arguments, **variables)
+
+
+def says(result: Result, *parts: str) -> bool:
+    """Whether stderr is one line that holds these parts; asserted piece by piece for a readable failure."""
+    assert len(result.err.splitlines()) == 1, result.err
+    for part in parts:
+        assert part in result.err
+    return True
+
+
+def loads_well(workspace: Workspace, **more: str) -> None:
+    """The next good run completes."""
+    yields(workspace, repr(GOOD))
+    result = run(workspace, **more)
+    assert result.code == 0, result.err
+
+
+def quarantine(workspace: Workspace, env: str = "test") -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = workspace.etl("quarantine", "list", "--env", env, "--output", "json").json
+    return listed
+
+
+def deep(levels: int, around: str) -> str:
+    return f"{{'id': 9, 'deep': reduce(lambda inner, _: {around}, range({levels}), 1)}}"
+
+
+UNSTORABLE = [
+    ("{'id': 9, 'n': 2**63}", "n: 9223372036854775808 does not fit into 64 bits"),
+    ("{'id': 9, 'n': -(10**30)}", f"n: -{10**30} does not fit into 64 bits"),
+    ("{'id': 9, 'a': {'b': [1, 2**64]}}", "a.b.*: 18446744073709551616 does not fit into 64 bits"),
+    (r"{'id': 9, 't': 'a\ud800'}", "t: holds half a surrogate pair, which is not Unicode text"),
+    (r"{'id': 9, 'x\udfff': 1}", r"the name 'x\udfff' holds half a surrogate pair, which is not Unicode text"),
+    ("{'id': 9, '': 1}", "'' is no name"),
+    (r"{'id': 9, 'n': 1, '\u00a0': 1}", ": '' and '\\xa0' both become this column"),
+    ("{'id': 9, 'in': {'': 1}}", "in: '' is no name"),
+    ("{'id': 9, 2: 1}", "2 is no name, names are text"),
+    ("{'id': 9, 's': {1, 2}}", "s: a set cannot be written as JSON"),
+    ("{'id': 9, 'f': print}", "f: a builtin_function_or_method cannot be written as JSON"),
+    ("{'id': 9, 'a b': 1, 'a-b': 2}", "a_b: 'a b' and 'a-b' both become this column"),
+    ("{'id': 9, 'Name': 1, 'name': 2}", "name: 'Name' and 'name' both become this column"),
+    (deep(300, "[inner]"), "deep: is nested more than 250 levels deep"),
+    (deep(3000, "{'a': inner}"), "deep: is nested more than 250 levels deep"),
+    ("{'of': 'no key'}", "id: is missing or null, and must not be"),
+    ("{'id': None}", "id: is missing or null, and must not be"),
+    ("3", "3 is not a row of named values"),
+    ("'text'", "'text' is not a row of named values"),
+    ("None", "None is not a row of named values"),
+    ("[{'id': 9}]", "[{'id': 9}] is not a row of named values"),
+]  # fmt: skip
+
+
+def test_rows_that_cannot_be_stored_go_to_quarantine(bad):
+    yields(bad, "[{'id': 7, 'of': 'good'}]", f"[{', '.join(row for row, _ in UNSTORABLE)}]")
+    assert run(bad).code == 3
+    assert bad.query("SELECT id, of FROM toy.things") == [(7, "good")]
+    reasons = {entry["reason"] for entry in quarantine(bad)}
+    assert reasons == {reason for _, reason in UNSTORABLE}
+    shown = [bad.etl("quarantine", "show", entry["id"], "--env", "test") for entry in quarantine(bad)]
+    assert {(result.code, result.err) for result in shown} == {(0, "")}
+    loads_well(bad)
+
+
+@pytest.mark.parametrize("alone", ["3", "'text'", "2.5", "True"])
+def test_a_scalar_is_no_page(bad, alone):
+    yields(bad, alone, "[{'id': 7}]")
+    assert run(bad).code == 3
+    assert bad.query("SELECT id FROM toy.things") == [(7,)]
+
+
+STORABLE = [
+    ("{'id': 2**63 - 1, 'n': -(2**63)}", "SELECT n FROM toy.things", [(-(2**63),)]),
+    (r"{'id': 1, 't': 'a\x00b'}", "SELECT t FROM toy.things", [("a\0b",)]),
+    ("{'id': 1, 't': 'x' * 1_000_000}", "SELECT length(t) FROM toy.things", [(1_000_000,)]),
+    ("{'id': 1, 't': '😀 \\u202e \\x1b[31m'}", "SELECT t FROM toy.things", [("😀 \u202e \x1b[31m",)]),
+    ("{'id': 1, 'b': b'\\xff\\x00'}", "SELECT b FROM toy.things", [(b"\xff\0",)]),
+    ("{'id': 1, **{f'c{i}': i for i in range(2000)}}", "SELECT c0 + c1999 FROM toy.things", [(1999,)]),
+    (deep(100, "{'a': inner}"), "SELECT count(*) FROM toy.things", [(1,)]),
+    (deep(20, "[inner]"), "SELECT count(*) FROM toy.things", [(1,)]),
+    ("{'id': 1, 'n': float('nan'), 'm': float('inf')}", "SELECT isnan(n), isinf(m) FROM toy.things", [(True, True)]),
+    ("{'id': 1, 'x' * 200: 5}", "SELECT count(*) FROM toy.things", [(1,)]),
+    ("{'id': 1, 'a b': 1, 'c-d': 2, '😀': 3, '4x': 4}", 'SELECT a_b, c_d, _4x FROM toy.things', [(1, 2, 4)]),
+    ("{'id': 1, 'select': 1, 'order': 2, 'Group': 3}", 'SELECT "select", "order", "group" FROM toy.things', [(1, 2, 3)]),
+    ("{'id': 1, 'empty': {}, 'none': [], 'null': None}", "SELECT id FROM toy.things", [(1,)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "sql", "expected"), STORABLE, ids=[row[:40] for row, _, _ in STORABLE])
+def test_odd_but_storable_rows_are_loaded(bad, row, sql, expected):
+    yields(bad, f"[{row}]")
+    result = run(bad)
+    assert (result.code, result.err) == (0, "")
+    assert bad.query(sql) == expected
+
+
+def test_a_number_beyond_64_bits_fits_a_column_declared_wider(workspace):
+    made = workspace()
+    toy(made, [{"id": 1, "changed": "2024-01-01T00:00:00Z", "amount": 2**63}])
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    assert made.query("SELECT amount FROM toy.things") == [(float(2**63),)]
+
+
+def test_new_columns_and_new_types_evolve_the_schema(bad):
+    yields(bad, "[{'id': 1, 'n': 1}]")
+    assert run(bad).code == 0
+    yields(bad, "[{'id': 2, 'n': 'text', 'more': True}]")
+    assert run(bad).code == 0
+    assert bad.query("SELECT id, n, n__v_text, more FROM toy.things ORDER BY id") == [
+        (1, 1, None, None), (2, None, "text", True),
+    ]  # fmt: skip
+
+
+RAISING = [
+    ("import nothing_of_this_name", 1, ["toy: sources/toy.py:1: ModuleNotFoundError: No module named", "--debug"]),
+    ("raise RuntimeError('boom')", 1, ["toy: sources/toy.py:1: RuntimeError: boom; run again with --debug"]),
+    ("def toy(:\n    pass", 2, ["sources/toy.py:1: not Python: ", "mend that line"]),
+    ("def toi():\n    pass", 2, ["sources/toy.py: no @dlt.source function named toy; name it as the spec"]),
+    ("def toy():\n    return 3", 1, ["sources/toy.py: toy() did not return a dlt source; decorate it"]),
+    (SOURCE.format(body="yield [{'id': 1}]\n        raise ValueError('bang')"), 1, ["sources/toy.py:11: ValueError: bang"]),
+    (SOURCE.format(body="raise ConnectionResetError('reset')\n        yield"), 5, ["toy: reset; check the network"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code", "parts"), RAISING, ids=[text[:30].split("\n")[0] for text, _, _ in RAISING])
+def test_a_broken_source_is_one_line_and_loads_nothing(bad, text, code, parts):
+    module(bad, text)
+    result = run(bad, "--run-id", "broken")
+    assert result.code == code
+    assert says(result, *parts)
+    assert json.loads((bad.root / "runs/broken/error.json").read_text())["exit_code"] == code
+    assert not (bad.root / "runs/broken/success.ok").exists()
+    loads_well(bad)
+    assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
+
+
+def test_a_missing_source_module(bad):
+    assert says(run(bad), "specs/toy.yaml: python: there is no sources/toy.py; write it, or use rest:")
+
+
+def in_the_way(workspace: Workspace, path: str) -> None:
+    target = workspace.root / path
+    if target.exists():
+        shutil.rmtree(target)
+    target.write_text("in the way")
+
+
+@pytest.mark.parametrize("path", ["data", "runs", ".dlt/state"])
+def test_a_file_where_a_folder_must_be(bad, path):
+    text = (bad.root / "destinations.toml").read_text().replace('"warehouse.duckdb"', '"data/warehouse.duckdb"')
+    bad.write("destinations.toml", text)
+    in_the_way(bad, path)
+    yields(bad, repr(GOOD))
+    result = run(bad)
+    assert result.code == 1
+    assert says(result, str(bad.root / path), "Not a directory")
+    (bad.root / path).unlink()
+    loads_well(bad)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_must_not_be_written(bad):
+    yields(bad, repr(GOOD))
+    bad.root.chmod(0o500)
+    try:
+        result = run(bad)
+    finally:
+        bad.root.chmod(0o700)
+    assert result.code == 1
+    assert says(result, "Permission denied", "make it writable")
+    loads_well(bad)
+
+
+def garbled(database: Path) -> None:
+    database.write_bytes(b"this is no database" * 1000)
+
+
+def halved(database: Path) -> None:
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+
+
+def a_folder(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "part"),
+    [
+        (garbled, 2, "the warehouse file is not a DuckDB database; move it away"),
+        (a_folder, 2, "the warehouse file is not a DuckDB database; move it away"),
+        (halved, 1, "the warehouse file is damaged; put a copy in its place, or move it away"),
+    ],
+)
+def test_a_warehouse_file_that_is_none(bad, spoil, code, part):
+    yields(bad, repr(GOOD))
+    assert run(bad).code == 0
+    database = bad.root / "warehouse.duckdb"
+    spoil(database)
+    for command in (["run", "toy"], ["status"], ["state", "show", "toy"], ["quarantine", "list"]):
+        result = bad.etl(*command, "--env", "test")
+        assert (result.code, says(result, part)) == (code, True)
+    database.rename(bad.root / "moved away")
+    assert run(bad).code == 0
+    assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
+
+
+OPEN = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+
+
+def test_a_warehouse_file_open_in_another_process(bad):
+    yields(bad, repr(GOOD))
+    assert run(bad).code == 0
+    command = [sys.executable, "-c", OPEN, str(bad.root / "warehouse.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        for arguments in (["run", "toy"], ["status"], ["state", "reset", "toy"], ["quarantine", "list"]):
+            result = bad.etl(*arguments, "--env", "test")
+            assert (result.code, says(result, f"the DuckDB file is open in process {other.pid}; close it")) == (7, True)
+        other.stdin.close()
+    loads_well(bad)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 20_000, 400_000])
+def test_no_room_to_write(workspace, most_bytes):
+    """A cap on the size of files stands in for a disk that fills up, early, later and while loading."""
+    made = workspace()
+    toy(made, rows(1400, pad="x" * 400))
+    command = [sys.executable, "-m", "cli", "--root", str(made.root), "run", "toy", "--env", "test"]
+    capped = subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, **made.variables}, text=True, capture_output=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY)),
+    )  # fmt: skip
+    assert capped.returncode == 1, capped.stdout
+    assert "the disk is full; free space and run again" in capped.stderr
+    assert len(capped.stderr.splitlines()) == 1
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    assert made.query("SELECT count(*), count(DISTINCT id) FROM toy.things") == [(1400, 1400)]
+
+
+SMALL_DISK = """
+mount -t tmpfs -o size=900k tmpfs "$1/disk" || exit 99
+"$2" -m cli --root "$1" run toy --env test; echo "exit $?"
+mount -o remount,size=64m "$1/disk"
+"$2" -m cli --root "$1" run toy --env test; echo "exit $?"
+cp "$1/disk/warehouse.duckdb" "$1/copy.duckdb"
+"""
+
+
+def test_a_small_disk_that_fills_up(workspace):
+    made = workspace()
+    toy(made, rows(1400, pad="x" * 400))
+    (made.root / "disk").mkdir()
+    text = (made.root / "destinations.toml").read_text().replace('"warehouse.duckdb"', '"disk/warehouse.duckdb"')
+    made.write("destinations.toml", text)
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", SMALL_DISK, "-", str(made.root), sys.executable]
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare to mount a small disk of its own")
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, **made.variables}, text=True, capture_output=True, check=False
+    )
+    if "exit" not in done.stdout:
+        pytest.skip(f"this machine mounts no small disk: {done.stderr.strip()[:200]}")
+    codes = [line for line in done.stdout.splitlines() if line.startswith("exit ")]
+    assert codes == ["exit 1", "exit 0"], done.stdout + done.stderr
+    assert done.stderr.startswith("ERROR: toy: the disk is full; free space and run again")
+    assert len(done.stderr.splitlines()) == 1
+    (made.root / "copy.duckdb").rename(made.root / "warehouse.duckdb")
+    assert made.query("SELECT count(*), count(DISTINCT id) FROM toy.things") == [(1400, 1400)]
