@@ -166,11 +166,13 @@ class Declared:
                 self._column(key)
         if not self._shared:
             return None
-        owners: dict[str, str] = {"": ""}
+        owners: dict[str, str] = {}
         for key in row:
-            first = owners.setdefault(self._columns[key], key)
-            if first != key:
-                return f"{self._columns[key]}: {first!r} and {key!r} both become this column"
+            column = self._columns[key]
+            if not column:
+                return f"{key!r} is no name"
+            if owners.setdefault(column, key) != key:
+                return f"{column}: {owners[column]!r} and {key!r} both become this column"
         return None
 
     def widens(self, key: str) -> bool:

@@ -42,8 +42,7 @@ def show_all(
     printer.document([vars(row) for row in rows])
     if rows:
         cells = [
-            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "")
-            for r in rows
+            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "") for r in rows
         ]
         printer.table(("id", "spec", "resource", "place", "reason", ""), cells)
     printer.lines([f"{total} rows in quarantine" + (f", {len(rows)} shown" if total > len(rows) else "")])
@@ -93,15 +92,15 @@ def replay(
             passed += _replay_resource(environment, spec, each, [row for row in rows if row.resource == each])
         ledger.replayed(passed)
     left = len(chosen) - len(passed)
-    printer.lines(f"{name}: {row.place}: mend it there and run again, then drop {row.id[:SHORT]}" for row in chosen if row.place)
+    printer.lines(
+        f"{name}: {row.place}: mend it there and run again, then drop {row.id[:SHORT]}" for row in chosen if row.place
+    )
     printer.document({"spec": name, "loaded": len(passed), "still_rejected": left})
     printer.lines([f"{name}: {len(passed)} rows loaded, {left} still in quarantine"])
     return Exit.PARTIAL if left else Exit.OK
 
 
-def _replay_resource(
-    environment: Environment, spec: specs.Spec, name: str, rows: list[Quarantined]
-) -> list[str]:
+def _replay_resource(environment: Environment, spec: specs.Spec, name: str, rows: list[Quarantined]) -> list[str]:
     """Load the rows that pass now; returns their ids."""
     source = build.build(environment.root, spec)
     if name not in source.resources:
@@ -158,9 +157,7 @@ def _chosen(ledger: Ledger, name: str, resource: str | None, ids: Sequence[str])
     chosen = [row for row in rows if not ids or any(row.id.startswith(start) for start in ids)]
     unknown = [start for start in ids if not any(row.id.startswith(start) for row in rows)]
     if unknown:
-        raise UsageError(
-            f"{name}: no row {', '.join(unknown)} in quarantine; see: etl quarantine list {name}"
-        )
+        raise UsageError(f"{name}: no row {', '.join(unknown)} in quarantine; see: etl quarantine list {name}")
     return chosen
 
 
@@ -184,9 +181,7 @@ def _reading(root: Path, env: str) -> Iterator[Ledger | None]:
 
 
 @contextmanager
-def _writing(
-    root: Path, env: str, name: str, order: Order | None = None
-) -> Iterator[tuple[Environment, Ledger]]:
+def _writing(root: Path, env: str, name: str, order: Order | None = None) -> Iterator[tuple[Environment, Ledger]]:
     environment, spec = environments.load(root, env), specs.load(root, name)
     settle(environment, spec, order or Order())
     with held(environment, name, str(ULID())), open_ledger(environment) as ledger:

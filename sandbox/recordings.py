@@ -28,6 +28,7 @@ GROUPED = (
     "last_call_time",
     "recording_urls",
 )
+VENDOR = "https://recordings.example.test"  # not the sandbox's port: a URL is the identity of its row
 CAMPAIGN = "Sandbox 15.03"
 
 
@@ -49,20 +50,20 @@ class Call:
 
 def settings(base_url: str, folder: Path, world: World) -> dict[str, Any]:
     """Write the lists (a file that would not change is left alone) and say where they are."""
-    calls = _calls(world, base_url, "call", world.records, FIRST_NOON - timedelta(days=30), days=30)
-    _write(folder / "flat.csv", FLAT, map(_flat, [*calls, *_later_calls(world, base_url)]))
-    _write(folder / "grouped.csv", GROUPED, _grouped(world, base_url, calls[: len(calls) // 2]))
+    calls = _calls(world, "call", world.records, FIRST_NOON - timedelta(days=30), days=30)
+    _write(folder / "flat.csv", FLAT, map(_flat, [*calls, *_later_calls(world)]))
+    _write(folder / "grouped.csv", GROUPED, _grouped(world, calls[: len(calls) // 2]))
     return {"sources.recordings.csv_path": f"{folder}/*.csv", "sources.recordings.timezone": "UTC"}
 
 
-def _calls(world: World, base_url: str, name: str, count: int, first: datetime, days: int) -> list[Call]:
+def _calls(world: World, name: str, count: int, first: datetime, days: int) -> list[Call]:
     """Calls in order of time, spread over `days` from `first` on, about two for each phone number."""
     rng = world.random("recordings", name)
     starts = sorted(rng.randrange(days * 86_400_000) for _ in range(count))
     return [
         Call(
             recording_id=f"{rng.getrandbits(128):032x}",
-            url=f"{base_url}/vr/PR_{UUID(int=rng.getrandbits(128))}.mp3",
+            url=f"{VENDOR}/vr/PR_{UUID(int=rng.getrandbits(128))}.mp3",
             phone=f"+4915550{rng.randrange(count // 2 + 1):06d}",
             seconds=round(min(0.4 + rng.expovariate(1 / 95), 1200), 3),
             started=first + timedelta(milliseconds=start),
@@ -71,12 +72,10 @@ def _calls(world: World, base_url: str, name: str, count: int, first: datetime, 
     ]
 
 
-def _later_calls(world: World, base_url: str) -> list[Call]:
+def _later_calls(world: World) -> list[Call]:
     count = max(3, world.records // 100)
     return [
-        call
-        for day in range(2, world.day + 1)
-        for call in _calls(world, base_url, f"day {day}", count, noon(day - 1), days=1)
+        call for day in range(2, world.day + 1) for call in _calls(world, f"day {day}", count, noon(day - 1), days=1)
     ]
 
 
@@ -92,10 +91,10 @@ def _flat(call: Call) -> Sequence[str]:
     )
 
 
-def _grouped(world: World, base_url: str, shared: list[Call]) -> Iterable[Sequence[str]]:
+def _grouped(world: World, shared: list[Call]) -> Iterable[Sequence[str]]:
     """A row per phone: calls of the flat list, and now and then one that is only here."""
     phones = {call.phone for call in shared}
-    own = _calls(world, base_url, "grouped", len(phones), FIRST_NOON - timedelta(days=60), days=30)
+    own = _calls(world, "grouped", len(phones), FIRST_NOON - timedelta(days=60), days=30)
     by_phone = sorted([*shared, *(call for call in own if call.phone in phones)], key=lambda call: call.phone)
     for phone, calls in groupby(by_phone, key=lambda call: call.phone):
         yield _group(phone, sorted(calls, key=lambda call: call.started))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import duckdb
 import psycopg2
 import pytest
 
@@ -34,9 +35,10 @@ class Subject:
     def __init__(self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None) -> None:
         self.name, self.home, self._server = name, home, server
         self.env = "pg" if server else "test"
-        self._folder, self._sites = folder, 0
-        self._loads: dict[int, Site] = {}
-        self._asked: dict[int, int] = {}
+        self._folder, self._count = folder, 0
+        self._shared: dict[tuple[int, ...], Site] = {}
+        self._asked: dict[tuple[int, ...], int] = {}
+        self._full: dict[int, Tables] = {}
         self._open = ExitStack()
         self._stand_in = load_module(home, "sandbox", name)
         assert name in names(), f"specs/{name}.yaml: there is no sandbox/{name}.py to run it against; write it"
@@ -86,32 +88,34 @@ class Subject:
     @property
     def requests(self) -> int:
         """How many requests a first run takes."""
-        self._first_load(1)
-        return self._asked[1]
+        self.after(1)
+        return self._asked[(1,)]
 
     def full(self, day: int = 1) -> Tables:
         """The tables of one unbroken run on a day, into an empty warehouse."""
-        return self._first_load(day).tables()
+        if day not in self._full:
+            self._full[day] = self.after(day).tables()
+        return self._full[day]
 
     def loaded(self) -> Site:
-        """A site after a first run on day 1."""
-        return self.site(like=self._first_load(1))
+        """A site of one's own after a first run on day 1."""
+        return self.site(like=self.after(1))
 
-    def _first_load(self, day: int) -> Site:
-        """One per day, shared; not to be asked for while something is broken."""
-        if day not in self._loads:
-            today = self.sandbox.world.day
-            self.sandbox.move_to(day)
+    def after(self, *days: int) -> Site:
+        """The site that had a run on each of these days, shared: to look at, while nothing is broken."""
+        if days not in self._shared:
+            site, today = self.site(like=self.after(*days[:-1]) if days[1:] else None), self.sandbox.world.day
+            self.sandbox.move_to(days[-1])
             self.sandbox.forget_requests()
-            self._loads[day] = self.site().load()
-            self._asked[day] = len(self.sandbox.requests)
+            self._shared[days] = site.load()
+            self._asked[days] = len(self.sandbox.requests)
             self.sandbox.move_to(today)
-        return self._loads[day]
+        return self._shared[days]
 
     def site(self, like: Site | None = None) -> Site:
         """A workspace with the spec and an empty warehouse, or a copy of another site."""
-        self._sites += 1
-        root = self._folder / f"site {self._sites}"
+        self._count += 1
+        root = self._folder / f"site {self._count}"
         if like:
             shutil.copytree(like.workspace.root, root, symlinks=True)
         workspace = Workspace(root)
@@ -163,15 +167,16 @@ class Site:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse."""
-        if not self.url:
-            return self.workspace.query(sql)
-        connection = psycopg2.connect(self.url)
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return cursor.fetchall()
-        finally:
-            connection.close()
+        return self.queries([sql])[0]
+
+    def queries(self, statements: list[str]) -> list[list[tuple[Any, ...]]]:
+        """Ask the warehouse several things over one connection."""
+        if self.url:
+            connection: Any = psycopg2.connect(self.url)
+        else:
+            connection = duckdb.connect(str(self.workspace.root / "warehouse.duckdb"), read_only=True)
+        with closing(connection), closing(connection.cursor()) as cursor:
+            return [_all(cursor, statement) for statement in statements]
 
     def columns(self, schema: str | None = None) -> dict[str, dict[str, str]]:
         """The columns of each table with their types; those of dlt itself are left out."""
@@ -187,7 +192,16 @@ class Site:
 
     def tables(self) -> Tables:
         """The rows of every table, each as its filled columns."""
-        return {table: self._rows(table, list(columns)) for table, columns in self.columns().items()}
+        columns = self.columns()
+        found = self.queries([self.select(table, named) for table, named in columns.items()])
+        return {
+            table: Counter(_row(named, row) for row in rows)
+            for (table, named), rows in zip(columns.items(), found, strict=True)
+        }
+
+    def select(self, table: str, columns: Iterable[str]) -> str:
+        """SQL for some columns of a table."""
+        return f"SELECT {quoted(columns)} FROM {self.qualified(table)}"
 
     def qualified(self, table: str) -> str:
         """A table of the spec's dataset, for SQL."""
@@ -197,13 +211,19 @@ class Site:
         """Rows in quarantine by resource."""
         return Counter(resource for (resource,) in self.query("SELECT resource FROM _etl.quarantine"))
 
-    def _rows(self, table: str, columns: list[str]) -> Counter[Row]:
-        listed = ", ".join(f'"{column}"' for column in columns)
-        rows = self.query(f"SELECT {listed} FROM {self.qualified(table)}")
-        return Counter(
-            frozenset((c, repr(value)) for c, value in zip(columns, row, strict=True) if value is not None)
-            for row in rows
-        )
+
+def quoted(columns: Iterable[str]) -> str:
+    """Columns as SQL names them."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _all(cursor: Any, statement: str) -> list[tuple[Any, ...]]:
+    cursor.execute(statement)
+    return cursor.fetchall()
+
+
+def _row(columns: Iterable[str], values: tuple[Any, ...]) -> Row:
+    return frozenset((c, repr(v)) for c, v in zip(columns, values, strict=True) if v is not None)
 
 
 def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:

@@ -96,7 +96,7 @@ UNSTORABLE = [
     (r"{'id': 9, 't': 'a\ud800'}", "t: holds half a surrogate pair, which is not Unicode text"),
     (r"{'id': 9, 'x\udfff': 1}", r"the name 'x\udfff' holds half a surrogate pair, which is not Unicode text"),
     ("{'id': 9, '': 1}", "'' is no name"),
-    (r"{'id': 9, 'n': 1, '\u00a0': 1}", ": '' and '\\xa0' both become this column"),
+    (r"{'id': 9, 'n': 1, '\u00a0': 1}", r"'\xa0' is no name"),
     ("{'id': 9, 'in': {'': 1}}", "in: '' is no name"),
     ("{'id': 9, 2: 1}", "2 is no name, names are text"),
     ("{'id': 9, 's': {1, 2}}", "s: a set cannot be written as JSON"),
@@ -141,7 +141,6 @@ STORABLE = [
     ("{'id': 1, **{f'c{i}': i for i in range(2000)}}", "SELECT c0 + c1999 FROM toy.things", [(1999,)]),
     (deep(100, "{'a': inner}"), "SELECT count(*) FROM toy.things", [(1,)]),
     (deep(20, "[inner]"), "SELECT count(*) FROM toy.things", [(1,)]),
-    ("{'id': 1, 'n': float('nan'), 'm': float('inf')}", "SELECT isnan(n), isinf(m) FROM toy.things", [(True, True)]),
     ("{'id': 1, 'x' * 200: 5}", "SELECT count(*) FROM toy.things", [(1,)]),
     ("{'id': 1, 'a b': 1, 'c-d': 2, '😀': 3, '4x': 4}", 'SELECT a_b, c_d, _4x FROM toy.things', [(1, 2, 4)]),
     ("{'id': 1, 'select': 1, 'order': 2, 'Group': 3}", 'SELECT "select", "order", "group" FROM toy.things', [(1, 2, 3)]),
@@ -180,7 +179,7 @@ RAISING = [
     ("def toy(:\n    pass", 2, ["sources/toy.py:1: not Python: ", "mend that line"]),
     ("def toi():\n    pass", 2, ["sources/toy.py: no @dlt.source function named toy; name it as the spec"]),
     ("def toy():\n    return 3", 1, ["sources/toy.py: toy() did not return a dlt source; decorate it"]),
-    (SOURCE.format(body="yield [{'id': 1}]\n        raise ValueError('bang')"), 1, ["sources/toy.py:11: ValueError: bang"]),
+    (SOURCE.format(body="yield [{'id': 1}]\n        raise ValueError('bang')"), 1, ["sources/toy.py:13: ValueError: bang"]),
     (SOURCE.format(body="raise ConnectionResetError('reset')\n        yield"), 5, ["toy: reset; check the network"]),
 ]  # fmt: skip
 
@@ -216,7 +215,7 @@ def test_a_file_where_a_folder_must_be(bad, path):
     yields(bad, repr(GOOD))
     result = run(bad)
     assert result.code == 1
-    assert says(result, str(bad.root / path), "Not a directory")
+    assert says(result, str(bad.root / path))
     (bad.root / path).unlink()
     loads_well(bad)
 
@@ -238,33 +237,34 @@ def garbled(database: Path) -> None:
     database.write_bytes(b"this is no database" * 1000)
 
 
-def halved(database: Path) -> None:
-    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
-
-
 def a_folder(database: Path) -> None:
     database.unlink()
     database.mkdir()
 
 
-@pytest.mark.parametrize(
-    ("spoil", "code", "part"),
-    [
-        (garbled, 2, "the warehouse file is not a DuckDB database; move it away"),
-        (a_folder, 2, "the warehouse file is not a DuckDB database; move it away"),
-        (halved, 1, "the warehouse file is damaged; put a copy in its place, or move it away"),
-    ],
-)
-def test_a_warehouse_file_that_is_none(bad, spoil, code, part):
+@pytest.mark.parametrize("spoil", [garbled, a_folder])
+def test_a_warehouse_file_that_is_no_database(bad, spoil):
     yields(bad, repr(GOOD))
     assert run(bad).code == 0
     database = bad.root / "warehouse.duckdb"
     spoil(database)
-    for command in (["run", "toy"], ["status"], ["state", "show", "toy"], ["quarantine", "list"]):
+    for command in (["run", "toy"], ["status"], ["state", "reset", "toy"], ["quarantine", "list"]):
         result = bad.etl(*command, "--env", "test")
-        assert (result.code, says(result, part)) == (code, True)
+        assert (result.code, says(result, "the warehouse file is not a DuckDB database; move it away")) == (2, True)
     database.rename(bad.root / "moved away")
+    loads_well(bad)
+    assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
+
+
+def test_half_a_warehouse_file(bad):
+    yields(bad, repr(GOOD))
     assert run(bad).code == 0
+    database = bad.root / "warehouse.duckdb"
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+    result = run(bad)
+    assert (result.code, says(result, "toy: the warehouse file is damaged; put a copy in its place")) == (1, True)
+    database.rename(bad.root / "moved away")
+    loads_well(bad)
     assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
 
 

@@ -67,12 +67,8 @@ BAD = {
         "rows of day 2 are missing",
         {"day not in (*done, days[-1])": "day not in done"},
     ),
-    "appends_the_running_day": Bad(
-        kept.next_day_adds_only_what_is_new, "rows are there twice", {PYTHON: APPEND}
-    ),
-    "has_a_key_that_does_not_hold": Bad(
-        kept.keys_are_unique_and_never_null, "is not unique", {PYTHON: APPEND}
-    ),
+    "appends_the_running_day": Bad(kept.next_day_adds_only_what_is_new, "rows are there twice", {PYTHON: APPEND}),
+    "has_a_key_that_does_not_hold": Bad(kept.keys_are_unique_and_never_null, "is not unique", {PYTHON: APPEND}),
     "shares_a_cursor": Bad(
         kept.a_late_partition_gets_its_history,
         "not read whole",
@@ -82,12 +78,8 @@ BAD = {
             "done.append(day)": "memory.append(day)",
         },
     ),
-    "swallows_errors": Bad(
-        kept.a_failed_run_can_be_repeated, "says it is well", {ASK: ASK_AND_SWALLOW}
-    ),
-    "remembers_beside_dlt": Bad(
-        kept.a_failed_run_can_be_repeated, "does not make up for it", {MEMORY: OWN_MEMORY}
-    ),
+    "swallows_errors": Bad(kept.a_failed_run_can_be_repeated, "says it is well", {ASK: ASK_AND_SWALLOW}),
+    "remembers_beside_dlt": Bad(kept.a_failed_run_can_be_repeated, "does not make up for it", {MEMORY: OWN_MEMORY}),
     "marks_as_done_before_it_reads": Bad(
         kept.limit_never_loses_rows,
         "lost after --limit",
@@ -101,9 +93,7 @@ BAD = {
             "        for day in days:\n": "        for day in days if depot in session.cookies else []:\n",
         },
     ),
-    "moves_its_cursor_with_a_window": Bad(
-        kept.a_window_moves_no_cursor, "lost after a window", {MEMORY: OWN_MEMORY}
-    ),
+    "moves_its_cursor_with_a_window": Bad(kept.a_window_moves_no_cursor, "lost after a window", {MEMORY: OWN_MEMORY}),
     "changes_rows_for_a_window": Bad(
         kept.a_window_moves_no_cursor,
         "that a whole run does not",

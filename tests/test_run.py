@@ -37,7 +37,9 @@ def test_a_second_run_finds_nothing_new(engine):
     assert ids(engine) == list(range(1, 11))
 
 
-@pytest.mark.parametrize("first", [["--limit", "2"], ["--limit", "2", "--select", "things"], ["--limit", "1", "--select", "th*"]])
+@pytest.mark.parametrize(
+    "first", [["--limit", "2"], ["--limit", "2", "--select", "things"], ["--limit", "1", "--select", "th*"]]
+)
 def test_a_limit_freezes_the_cursor(engine, first):
     limit = int(first[1])
     assert engine.etl("run", "toy", "--env", "test", *first).code == 0
@@ -79,7 +81,11 @@ def test_full_refresh_replaces_the_tables(engine):
 
 
 def test_bad_rows_go_to_quarantine_and_the_run_is_partial(engine):
-    bad = [{"id": None, "changed": "2024-01-02T00:00:00Z"}, {"id": 11, "changed": "yesterday"}, {"id": 12, "amount": "much"}]
+    bad = [
+        {"id": None, "changed": "2024-01-02T00:00:00Z"},
+        {"id": 11, "changed": "yesterday"},
+        {"id": 12, "amount": "much"},
+    ]
     toy(engine, [*rows(10), *bad])
     result = engine.etl("run", "toy", "--env", "test")
     assert result.code == 3
@@ -167,8 +173,10 @@ def test_status_and_state(engine):
 
 def test_a_plan_writes_nothing(engine):
     before = sorted(engine.root.rglob("*"))
-    outputs = [engine.etl(*command, "--env", "test") for command in (
-        ["plan", "toy"], ["run", "toy", "--dry-run"], ["run", "toy", "--mode", "dry"])]
+    outputs = [
+        engine.etl(*command, "--env", "test")
+        for command in (["plan", "toy"], ["run", "toy", "--dry-run"], ["run", "toy", "--mode", "dry"])
+    ]
     assert [result.code for result in outputs] == [0, 0, 0], outputs
     assert len({result.out for result in outputs}) == 1
     assert "things → things: merge by id" in outputs[0].out
@@ -186,7 +194,9 @@ def test_with_overrides_an_argument(engine, tmp_path):
 
 def test_a_source_that_appends_must_say_why(engine):
     source = (engine.root / "sources/toy.py").read_text()
-    engine.write("sources/toy.py", source.replace('@dlt.resource(primary_key="id", write_disposition="merge")', "@dlt.resource"))
+    engine.write(
+        "sources/toy.py", source.replace('@dlt.resource(primary_key="id", write_disposition="merge")', "@dlt.resource")
+    )
     refused = engine.run("run", "toy", "--env", "test")
     assert (refused.code, "resources.others.append_reason" in refused.err) == (2, True)
     spec = (engine.root / "specs/toy.yaml").read_text()

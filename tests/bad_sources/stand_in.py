@@ -30,7 +30,9 @@ def answer(request: Request, world: World) -> Reply:
         return Reply(200, {"depot": depot, "days": days})
     rows = _parcels(depot, days.index(day[0]) + 1 - DAYS_BEFORE, world)
     page = int(request.query.get("page", ["1"])[0])
-    return Reply(200, {"parcels": rows[(page - 1) * PAGE : page * PAGE], "next": page + 1 if rows[page * PAGE :] else 0})
+    return Reply(
+        200, {"parcels": rows[(page - 1) * PAGE : page * PAGE], "next": page + 1 if rows[page * PAGE :] else 0}
+    )
 
 
 def _parcels(depot: str, day: int, world: World) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def test_flat(tmp_path, records):
     assert len(flat) == len({row["location"] for row in flat}) == records
     for row in flat:
         assert re.fullmatch(r"[0-9a-f]{32}", row["recording_id"])
-        assert re.fullmatch(re.escape(BASE) + r"/vr/PR_[0-9a-f-]{36}\.mp3", row["location"])
+        assert re.fullmatch(re.escape(recordings.VENDOR) + r"/vr/PR_[0-9a-f-]{36}\.mp3", row["location"])
         assert re.fullmatch(r"\+4915550\d{6}", row["phone"])
         assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", row["started"])
         started, stopped = (datetime.fromisoformat(row[key]) for key in ("started", "stopped"))

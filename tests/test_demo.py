@@ -1,0 +1,41 @@
+"""`etl demo`: every spec, without account or network, and a second time without a change."""
+
+from __future__ import annotations
+
+from pipelines import spec as specs
+from tests.workspace import DESTINATIONS, REPOSITORY
+
+
+def demo_workspace(workspace):
+    made = workspace(*specs.names(REPOSITORY))
+    made.write("destinations.toml", DESTINATIONS.replace("[test", "[demo"))
+    return made
+
+
+def counts(output: str) -> dict[str, str]:
+    return {
+        line.split()[0]: line.split()[1]
+        for line in output.splitlines()
+        if "SELECT * FROM" in line and "LIMIT" in line and "python" not in line
+    }
+
+
+def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
+    made = demo_workspace(workspace)
+    first = made.etl("demo", "--records", "20")
+    second = made.etl("demo", "--records", "20")
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    datasets = {spec.dataset or spec.name for spec in specs.load_all(REPOSITORY)}
+    assert {table.split(".")[0] for table in counts(first.out)} == datasets
+    assert counts(first.out) == counts(second.out)
+    assert all(int(rows.replace(",", "")) > 0 for rows in counts(first.out).values())
+    for table, rows in counts(first.out).items():
+        assert made.query(f"SELECT count(*) FROM {table}") == [(int(rows.replace(",", "")),)]
+
+
+def test_the_demo_names_a_spec_without_a_stand_in(workspace):
+    made = demo_workspace(workspace)
+    made.write("specs/lonely.yaml", "name: lonely\nabout: A spec for which nobody wrote a stand-in.\npython: {}\n")
+    made.write("sources/lonely.py", "import dlt\n\n\n@dlt.source(name='lonely')\ndef lonely():\n    return []\n")
+    result = made.etl("demo", "--records", "5")
+    assert (result.code, "no stand-in in sandbox/ for: lonely" in result.out) == (1, True)
