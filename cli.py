@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -309,10 +310,15 @@ def demo(
 
 
 def root() -> Path:
-    """The workspace: --root, ETL_ROOT, or the folder at or above this one with destinations.toml."""
+    """The workspace: --root, ETL_ROOT, or the folder at or above this one with destinations.toml.
+
+    It becomes the working folder, so that a relative path in a spec means one file wherever a run starts.
+    """
     from pipelines.environment import find_root
 
-    return find_root(session.root or Path.cwd())
+    session.root = find_root(session.root or Path.cwd())
+    os.chdir(session.root)
+    return session.root
 
 
 def printer(output: str) -> Any:

@@ -109,12 +109,13 @@ def guard(source: DltSource, intake: Intake, limit: int | None, kind: str) -> No
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
-    for resource in source.selected_resources.values():
+    for resource in source.resources.values():  # a parent that is not selected still feeds its children
         steps = resource._pipe.steps
         cursors = [at for at, step in enumerate(steps) if isinstance(step, (Incremental, IncrementalResourceWrapper))]
         intercept = Intercept(resource.name, intake, Declared.of(source, resource), kind)
         resource.add_step(intercept, insert_at=cursors[0] if cursors else len(steps))
-        resource.add_step(Counter(resource.name, intake, limit))
+        if resource.selected:
+            resource.add_step(Counter(resource.name, intake, limit))
 
 
 class Declared:

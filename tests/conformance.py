@@ -20,9 +20,10 @@ Promise = Callable[[Subject], None]
 
 WINDOW = ("--since", "2024-03-01", "--until", "2024-03-14")
 TWICE = {"http.max_attempts": 2}
-ONCE_AND_SOON = {"http.max_attempts": 1, "http.deadline_seconds": 0.5}
+SOON = {"http.deadline_seconds": 0.5}
+ONCE = {"http.max_attempts": 1}
 MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
-TEXT = ("varchar", "character varying", "text", "json", "jsonb")
+TEXT = ("varchar", "character varying", "text")
 PLANTED = "planted-4f1c9e"
 
 
@@ -118,10 +119,10 @@ def limit_never_loses_rows(subject: Subject) -> None:
 
 
 def select_never_loses_rows(subject: Subject) -> None:
-    """Resources that run one at a time, the last one first, load what they load together."""
-    site = subject.site()
-    for resource in reversed(subject.resources):
-        site.load("--select", resource)
+    """Resources that run apart, the last ones first, load what they load together."""
+    site, half = subject.site(), len(subject.resources) // 2
+    for some in (subject.resources[half:], subject.resources[:half]):
+        site.load(*(f"--select={resource}" for resource in some))
     assert site.tables() == subject.full(), "resources alone load other rows than together"
 
 
@@ -141,7 +142,6 @@ def a_window_moves_no_cursor(subject: Subject) -> None:
 def backfill_equals_first_run(subject: Subject) -> None:
     """`--mode backfill` reads all of it again and finds the same."""
     assert subject.loaded().load("--mode", "backfill").tables() == subject.full(), "a backfill changes rows"
-    assert subject.site().load("--mode", "backfill").tables() == subject.full(), "a backfill is not whole"
 
 
 def throttled_then_served(subject: Subject) -> None:
@@ -167,10 +167,10 @@ def hangs_are_cut(subject: Subject) -> None:
     subject.only_over_http()
     site = subject.site()
     with subject.broken("drip", 1, seconds=2):
-        result = site.run(settings=ONCE_AND_SOON)
+        result = site.run(settings=SOON | ONCE)
     assert result.code == 5, f"exit {result.code} where an answer hangs: {result}"
     with subject.broken("drip", 1, seconds=2):
-        site.load(settings={**TWICE, "http.deadline_seconds": 0.5})
+        site.load(settings=SOON)
     assert site.tables() == subject.full(), "rows are lost where an answer hung"
 
 
@@ -229,7 +229,7 @@ def no_secret_in_output(subject: Subject) -> None:
     planted = _secrets(subject)
     site = subject.site()
     said = [site.run(settings=planted)]
-    for kind in ("500", "401", "html"):
+    for kind in ("500", "401"):
         with subject.broken(kind):
             said.append(site.run("--mode", "backfill", "--debug", settings={**planted, **TWICE}))
     left = [file.read_text() for file in site.workspace.root.glob("runs/**/*.json")]
@@ -322,7 +322,7 @@ def _texts(site: Site) -> list[str]:
     """Every text of the warehouse, dlt's own and the engine's tables included."""
     columns = site.query(
         "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema "
-        f"NOT IN ('information_schema', 'pg_catalog') AND lower(data_type) IN {TEXT}"
+        f"NOT IN ('information_schema', 'pg_catalog') AND lower(data_type) IN {(*TEXT, 'json', 'jsonb')}"
     )
     found = site.queries(
         [f'SELECT CAST("{column}" AS VARCHAR) FROM {schema}."{table}"' for schema, table, column in columns]

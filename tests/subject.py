@@ -40,6 +40,7 @@ class Subject:
         self._asked: dict[tuple[int, ...], int] = {}
         self._full: dict[int, Tables] = {}
         self._open = ExitStack()
+        self._open.callback(sandbox.__path__.__setitem__, slice(None), list(sandbox.__path__))
         self._stand_in = load_module(home, "sandbox", name)
         assert name in names(), f"specs/{name}.yaml: there is no sandbox/{name}.py to run it against; write it"
         self.sandbox = self._open.enter_context(Sandbox(World(records=RECORDS), folder / "upstream"))
@@ -242,11 +243,3 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:
     """The keys of rows."""
     return {frozenset(cell for cell in row if cell[0] in key) for row in rows}
-
-
-@contextmanager
-def stand_ins_restored() -> Iterator[None]:
-    """Forget the stand-ins that workspaces bring along."""
-    path = list(sandbox.__path__)
-    yield
-    sandbox.__path__[:] = path

@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -320,8 +319,9 @@ def test_a_small_disk_that_fills_up(workspace):
     if not shutil.which("unshare"):
         pytest.skip("needs unshare to mount a small disk of its own")
     done = subprocess.run(
-        command, cwd=REPOSITORY, env={**os.environ, **made.variables}, text=True, capture_output=True, check=False
-    )
+        command, cwd=REPOSITORY, env={**os.environ, **made.variables, "LOAD__RAISE_ON_MAX_RETRIES": "1"}, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
     if "exit" not in done.stdout:
         pytest.skip(f"this machine mounts no small disk: {done.stderr.strip()[:200]}")
     codes = [line for line in done.stdout.splitlines() if line.startswith("exit ")]
@@ -330,3 +330,136 @@ def test_a_small_disk_that_fills_up(workspace):
     assert len(done.stderr.splitlines()) == 1
     (made.root / "copy.duckdb").rename(made.root / "warehouse.duckdb")
     assert made.query("SELECT count(*), count(DISTINCT id) FROM toy.things") == [(1400, 1400)]
+
+
+@pytest.fixture
+def postgres_toy(bad, postgres_url):
+    """The same on Postgres."""
+    bad.postgres(postgres_url)
+    yields(bad, repr(GOOD))
+    return bad
+
+
+def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run one statement outside of a transaction."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+
+AWAY = [
+    ("PORT", "1", 5, "toy: the destination is away: ", "Connection refused; start it, or run again later"),
+    ("HOST", "no.such.host.invalid", 5, "toy: the destination is away: could not translate host name", "run again"),
+    ("DATABASE", "nope", 2, 'toy: database "nope" does not exist; create it, or mend destinations.toml', ""),
+    ("USERNAME", "nope", 2, 'toy: role "nope" does not exist; create it, or mend destinations.toml', ""),
+    ("PORT", "abc", 2, "`port` cannot be coerced", "mend that setting"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value", "code", "part", "advice"), AWAY, ids=[f"{a[0]}={a[1]}" for a in AWAY])
+def test_a_postgres_that_cannot_be_reached(postgres_toy, field, value, code, part, advice):
+    result = run(postgres_toy, env="pg", **{f"DESTINATION__WAREHOUSE__CREDENTIALS__{field}": value})
+    assert (result.code, says(result, part, advice)) == (code, True)
+    loads_well(postgres_toy, env="pg")
+
+
+PASSWORD = "DESTINATION__WAREHOUSE__CREDENTIALS__PASSWORD"
+
+
+def test_a_password_that_is_not_set(postgres_toy):
+    right = postgres_toy.variables.pop(PASSWORD)
+    result = run(postgres_toy, env="pg")
+    assert (result.code, says(result, f"toy: setting 'password' is missing; set {PASSWORD}")) == (2, True)
+    loads_well(postgres_toy, env="pg", **{PASSWORD: right})
+
+
+def test_a_wrong_password(postgres_toy, guarded_role):
+    name, password = guarded_role
+    settings = {"DESTINATION__WAREHOUSE__CREDENTIALS__USERNAME": name, PASSWORD: "wrong-and-planted"}
+    result = run(postgres_toy, env="pg", **settings)
+    assert (result.code, says(result, "toy: the destination refuses the password; set DESTINATION__")) == (2, True)
+    assert "wrong-and-planted" not in result.out + result.err
+    loads_well(postgres_toy, env="pg", **{**settings, PASSWORD: password})
+
+
+def test_postgres_cannot_store_nul_so_the_row_goes_to_quarantine(postgres_toy, postgres_url):
+    yields(postgres_toy, r"[{'id': 1, 't': 'fine'}, {'id': 2, 't': 'a\x00b'}, {'id': 3, 'l': [{'x': '\x00'}]}]", r"[{'id': 4, 't': r'\u0000'}]")
+    assert run(postgres_toy, env="pg").code == 3
+    assert ask(postgres_url, "SELECT id, t FROM toy.things ORDER BY id") == [(1, "fine"), (4, r"\u0000")]
+    reasons = {entry["reason"] for entry in quarantine(postgres_toy, "pg")}
+    assert reasons == {f"{where}: holds a NUL character, which Postgres cannot store" for where in ("t", "l.*.x")}
+    loads_well(postgres_toy, env="pg")
+
+
+def test_more_columns_than_postgres_has_room_for(postgres_toy, postgres_url):
+    yields(postgres_toy, "[{'id': 1, **{f'c{i}': i for i in range(2000)}}]")
+    result = run(postgres_toy, env="pg")
+    assert result.code == 1
+    assert says(result, "toy: tables can have at most 1600 columns; ", "etl state reset toy --pending")
+    assert postgres_toy.etl("state", "reset", "toy", "--pending", "--env", "pg").code == 0
+    loads_well(postgres_toy, env="pg")
+    assert ask(postgres_url, "SELECT id, of FROM toy.things") == [(1, "a good run")]
+
+
+def test_postgres_dies_in_the_middle_of_a_load(postgres_toy, postgres_url, postgres_server):
+    loads_well(postgres_toy, env="pg")
+    name = postgres_url.rsplit("/", 1)[1]
+    yields(postgres_toy, "[{'id': i, 'of': 'a load that was cut'} for i in range(5)]")
+    with closing(psycopg2.connect(postgres_url)) as blocker, blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLE toy.things IN ACCESS EXCLUSIVE MODE")
+        with postgres_toy.spawn("run", "toy", "--env", "pg", LOAD__RAISE_ON_MAX_RETRIES="1") as process:
+            wait_for_a_blocked_backend(postgres_server, name)
+            ask(postgres_server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+            ask(postgres_server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            out, err = process.communicate(timeout=120)
+    ask(postgres_server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+    assert says(Result(process.returncode, out, err), "toy: the destination is away: ")
+    assert process.returncode == 5
+    assert ask(postgres_url, "SELECT id, of FROM toy.things") == [(1, "a good run")]
+    assert run(postgres_toy, env="pg").code == 0
+    assert ask(postgres_url, "SELECT count(*), count(DISTINCT id) FROM toy.things WHERE of LIKE 'a load%'") == [(5, 5)]
+
+
+def wait_for_a_blocked_backend(server: str, database: str) -> None:
+    sql = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 60
+    while not ask(server, sql):
+        assert time.monotonic() < deadline, "the load never came to the locked table"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def guarded_role(postgres_url, postgres_server):
+    """A role whose password the server checks, with its password; a line in pg_hba.conf where others are trusted."""
+    name, password = f"guest_{postgres_url[-8:]}", "right"
+    database = postgres_url.rsplit("/", 1)[1]
+    ask(postgres_server, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+    ask(postgres_server, f"GRANT ALL ON DATABASE {database} TO {name}")
+    rules = Path(ask(postgres_server, "SHOW hba_file")[0][0])
+    before = rules.read_text() if os.access(rules, os.W_OK) else None
+    if before is not None:
+        rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n{before}")
+        ask(postgres_server, "SELECT pg_reload_conf()")
+    try:
+        if trusts(postgres_url, name):
+            pytest.skip("this Postgres takes any password, and its pg_hba.conf cannot be changed from here")
+        yield name, password
+    finally:
+        if before is not None:
+            rules.write_text(before)
+            ask(postgres_server, "SELECT pg_reload_conf()")
+        ask(postgres_url, f"DROP OWNED BY {name} CASCADE")
+        ask(postgres_server, f"DROP ROLE {name}")
+
+
+def trusts(url: str, user: str) -> bool:
+    """Whether the server lets a user in with a wrong password; a reload takes a moment, so it is asked again."""
+    for _ in range(40):
+        try:
+            psycopg2.connect(url, user=user, password="wrong").close()
+        except psycopg2.OperationalError:
+            return False
+        time.sleep(0.05)
+    return True

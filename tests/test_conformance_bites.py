@@ -10,7 +10,7 @@ import pytest
 
 from tests import conformance as kept
 from tests.conformance import PROMISES, Promise
-from tests.subject import Subject, stand_ins_restored
+from tests.subject import Subject
 from tests.workspace import Workspace
 
 GOOD = Path(__file__).parent / "bad_sources"
@@ -152,12 +152,6 @@ BAD = {
     ),
     "asks_without_telling": Bad(kept.a_run_leaves_a_trace, "not all told of", {SESSION: PLAIN}),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _stand_ins() -> Iterator[None]:
-    with stand_ins_restored():
-        yield
 
 
 @pytest.fixture(scope="module", params=["a good source", "a skeleton"])

@@ -205,3 +205,40 @@ def test_a_source_that_appends_must_say_why(engine):
     limited = engine.run("run", "toy", "--env", "test", "--limit", "1")
     assert (limited.code, "others appends" in limited.err) == (2, True)
     assert engine.run("run", "toy", "--env", "test", "--limit", "1", "--exclude", "others").code == 0
+
+
+def test_a_relative_path_starts_at_the_workspace(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert engine.etl("run", "toy", "--env", "test", "--with", "rows_file=toy.json").code == 0
+    assert ids(engine) == list(range(1, 11))
+
+
+CHILDREN = '''\
+import dlt
+
+
+@dlt.source(name="family", section="family")
+def family():
+    yield parents
+    yield parents | children
+
+
+@dlt.resource(primary_key="id", write_disposition="merge", columns={"id": {"data_type": "bigint", "nullable": False}})
+def parents():
+    yield [{"id": 1}, {"id": None}, {"id": 2}]
+
+
+@dlt.transformer(primary_key="id", write_disposition="merge")
+def children(rows):
+    for row in rows:
+        yield {"id": row["id"] * 10}
+'''
+
+
+def test_a_parent_that_is_not_selected_feeds_its_children_good_rows_alone(workspace):
+    made = workspace()
+    made.write("specs/family.yaml", "name: family\nabout: Parents and children.\npython: {}\n")
+    made.write("sources/family.py", CHILDREN)
+    result = made.etl("run", "family", "--env", "test", "--select", "children")
+    assert result.code == 3, result.err
+    assert made.query("SELECT id FROM family.children ORDER BY id") == [(10,), (20,)]

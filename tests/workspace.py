@@ -122,10 +122,11 @@ class Workspace:
 
     @contextlib.contextmanager
     def _environment(self, variables: Mapping[str, str]) -> Iterator[None]:
-        before = dict(os.environ)
+        before, folder = dict(os.environ), Path.cwd()
         os.environ.update({**self.variables, **variables})
         try:
             yield
         finally:
             os.environ.clear()
             os.environ.update(before)
+            os.chdir(folder)
