@@ -7,9 +7,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from pipelines.errors import EtlError
 
 app = typer.Typer(
     name="etl",
@@ -26,33 +30,24 @@ quarantine_app = typer.Typer(
 app.add_typer(state_app, name="state")
 app.add_typer(quarantine_app, name="quarantine")
 
-GLOBAL_FLAGS = ("--debug",)
+GLOBAL_FLAGS = ("--debug", "--version")
 GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
 
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)
-]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A spec by name.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 Select = Annotated[
     list[str] | None,
-    typer.Option(
-        "--select", "-s", "--data-types", help="Only these resources: names or globs, comma-separated."
-    ),
+    typer.Option("--select", "-s", "--data-types", help="Only these resources: names or globs, comma-separated."),
 ]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="All but these resources.")]
-Service = Annotated[
-    list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")
-]
-Since = Annotated[
-    str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")
-]
+Service = Annotated[list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")]
+Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")]
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")
-]
+Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
+Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
 
 
@@ -70,12 +65,11 @@ session = Session()
 def settings(
     root: Annotated[Path | None, typer.Option("--root", envvar="ETL_ROOT", help="Workspace folder.")] = None,
     debug: Annotated[bool, typer.Option("--debug", envvar="ETL_DEBUG", help="Show stack traces.")] = False,
-    log_format: Annotated[
-        str, typer.Option("--log-format", envvar="ETL_LOG_FORMAT", help="text or json.")
-    ] = "text",
-    log_level: Annotated[
-        str, typer.Option("--log-level", envvar="ETL_LOG_LEVEL", help="debug … error.")
-    ] = "info",
+    log_format: Annotated[str, typer.Option("--log-format", envvar="ETL_LOG_FORMAT", help="text or json.")] = "text",
+    log_level: Annotated[str, typer.Option("--log-level", envvar="ETL_LOG_LEVEL", help="debug … error.")] = "warning",
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda given: given and print_version())
+    ] = False,
 ) -> None:
     """Options of every command; they may also stand after it."""
     from pipelines import logs
@@ -97,20 +91,12 @@ def run(
     since: Since = None,
     until: Until = None,
     limit: Limit = None,
-    full_refresh: Annotated[
-        bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")
-    ] = False,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
-    mode: Annotated[
-        str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")
-    ] = "incr",
-    run_id: Annotated[
-        str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")
-    ] = None,
+    mode: Annotated[str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")] = "incr",
+    run_id: Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")] = None,
     max_retry: Annotated[int | None, typer.Option("--max-retry", help="Retries per request.")] = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")
-    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
     wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
     values: With = None,
     yes: Yes = False,
@@ -158,9 +144,7 @@ def validate(names: Names = None, output: Output = "text") -> None:
 
 @app.command()
 def schema(
-    write: Annotated[
-        bool, typer.Option("--write", help="Write specs/spec.schema.json and docs/spec.md.")
-    ] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write specs/spec.schema.json and docs/spec.md.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail when they are stale.")] = False,
 ) -> None:
     """Print the JSON Schema of specs, for editors."""
@@ -197,9 +181,7 @@ def doctor(env: Env = "dev", output: Output = "text") -> None:
 
 
 @app.command()
-def status(
-    name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev", output: Output = "text"
-) -> None:
+def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev", output: Output = "text") -> None:
     """Show the latest runs."""
     from pipelines import commands
 
@@ -218,10 +200,8 @@ def state_show(name: Name, env: Env = "dev", output: Output = "json") -> None:
 def state_reset(
     name: Name,
     env: Env = "dev",
-    resource: Annotated[str | None, typer.Option("--resource", help="Only this resource.")] = None,
-    pending: Annotated[
-        bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")
-    ] = False,
+    resource: Resource = None,
+    pending: Annotated[bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")] = False,
     yes: Yes = False,
 ) -> None:
     """Forget cursors, so that the next run reads everything again; tables stay."""
@@ -235,9 +215,9 @@ def state_reset(
 def quarantine_list(
     name: Annotated[str | None, typer.Argument()] = None,
     env: Env = "dev",
-    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    resource: Resource = None,
     everything: Annotated[bool, typer.Option("--all", help="Replayed rows too.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-l")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-l", help="At most N rows.")] = 50,
     output: Output = "text",
 ) -> None:
     """List rows that were not loaded, and why."""
@@ -259,7 +239,7 @@ def quarantine_replay(
     name: Name,
     rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
     env: Env = "dev",
-    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    resource: Resource = None,
     values: With = None,
     output: Output = "text",
 ) -> None:
@@ -274,7 +254,7 @@ def quarantine_drop(
     name: Name,
     rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
     env: Env = "dev",
-    resource: Annotated[str | None, typer.Option("--resource")] = None,
+    resource: Resource = None,
     yes: Yes = False,
 ) -> None:
     """Delete quarantined rows for good."""
@@ -307,6 +287,14 @@ def demo(
     from pipelines import demo as show
 
     finish(show.demo(root(), env, seed, records))
+
+
+def print_version() -> None:
+    """Print the version of this program and end."""
+    from importlib.metadata import version
+
+    typer.echo(version("etl"))
+    raise typer.Exit
 
 
 def root() -> Path:
@@ -373,27 +361,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tolerate(sys.stderr)
     signal.signal(signal.SIGTERM, terminate)
     command = hoist(sys.argv[1:] if arguments is None else arguments)
+    session.root, session.debug = None, False
     try:
-        app(command, standalone_mode=True)
+        code = app(command, prog_name="etl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = hang_up()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the last line of defence: one line, one exit code
-        sys.exit(complain(error))
+        code = complain(error)
+    sys.exit(code)
+
+
+def hang_up() -> int:
+    """The reader of stdout has gone, as in `etl list | head -1`: say nothing, not even while Python ends."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def complain(error: BaseException) -> int:
     """Print an error as its message alone, as GitHub annotations under Actions, and with a trace for --debug."""
-    from pipelines.errors import EtlError, SpecError, under_github
-    from pipelines.translate import translate
+    from pipelines import logs
+    from pipelines.commands import annotate
+    from pipelines.errors import SpecError
 
     if session.debug:
         import traceback
 
         traceback.print_exception(error)
-    known = error if isinstance(error, EtlError) else translate(error, "etl")
-    typer.echo(str(known), err=True)
-    if isinstance(known, SpecError) and under_github():
-        for problem in known.problems:
-            typer.echo(problem.annotation())
+    known = understood(error)
+    logs.complain(str(known))
+    annotate(known.problems if isinstance(known, SpecError) else ())
     return int(known.exit)
+
+
+def understood(error: BaseException) -> EtlError:
+    """Our error for any other; what the parser of the command line says is put into one line, help stays as it is."""
+    from pipelines.errors import EtlError, UsageError
+    from pipelines.translate import translate
+
+    if isinstance(error, EtlError):
+        return error
+    if not isinstance(error, TyperException):
+        return translate(error, "etl")
+    said = error.format_message()
+    if "\n" in said:
+        return UsageError(said)
+    command = getattr(getattr(error, "ctx", None), "command_path", "etl")
+    return UsageError(f"{command}: {said[0].lower()}{said[1:].rstrip('.')}; see {command} --help")
 
 
 if __name__ == "__main__":

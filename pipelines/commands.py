@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines import spec as specs_
-from pipelines.errors import EtlError, Exit, UsageError, under_github, worst
+from pipelines.errors import EtlError, Exit, Problem, UsageError, under_github, worst
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 
 if TYPE_CHECKING:
+    from pipelines.report import Report
     from pipelines.run import Order
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -27,6 +28,8 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("--all: leave it out, or leave out the names")
     if not everything and not names:
         raise UsageError(f"name a spec, or give --all; known: {', '.join(specs_.names(root))}")
+    if not specs_.names(root):
+        raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     return specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
 
 
@@ -74,16 +77,23 @@ def run(
             show.clear()
             reports.append(report)
             printer.lines(report.lines())
-            for warning in report.warnings:
-                LOGGER.warning(warning, extra={"fields": {"run_id": report.run_id, "pipeline": report.spec}})
-            if report.error:
-                LOGGER.error(
-                    report.error, extra={"fields": {"run_id": report.run_id, "pipeline": report.spec}}
-                )
+            _log(report)
             if debug and report.cause:
                 traceback.print_exception(report.cause)
     printer.document([report.as_dict() for report in reports])
     return worst([report.exit for report in reports if report.exit is not None])
+
+
+def _log(report: Report) -> None:
+    """A finished run in the log."""
+    about = {"fields": {"run_id": report.run_id, "pipeline": report.spec, "env": report.environment}}
+    for step, seconds in report.seconds.items():
+        LOGGER.debug(f"{report.spec}: {step} took {seconds:.2f} s", extra=about)
+    for warning in report.warnings:
+        LOGGER.warning(warning, extra=about)
+    LOGGER.info(report.verdict(), extra=about)
+    if report.error:
+        LOGGER.error(report.error, extra=about)
 
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
@@ -107,11 +117,16 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
-    if under_github():
-        printer.lines(problem.annotation() for problem in problems)
+    annotate(problems)
     if not problems:
         printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
+
+
+def annotate(problems: Iterable[Problem]) -> None:
+    """Mistakes as GitHub shows them beside the code; on stderr, where a workflow reads them, too."""
+    for problem in problems if under_github() else ():
+        sys.stderr.write(f"{problem.annotation()}\n")
 
 
 def schema(root: Path, write: bool, check: bool) -> Exit:
@@ -120,6 +135,8 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
     from pipelines import schema as schemas
 
+    if write and check:
+        raise UsageError("--write and --check: give one of them")
     if write:
         schemas.write(root)
     elif check and schemas.is_stale(root):
@@ -149,7 +166,5 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
          r.items_failed, r.run_id, r.message)
         for r in runs
     ]  # fmt: skip
-    printer.table(header, rows) if rows else printer.lines(
-        [f"no runs in {env!r} yet; try: etl run NAME --env {env}"]
-    )
+    printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
     return Exit.OK

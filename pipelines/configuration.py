@@ -11,8 +11,18 @@ from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.destination.reference import Destination
 
-from pipelines.environment import FILE, SETTINGS_DIR, Environment, read_toml, refuse_secrets
+from pipelines.environment import (
+    FILE,
+    SETTINGS_DIR,
+    WAREHOUSE,
+    Environment,
+    problem,
+    read_toml,
+    refuse_secrets,
+)  # fmt: skip
+from pipelines.errors import SettingError, SpecError, did_you_mean
 
 DEFAULTS: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
@@ -37,11 +47,10 @@ def activate(
     context = Container()[PluggableRunContext]
     context.providers = ConfigProvidersContainer(providers(environment, overrides or {}, spec or {}))
     context.initialize_runtime()
+    _check(environment)
 
 
-def providers(
-    environment: Environment, overrides: dict[str, Any], spec: dict[str, Any]
-) -> list[ConfigProvider]:
+def providers(environment: Environment, overrides: dict[str, Any], spec: dict[str, Any]) -> list[ConfigProvider]:
     """Command line > variables > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
     name = environment.name
     layers = [
@@ -80,6 +89,30 @@ def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[An
             if value is not None:
                 return value, provider.name
     return None
+
+
+def _check(environment: Environment) -> None:
+    """Refuse what dlt would pass over in silence."""
+    problems = [
+        problem(environment.root, (environment.name, name, key), f"unknown key{did_you_mean(key, known)}")
+        for name, table in environment.destinations().items()
+        for known in [_known_keys(table["destination_type"])]
+        for key in table
+        if key not in known
+    ]
+    if problems:
+        raise SpecError(problems)
+    file = setting("credentials", ("destination", WAREHOUSE)) if environment.duckdb_file else None
+    if file and file[1] != FILE:
+        raise SettingError(
+            f"{file[1]}: destination.warehouse.credentials: a DuckDB file is named in {FILE}; name it there"
+        )
+
+
+def _known_keys(destination_type: str) -> list[str]:
+    destination = Destination.from_reference(destination_type)
+    assert destination is not None
+    return list(destination.spec.get_resolvable_fields())
 
 
 def _document(name: str, content: dict[str, Any], secrets: bool = True) -> ConfigProvider:

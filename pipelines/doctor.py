@@ -61,15 +61,20 @@ def _versions() -> Iterator[Finding]:
     for line in importlib.metadata.requires("etl") or []:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            installed = importlib.metadata.version(requirement.name)
-            yield _in_range(requirement.name, installed, requirement.specifier)
+            yield _installed(requirement)
+
+
+def _installed(requirement: Requirement) -> Finding:
+    try:
+        installed = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(f"version of {requirement.name}", False, "is not installed; run make install")
+    return _in_range(requirement.name, installed, requirement.specifier)
 
 
 def _in_range(name: str, installed: str, wanted: SpecifierSet) -> Finding:
     ok = wanted.contains(installed, prereleases=True)
-    return Finding(
-        f"version of {name}", ok, installed if ok else f"{installed} is outside {wanted}; run make install"
-    )
+    return Finding(f"version of {name}", ok, installed if ok else f"{installed} is outside {wanted}; run make install")
 
 
 def _asked(environment: Environment) -> Iterator[Finding]:
@@ -80,9 +85,7 @@ def _asked(environment: Environment) -> Iterator[Finding]:
     if failures:
         yield failures[0]
         return
-    yield Finding(
-        what, True, "answers, and its folder can be written" if environment.duckdb_file else "answers"
-    )
+    yield Finding(what, True, "answers, and its folder can be written" if environment.duckdb_file else "answers")
     off = abs((datetime.now(UTC) - seen).total_seconds())
     text = (
         "agrees with this machine"
@@ -113,7 +116,8 @@ def _warehouse_time(environment: Environment) -> datetime:
 def _buckets(environment: Environment) -> Iterator[Finding]:
     """Each filesystem destination takes a file and lets go of it."""
     for name in environment.buckets:
-        what = f"{name} ({environment.destinations()[name]['bucket_url']})"
+        url = configuration.setting("bucket_url", ("destination", name))
+        what = f"{name} ({url[0] if url else name})"
         with _noted(what) as failures:
             _within(ANSWER_SECONDS, partial(_write_and_delete, name))
         yield failures[0] if failures else Finding(what, True, "a file can be written and deleted")
@@ -126,6 +130,8 @@ def _write_and_delete(name: str) -> None:
 
     config = resolve_configuration(FilesystemConfiguration(), sections=("destination", name))
     filesystem, folder = fsspec_from_config(config)
+    if config.is_local_filesystem:
+        folder = config.make_local_path(config.bucket_url)  # fsspec's keeps the %20 of a URL
     probe = f"{folder}/.etl-doctor-{uuid.uuid4().hex}"
     filesystem.makedirs(folder, exist_ok=True)
     filesystem.pipe_file(probe, b"etl doctor")

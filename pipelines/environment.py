@@ -16,11 +16,15 @@ from pipelines.errors import Problem, SettingError, SpecError, UsageError, did_y
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
 WAREHOUSE = "warehouse"
+TABLES = (WAREHOUSE, "landing", "audio")
 SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
 }
+DUCKDB_FILE = "warehouse.duckdb"
+_WORDS = {str: "text", bool: "true or false"}
+_LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
 _SECRET_KEY = re.compile(r"password|passwd|secret|token|private_key|api_key|application_key|access_key", re.I)
 _SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
@@ -55,9 +59,7 @@ class Environment:
     @property
     def buckets(self) -> list[str]:
         """The names of the filesystem destinations, e.g. `landing` and `audio`."""
-        return [
-            name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"
-        ]
+        return [name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"]
 
     @property
     def state_dir(self) -> Path:
@@ -74,7 +76,7 @@ class Environment:
         """The DuckDB file of the warehouse, when it is one."""
         if self.kind != "duckdb":
             return None
-        return Path(self.destinations()[WAREHOUSE].get("credentials", str(self.folder / "warehouse.duckdb")))
+        return Path(self.destinations()[WAREHOUSE]["credentials"])
 
     def dataset(self, name: str) -> str:
         """The dataset of a spec after the environment's naming layout."""
@@ -86,12 +88,13 @@ class Environment:
         return {name: self._absolute(value) for name, value in tables.items()}
 
     def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
-        key = {"duckdb": "credentials", "filesystem": "bucket_url"}.get(table["destination_type"], "")
-        value = table.get(key)
-        if not isinstance(value, str) or "://" in value:
-            return table
-        path = self.folder / value
-        return {**table, key: path.as_uri() if key == "bucket_url" else str(path)}
+        match table["destination_type"]:
+            case "duckdb":
+                return {**table, "credentials": str(self.folder / table.get("credentials", DUCKDB_FILE))}
+            case "filesystem" if "://" not in table["bucket_url"]:
+                return {**table, "bucket_url": (self.folder / table["bucket_url"]).as_uri()}
+            case _:
+                return table
 
 
 def find_root(start: Path) -> Path:
@@ -100,9 +103,7 @@ def find_root(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return folder
-    raise UsageError(
-        f"{start}: no {FILE} here or above; go to the workspace, or name it with --root or ETL_ROOT"
-    )
+    raise UsageError(f"{start}: no {FILE} here or above; go to the workspace, or name it with --root or ETL_ROOT")
 
 
 def names(root: Path) -> list[str]:
@@ -117,7 +118,7 @@ def load(root: Path, name: str) -> Environment:
     table = document.get(name)
     if not isinstance(table, dict):
         known = names(root)
-        raise SettingError(f"{FILE}: no [{name}]{did_you_mean(name, known)}; it has: {', '.join(known)}")
+        raise SettingError(f"{FILE}: no [{name}]{did_you_mean(name, known)}; it has: {', '.join(known) or 'none'}")
     problems = _problems(root, name, table)
     if problems:
         raise SpecError(problems)
@@ -150,6 +151,8 @@ def refuse_secrets(document: dict[str, Any], shown: str, at: tuple[str, ...] = (
 
 def looks_secret(key: str, value: Any) -> bool:
     """Whether a key is named like a secret, or a value is a URL with a password in it."""
+    if isinstance(value, list):
+        return bool(_SECRET_KEY.search(key)) or any(looks_secret("", item) for item in value)
     return bool(_SECRET_KEY.search(key)) or (isinstance(value, str) and bool(_SECRET_URL.search(value)))
 
 
@@ -175,17 +178,18 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     for key, value in table.items():
         if isinstance(value, dict):
             found += _destination_problems((key,), value)
+        elif key in TABLES:
+            found.append(((key,), f"expected a table [{name}.{key}], got {value!r}"))
         elif key not in SCALARS:
-            known = [*SCALARS, WAREHOUSE, "landing", "audio"]
-            found.append(((key,), f"unknown key{did_you_mean(key, known)}"))
+            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES])}"))
         elif not isinstance(value, SCALARS[key]):
-            found.append(((key,), f"expected {SCALARS[key].__name__}, got {value!r}"))
+            found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
     layout = table.get("dataset_name_layout", "%s")
-    if isinstance(layout, str) and layout.count("%s") != 1:
-        found.append((("dataset_name_layout",), "must hold %s once, e.g. 'dp_%s'"))
+    if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
+        found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
-    return [_problem(root, (name, *path), message) for path, message in found]
+    return [problem(root, (name, *path), message) for path, message in found]
 
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
@@ -199,12 +203,18 @@ def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[
         found.append((path, f"destination_type is missing; use one of: {', '.join(kinds)}"))
     elif kind not in kinds:
         near = did_you_mean(str(kind), kinds)
-        found.append(
-            ((*path, "destination_type"), f"{kind!r} cannot stand here{near}; use one of: {', '.join(kinds)}")
-        )
-    if kind == "filesystem" and "bucket_url" not in table:
+        found.append(((*path, "destination_type"), f"{kind!r} cannot stand here{near}; use one of: {', '.join(kinds)}"))
+    elif kind == "filesystem" and "bucket_url" not in table:
         found.append((path, "bucket_url is missing; name a folder or a bucket, e.g. 'gs://bucket/prefix'"))
+    elif kind == "filesystem" and not isinstance(table["bucket_url"], str):
+        found.append(((*path, "bucket_url"), f"expected text, got {table['bucket_url']!r}"))
+    if kind == "duckdb" and not _names_file(table.get("credentials", DUCKDB_FILE)):
+        found.append(((*path, "credentials"), f"expected the path of a file, e.g. '{DUCKDB_FILE}'"))
     return found
+
+
+def _names_file(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "://" not in value and not value.startswith(("md:", ":"))
 
 
 def _secrets(table: dict[str, Any], at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -217,7 +227,8 @@ def _secrets(table: dict[str, Any], at: tuple[str, ...] = ()) -> list[tuple[str,
     return found
 
 
-def _problem(root: Path, path: tuple[str, ...], message: str) -> Problem:
+def problem(root: Path, path: tuple[str, ...], message: str) -> Problem:
+    """A mistake in destinations.toml at the line of a key."""
     line = _line_of((root / FILE).read_text(encoding="utf-8").splitlines(), path)
     return Problem(FILE, line, 1, ".".join(path), message)
 

@@ -23,6 +23,7 @@ from pipelines.quarantine import Rejection
 
 DATASET = "_etl"
 BATCH = 500
+WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
     "duckdb": {"text": "VARCHAR", "time": "TIMESTAMPTZ", "int": "BIGINT"},
     "postgres": {"text": "text", "time": "timestamptz", "int": "bigint"},
@@ -90,36 +91,48 @@ class Ledger:
             self._tolerantly(self._client.create_dataset)
         for table in tables or TABLES:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
-            self._tolerantly(
-                lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})")
-            )
+            self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 
     def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement; `{runs}` stands for the qualified table."""
+        """Run one statement; `{runs}` stands for the qualified table, and BigQuery takes no None as a value."""
         named = {table: self._client.make_qualified_table_name(table) for table in TABLES}
-        return [tuple(row) for row in self._client.execute_sql(sql.format(**named), *values) or []]
+        first, *rest = sql.format(**named).split("%s")
+        holes = ("NULL" if value is None else "%s" for value in values)
+        text = first + "".join(hole + piece for hole, piece in zip(holes, rest, strict=True))
+        given = [value for value in values if value is not None]
+        return [tuple(row) for row in self._client.execute_sql(text, *given) or []]
 
     def begin(self, run: RunRow) -> None:
         """Write a run that has just started, and call dead every earlier one of its spec still open."""
         self.execute(
             "UPDATE {runs} SET status = 'crashed', exit_code = 1, message = 'ended without a word' "
-            "WHERE spec = %s AND status = 'running'",
+            "WHERE spec = %s AND environment = %s AND status = 'running'",
             run.spec,
+            run.environment,
         )
         self._insert("runs", [run])
 
     def finish(self, run: RunRow) -> None:
-        """Replace a run's row by its end."""
-        self.execute("DELETE FROM {runs} WHERE run_id = %s AND spec = %s", run.run_id, run.spec)
-        self._insert("runs", [run])
+        """Write the end of a run into its row."""
+        columns = [name for name in TABLES["runs"] if name != "run_id"]
+        changes = ", ".join(f"{name} = %s" for name in columns)
+        values = [getattr(run, name) for name in columns]
+        self.execute(f"UPDATE {{runs}} SET {changes} WHERE run_id = %s AND spec = %s", *values, run.run_id, run.spec)
+
+    def ended_well(self, run: RunRow) -> bool:
+        """Whether the last run of the same spec before this one went to its end; true when there was none."""
+        rows = self.execute(
+            "SELECT status FROM {runs} WHERE spec = %s AND environment = %s AND run_id <> %s "
+            "ORDER BY started_at DESC LIMIT 1",
+            run.spec, run.environment, run.run_id,
+        )  # fmt: skip
+        return not rows or rows[0][0] in WELL
 
     def history(self, spec: str | None = None, limit: int = 20) -> list[RunRow]:
         """The newest runs first, of one spec or of all."""
         where, values = ("WHERE spec = %s", [spec]) if spec else ("", [])
         columns = ", ".join(TABLES["runs"])
-        sql = (
-            f"SELECT {columns} FROM {{runs}} {where} ORDER BY started_at DESC, run_id DESC LIMIT {int(limit)}"
-        )
+        sql = f"SELECT {columns} FROM {{runs}} {where} ORDER BY started_at DESC, run_id DESC LIMIT {int(limit)}"
         return [RunRow(*row) for row in self.execute(sql, *values)]
 
     def quarantine(self, run_id: str, rejections: Iterable[Rejection]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dlt.common.destination.exceptions import DestinationException
+from dlt.destinations.exceptions import DatabaseTransientException
 from filelock import FileLock, Timeout
 
 from pipelines.atomic import write_json
@@ -25,6 +27,7 @@ from pipelines.ledger import Ledger, open_ledger
 LEASE = timedelta(minutes=3)
 HEARTBEAT_SECONDS = 30.0
 POLL_SECONDS = 1.0
+OUTRUN = re.compile("conflict|serializ|concurrent", re.I)
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,7 @@ class Holder:
 
     @classmethod
     def me(cls, name: str, run_id: str) -> Holder:
-        return cls(
-            name, run_id, socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
-        )
+        return cls(name, run_id, socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
 
     def __str__(self) -> str:
         return f"run {self.run_id} of {self.name} (pid {self.pid} on {self.host}, since {self.since})"
@@ -75,9 +76,7 @@ def _beside_file(environment: Environment, me: Holder, wait_seconds: float) -> I
     except Timeout:
         raise Locked(_taken(me, f"{database.name}", holder_of(database))) from None
     except OSError as error:
-        raise EtlError(
-            f"{database}: {error.strerror}; make the folder writable, or free space on it"
-        ) from error
+        raise EtlError(f"{database}: {error.strerror}; make the folder writable, or free space on it") from error
     try:
         write_json(_note(database), asdict(me))
         yield
@@ -126,19 +125,32 @@ def _leased(environment: Environment, me: Holder, wait_seconds: float) -> Iterat
 
 
 def _lease(ledger: Ledger, me: Holder) -> bool:
+    """Take the lease, or see that it cannot be had now: another holds it, or was quicker to write the same row."""
+    try:
+        return _leases(ledger, me)
+    except DatabaseTransientException as error:
+        if OUTRUN.search(str(error)):
+            return False
+        raise
+
+
+def _leases(ledger: Ledger, me: Holder) -> bool:
     now = datetime.now(UTC)
     current = _row(ledger, me.name)
-    if current and current.host == me.host and not _alive(current.pid):
+    if current and current.host == me.host and not alive(current.pid):
         _strike(ledger, current)
     ledger.execute(
         "MERGE INTO {locks} AS t USING (SELECT %s AS name) AS s ON t.name = s.name "
-        "WHEN MATCHED AND t.expires_at < %s THEN UPDATE SET run_id = %s, host = %s, pid = %s, since = %s, expires_at = %s "
+        "WHEN MATCHED AND t.expires_at < %s "
+        "THEN UPDATE SET run_id = %s, host = %s, pid = %s, since = %s, expires_at = %s "
         "WHEN NOT MATCHED THEN INSERT (name, run_id, host, pid, since, expires_at) VALUES (%s, %s, %s, %s, %s, %s)",
         me.name, now, me.run_id, me.host, me.pid, now, now + LEASE,
         me.name, me.run_id, me.host, me.pid, now, now + LEASE,
     )  # fmt: skip
-    rows = ledger.execute("SELECT run_id FROM {locks} WHERE name = %s", me.name)
-    return [row[0] for row in rows] == [me.run_id]
+    holders = {row[0] for row in ledger.execute("SELECT run_id FROM {locks} WHERE name = %s", me.name)}
+    if me.run_id in holders and len(holders) > 1:  # two found the place empty at once: neither takes it
+        _strike(ledger, me)
+    return holders == {me.run_id}
 
 
 @contextmanager
@@ -148,8 +160,7 @@ def _heartbeat(environment: Environment, me: Holder) -> Iterator[None]:
     def beat() -> None:
         while not stop.wait(HEARTBEAT_SECONDS):
             with suppress(DestinationException), open_ledger(environment, create=False) as ledger:
-                sql = "UPDATE {locks} SET expires_at = %s WHERE name = %s AND run_id = %s"
-                ledger.execute(sql, datetime.now(UTC) + LEASE, me.name, me.run_id)
+                _renew(ledger, me)
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()
@@ -182,6 +193,11 @@ def _sign(ledger: Ledger, me: Holder, now: datetime) -> None:
     ledger.execute(sql, me.name, me.run_id, me.host, me.pid, now)
 
 
+def _renew(ledger: Ledger, me: Holder) -> None:
+    sql = "UPDATE {locks} SET expires_at = %s WHERE name = %s AND run_id = %s"
+    ledger.execute(sql, datetime.now(UTC) + LEASE, me.name, me.run_id)
+
+
 def _strike(ledger: Ledger, holder: Holder) -> None:
     ledger.execute("DELETE FROM {locks} WHERE name = %s AND run_id = %s", holder.name, holder.run_id)
 
@@ -195,7 +211,8 @@ def _taken(me: Holder, what: str, holder: Holder | None) -> str:
     return f"{me.name}: {what} is {by}; wait for it, or give --wait 10m"
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

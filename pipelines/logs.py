@@ -9,6 +9,7 @@ import time
 from typing import Any, TextIO
 
 LEVELS = ("debug", "info", "warning", "error")
+QUIET = logging.NullHandler()
 LOGGER = logging.getLogger("etl")
 
 
@@ -23,16 +24,33 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        return json.dumps(content, ensure_ascii=False, default=str)
+        return json.dumps(content, ensure_ascii=not is_utf_8(sys.stderr), default=str)
 
 
 def configure(form: str, level: str) -> None:
-    """Send the program's log to stderr."""
+    """Send the program's log to stderr; what libraries warn of is shown at level debug only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(levelname)s: %(message)s"))
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(level.upper())
     LOGGER.propagate = False
+    logging.lastResort = handler if level == "debug" else QUIET
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").handlers[:] = [logging.lastResort]
+
+
+def complain(message: str) -> None:
+    """Tell an error that ended a command: as it is, or as JSON lines where the log has that form."""
+    if any(isinstance(handler.formatter, JsonLines) for handler in LOGGER.handlers):
+        for line in message.splitlines():
+            LOGGER.error(line)
+    else:
+        sys.stderr.write(f"{message}\n")
+
+
+def is_utf_8(stream: TextIO) -> bool:
+    """Whether a stream takes every character; the substitutes of `tolerate` are no JSON."""
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def tolerate(stream: TextIO) -> None:

@@ -14,7 +14,7 @@ from dlt.common.typing import extract_inner_type
 
 from pipelines.build import factory
 from pipelines.configuration import setting
-from pipelines.environment import WAREHOUSE, Environment
+from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.spec import Spec
 
 AUTH_FIELDS = {
@@ -72,7 +72,7 @@ def of_destination(environment: Environment, name: str) -> list[Need]:
     whole = setting("credentials", ("destination", name)) if fields else None
     if whole is not None and isinstance(whole[0], str):
         return [Need(f"destination.{name}.credentials", True, whole[1])]
-    return [_need(("destination", name, "credentials"), field, True) for field in fields]
+    return [_need(("destination", name, "credentials"), field, looks_secret(field, "")) for field in fields]
 
 
 def estimate(root: Path, spec: Spec, state: dict[str, Any]) -> dict[str, int]:

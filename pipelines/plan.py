@@ -31,6 +31,8 @@ class Plan:
     loader_format: str
     window: str | None
     limit: int | None
+    cursor_stays: bool
+    full_refresh: bool
     resources: list[dict[str, Any]] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
     reached: str = "ok"
@@ -40,10 +42,11 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The plan for a person."""
-        frozen = " (cursor stays)" if self.limit or self.window else ""
+        frozen = " (cursor stays)" if self.cursor_stays else ""
         out = [f"{self.spec} → {self.dataset} in {self.environment}, as {self.loader_format}{frozen}"]
         out += [f"  window {self.window}"] if self.window else []
         out += [f"  at most {self.limit} rows per resource"] if self.limit else []
+        out += ["  drops these tables and loads them again"] if self.full_refresh else []
         for r in self.resources:
             key = f" by {', '.join(r['primary_key'])}" if r["primary_key"] else ""
             asked = f", about {r['requests']} requests" if r["requests"] is not None else ""
@@ -62,10 +65,13 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     window = parse(order.since, order.until, spec.timezone or "UTC")
     plan = Plan(
         spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT[environment.kind],
-        str(window) if window else None, order.limit, needs=needs.of_source(environment.root, spec),
+        str(window) if window else None, order.limit, order.freezes_cursor, order.full_refresh,
+        needs=needs.of_source(environment.root, spec),
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
     state, tables, plan.reached = _look(environment, spec, source)
+    if window or order.full_refresh or order.mode == "backfill":
+        state = {}
     requests = needs.estimate(environment.root, spec, state)
     remembered = state.get("resources", {})
     plan.resources = [

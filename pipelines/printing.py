@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipelines.logs import is_utf_8
+
 NOTHING = "-"
 
 
@@ -26,7 +28,8 @@ class Printer:
     def document(self, content: Any) -> None:
         """One JSON document; nothing when lines were asked for."""
         if self.json:
-            sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+            text = json.dumps(content, indent=2, ensure_ascii=not is_utf_8(sys.stdout), default=str)
+            sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -34,6 +37,5 @@ class Printer:
         text = [[NOTHING if cell in (None, "") else str(cell) for cell in row] for row in [header, *rows]]
         widths = [max(len(row[i]) for row in text) for i in range(len(header))]
         self.lines(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in text
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in text
         )

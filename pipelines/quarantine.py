@@ -156,9 +156,7 @@ class Declared:
         if reason:
             return reason
         missing = self.required - present
-        return (
-            f"{min(missing)}: {MISSING}" if missing else None
-        )
+        return f"{min(missing)}: {MISSING}" if missing else None
 
     def collision(self, row: dict[str, Any]) -> str | None:
         """Two keys of the row that name one column, of which dlt would keep one value, or None."""

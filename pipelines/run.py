@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.runtime import signals
 from dlt.extract import DltSource
 from ulid import ULID
 
@@ -24,6 +25,7 @@ from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
 from pipelines.quarantine import Intake, guard, spooled
 from pipelines.report import Report
+from pipelines.resume import clear, forget_unfinished, take_up
 from pipelines.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead
 from pipelines.translate import translate
@@ -191,21 +193,24 @@ class _Load:
         self._check_dataset()
         with self._timed("pending"):
             self._write_quarantine()
-            pipeline = self._synced()
+            pipeline = self._synced(source.schema.name)
         with self._working(pipeline) as working:
             self._extract(working, source)
             self._write_quarantine()
             self._load(working)
         self.report.requests = kit.counts_as_dict()
 
-    def _synced(self) -> dlt.Pipeline:
+    def _synced(self, schema_name: str) -> dlt.Pipeline:
         """The main pipeline with pending packages loaded and the destination's state taken over."""
+        clear(self.environment.state_dir, self.spec.name)
         pipeline = open_pipeline(self.environment, self.spec)
         pipeline.collector = self.progress
-        if pipeline.has_pending_data:
+        if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
             self._load(pipeline)
         pipeline.sync_destination()
+        if not self.ledger.ended_well(self.report.row()):
+            forget_unfinished(pipeline, schema_name)
         return pipeline
 
     @contextmanager
@@ -240,13 +245,15 @@ class _Load:
     def _load(self, pipeline: dlt.Pipeline) -> None:
         if not pipeline.has_pending_data:
             return
-        with self._timed("normalize"):
-            info = pipeline.normalize()
-        with self._timed("load"):
-            pipeline.load()
-        if pipeline.list_normalized_load_packages():
-            raise KeyboardInterrupt  # dlt drains on the first signal and returns
-        self.report.add_rows(info.row_counts if info else None)
+        with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
+            with self._timed("normalize"):
+                info = pipeline.normalize()
+            signals.raise_if_signalled()
+            with self._timed("load"):
+                pipeline.load()
+            if not pipeline.list_normalized_load_packages():
+                self.report.add_rows(info.row_counts if info else None)
+            signals.raise_if_signalled()
 
     def _write_quarantine(self) -> None:
         """Write every spool to the destination before the load that belongs to it is committed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from dlt.common.runtime.collector_base import Collector
 
 from pipelines.atomic import write_json, write_text
 from pipelines.errors import Exit
+from pipelines.lock import alive
 from pipelines.report import Report
 
 EVERY_SECONDS = 1.0
@@ -28,7 +31,8 @@ class Trace:
 
     def progress(self, phase: str, message: str, **numbers: Any) -> None:
         """Say how far the run is."""
-        content = {"phase": phase, "message": message, **numbers, "updated_at": _now()}
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        content = {"phase": phase, "message": message, **numbers, **process, "updated_at": _now()}
         write_json(self.folder / "progress.json", content)
 
     def end(self, retry: str) -> None:
@@ -63,24 +67,36 @@ def metrics(report: Report) -> dict[str, Any]:
 
 
 def close_dead(runs_dir: Path, report: Report) -> None:
-    """Give the runs that ended without a word their error file; the spec's lock is ours, so none is alive."""
+    """Give the runs that ended without a word their error file; those that still wait for the lock are left alone."""
     for manifest in runs_dir.glob("*/manifest.json"):
         folder = manifest.parent
-        if folder.name == report.run_id or any(
-            (folder / end).exists() for end in ("success.ok", "error.json")
-        ):
+        if folder.name == report.run_id or any((folder / end).exists() for end in ("success.ok", "error.json")):
             continue
-        try:
-            content = json.loads(manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if (content.get("spec"), content.get("environment")) == (report.spec, report.environment):
+        content, said = _read(manifest), _read(folder / "progress.json")
+        mine = (content.get("spec"), content.get("environment")) == (report.spec, report.environment)
+        if mine and not _runs(said):
             write_json(manifest, {**content, "status": "crashed", "exit_code": int(Exit.FAILED)})
             error = {
                 "error": "ended without a word: killed, or the machine stopped",
                 "exit_code": int(Exit.FAILED),
+                "errors": [],
+                "retry_command": f"etl run {report.spec} --env {report.environment}",
             }
-            write_json(folder / "error.json", {**error, "retry_command": f"etl run {report.spec}"})
+            write_json(folder / "error.json", error)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
+
+
+def _runs(said: dict[str, Any]) -> bool:
+    """Whether the process that wrote a progress file is another one of this host, and alive."""
+    pid, host = said.get("pid"), said.get("host")
+    return isinstance(pid, int) and host == socket.gethostname() and pid != os.getpid() and alive(pid)
 
 
 class Progress(Collector):

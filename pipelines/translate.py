@@ -104,9 +104,7 @@ def _setting(link: BaseException, where: str) -> EtlError | None:
     if isinstance(link, ConfigFieldMissingException):
         return SettingError(f"{where}: {_missing(link)}")
     if isinstance(link, ValueNotSecretException):
-        return SettingError(
-            f"{where}: a secret stands in the spec; move it to .dlt/secrets.toml or the environment"
-        )
+        return SettingError(f"{where}: a secret stands in the spec; move it to .dlt/secrets.toml or the environment")
     if isinstance(link, ConfigurationException):
         return SettingError(f"{where}: {_first_line(link)}; mend that setting")
     return None
@@ -116,9 +114,7 @@ def _missing(error: BaseException) -> str:
     """Which setting is missing and the variable that would give it."""
     variable, field = _deepest_trace(getattr(error, "traces", {}))
     dotted = ".".join(part.lower() for part in variable.split("__"))
-    return (
-        f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
-    )
+    return f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
 
 
 def _deepest_trace(traces: dict[str, list[object]]) -> tuple[str, str]:
@@ -145,9 +141,7 @@ def _syntax(link: BaseException, where: str) -> EtlError | None:
 def _disk(link: BaseException, where: str) -> EtlError | None:
     number = link.errno if isinstance(link, OSError) else None
     if number in FULL or re.search(r"no space left|disk full|disk quota|: file too large", str(link), re.I):
-        return EtlError(
-            f"{where}: the disk is full; free space and run again, nothing that was loaded is lost"
-        )
+        return EtlError(f"{where}: the disk is full; free space and run again, nothing that was loaded is lost")
     if isinstance(link, OSError) and number in FORBIDDEN:
         return EtlError(f"{where}: {link.filename}: {link.strerror}; make it writable for this user")
     if isinstance(link, OSError) and number in IN_THE_WAY:
@@ -189,12 +183,12 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
         ),
     ),
     (
-        r'(database|role) "[^"]*" does not exist|permission denied',
+        r'(database|role) "[^"]*" does not exist|permission denied|no pg_hba\.conf entry',
         lambda w, t: SettingError(f"{w}: {t}; create it, or mend destinations.toml"),
     ),
     (
-        r"connection refused|could not translate host name|timeout expired|server closed the connection|could not connect"
-        r"|terminating connection|connection already closed|the database system is",
+        r"connection refused|could not translate host name|timeout expired|server closed the connection"
+        r"|could not connect|connection to server at .* failed|terminating connection|connection already closed|the database system is",
         lambda w, t: TryLater(f"{w}: the destination is away: {t}; start it, or run again later"),
     ),
     (
@@ -242,9 +236,7 @@ def _reason(text: str) -> str:
         return cause[1].strip().rstrip(".?")[:200]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [
-        line
-        for line in lines
-        if re.search(r"refused|failed|does not exist|denied|timeout|closed|away|FATAL", line)
+        line for line in lines if re.search(r"refused|failed|does not exist|denied|timeout|closed|away|FATAL", line)
     ]
     line = (telling or lines or [""])[-1]
     return re.sub(r"^.*?(?:reason given is:|FATAL:|error:)\s*", "", line).rstrip(".?")[:200]

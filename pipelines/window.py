@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,9 +35,7 @@ def parse(since: str | None, until: str | None, zone: str) -> Window:
     """A window from two texts, a date or an ISO 8601 time each; a time without offset is in `zone`."""
     window = Window(_moment(since, "--since", zone), _moment(until, "--until", zone))
     if window.since and window.until and window.since >= window.until:
-        raise UsageError(
-            f"--since {since} is not before --until {until}; the window is half-open, [since, until)"
-        )
+        raise UsageError(f"--since {since} is not before --until {until}; the window is half-open, [since, until)")
     return window
 
 
@@ -55,7 +53,7 @@ def like(moment: datetime, example: Any) -> Any:
         return int(seconds * 1000) if abs(example) >= MILLISECONDS_FROM else int(seconds)
     if isinstance(example, str):
         return moment.date().isoformat() if re.fullmatch(r"\d{4}-\d\d-\d\d", example) else iso(moment)
-    return moment
+    return moment.date() if type(example) is date else moment
 
 
 def _moment(text: str | None, option: str, zone: str) -> datetime | None:
@@ -64,7 +62,5 @@ def _moment(text: str | None, option: str, zone: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise UsageError(
-            f"{option} {text!r}: not a date or an ISO 8601 time; write e.g. 2024-03-01"
-        ) from None
+        raise UsageError(f"{option} {text!r}: not a date or an ISO 8601 time; write e.g. 2024-03-01") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)

@@ -135,9 +135,7 @@ def _later_days(world: World, player: str) -> Iterator[Game]:
             yield _game(world, name, (player, None), noon(day - 1) + after, appeared=noon(day))
 
 
-def _game(
-    world: World, name: str, players: tuple[str, str | None], ended: datetime, appeared: datetime
-) -> Game:
+def _game(world: World, name: str, players: tuple[str, str | None], ended: datetime, appeared: datetime) -> Game:
     rng = world.random(name, "result")
     time_class = rng.choices(tuple(TIME_CONTROLS), weights=(4, 4, 2, 2))[0]
     first, second = players[0], players[1] or f"opponent_{rng.randrange(1000):03d}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-FIRST_NOON = datetime(2024, 3, 15, 12, tzinfo=UTC)
+FIRST_NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)  # the last month has just ended, and may still grow
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class Reply:
         """What the body is when no header says so."""
         if isinstance(self.body, bytes):
             return "application/octet-stream"
-        return (
-            "text/plain; charset=utf-8" if isinstance(self.body, str) else "application/json; charset=utf-8"
-        )
+        return "text/plain; charset=utf-8" if isinstance(self.body, str) else "application/json; charset=utf-8"
 
 
 def as_json(value: Any) -> str:

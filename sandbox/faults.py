@@ -221,9 +221,7 @@ CHANGED: dict[str, Callable[[Reply, Options], Reply]] = {
     "malformed": _malformed,
 }
 SENT: dict[str, Sender] = {"truncated": _send_half, "drip": _drip}
-OPTIONS: dict[str, frozenset[str]] = {
-    kind: frozenset() for kind in (*INSTEAD, *CHANGED, *SENT, "reset", "slow")
-} | {
+OPTIONS: dict[str, frozenset[str]] = {kind: frozenset() for kind in (*INSTEAD, *CHANGED, *SENT, "reset", "slow")} | {
     "429": frozenset({"retry_after"}),
     "503": frozenset({"retry_after"}),
     "drift": frozenset({"field"}),

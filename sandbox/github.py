@@ -146,10 +146,7 @@ def _issues(request: Request, world: World) -> list[dict[str, Any]]:
         if (not since or issue.updated >= datetime.fromisoformat(since)) and state in ("all", _state(issue))
     ]
     chosen.sort(key=_by_update if _word(request, "sort", "created") == "updated" else _by_number)
-    return [
-        _told(issue)
-        for issue in (chosen if _word(request, "direction", "desc") == "asc" else reversed(chosen))
-    ]
+    return [_told(issue) for issue in (chosen if _word(request, "direction", "desc") == "asc" else reversed(chosen))]
 
 
 def _by_update(issue: Issue) -> tuple[datetime, int]:
@@ -165,9 +162,7 @@ def issues_of(world: World) -> tuple[Issue, ...]:
     """Every issue as the clock has it."""
     rng = world.random("github", "issues")
     starts = sorted(rng.randrange(60 * 86_400) for _ in range(world.records))
-    issues = [
-        _opened(rng, n, FIRST_NOON - timedelta(seconds=60 * 86_400 - at)) for n, at in enumerate(starts, 1)
-    ]
+    issues = [_opened(rng, n, FIRST_NOON - timedelta(seconds=60 * 86_400 - at)) for n, at in enumerate(starts, 1)]
     for day in range(2, world.day + 1):
         _pass_a_day(issues, world.random("github", "day", day), day)
     return tuple(issues)
@@ -176,9 +171,7 @@ def issues_of(world: World) -> tuple[Issue, ...]:
 def _pass_a_day(issues: list[Issue], rng: Random, day: int) -> None:
     count = max(3, len(issues) // 100)
     for index in rng.sample(range(len(issues)), min(count, len(issues))):
-        issues[index] = _touched(
-            issues[index], rng, noon(day - 1) + timedelta(seconds=rng.randrange(1, 43_000))
-        )
+        issues[index] = _touched(issues[index], rng, noon(day - 1) + timedelta(seconds=rng.randrange(1, 43_000)))
     for place in range(count):
         at = noon(day - 1) + timedelta(seconds=43_200 + place * 60 + rng.randrange(60))
         issues.append(replace(_opened(rng, len(issues) + 1, at), updated=at, closed=None))
@@ -200,9 +193,7 @@ def _opened(rng: Random, number: int, at: datetime) -> Issue:
 
 
 def _touched(issue: Issue, rng: Random, at: datetime) -> Issue:
-    return replace(
-        issue, updated=at, closed=issue.closed or at, comments=issue.comments + 1, labels=LABELS[:1]
-    )
+    return replace(issue, updated=at, closed=issue.closed or at, comments=issue.comments + 1, labels=LABELS[:1])
 
 
 def _state(issue: Issue) -> str:

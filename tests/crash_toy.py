@@ -1,4 +1,4 @@
-"""A source that has everything a crash could spoil: merged rows with lists of lists, appended ones, replaced ones, bad ones."""
+"""A source with all that a crash could spoil: merged rows with lists of lists, appended, replaced and bad ones."""
 
 from __future__ import annotations
 
@@ -26,29 +26,39 @@ import dlt
 
 @dlt.source(name="crash", section="crash")
 def crash(rows_file: str = dlt.config.value, pause_seconds: float = 0.0):
-    rows = json.loads(Path(rows_file).read_text())
-    yield things(rows["things"], pause_seconds)
-    yield events(rows["events"])
-    yield levels(rows["levels"])
+    yield things(rows_file, pause_seconds)
+    yield events(rows_file)
+    yield visits(rows_file)
+    yield levels(rows_file)
 
 
 @dlt.resource(primary_key="id", write_disposition="merge", columns={
     "id": {"data_type": "bigint", "nullable": False}, "amount": {"data_type": "double"}})
-def things(rows, pause_seconds, changed=dlt.sources.incremental("changed", initial_value="2024-01-01T00:00:00Z")):
-    fresh = [row for row in rows if row.get("changed", "9") >= changed.start_value]
+def things(rows_file, pause_seconds, changed=dlt.sources.incremental("changed", initial_value="2024-01-01T00:00:00Z")):
+    fresh = [row for row in read(rows_file, "things") if row["changed"] >= changed.start_value]
     for start in range(0, len(fresh), 5):
         yield fresh[start : start + 5]
         time.sleep(pause_seconds)
 
 
 @dlt.resource(primary_key="number", write_disposition="append")
-def events(rows, number=dlt.sources.incremental("number", initial_value=0)):
-    yield [row for row in rows if row["number"] > number.start_value]
+def events(rows_file, number=dlt.sources.incremental("number", initial_value=0)):
+    yield [row for row in read(rows_file, "events") if row["number"] > number.start_value]
+
+
+@dlt.resource(write_disposition="merge")
+def visits(rows_file, number=dlt.sources.incremental("number", initial_value=0)):
+    """Without a key, merge appends."""
+    yield [row for row in read(rows_file, "visits") if row["number"] > number.start_value]
 
 
 @dlt.resource(write_disposition="replace")
-def levels(rows):
-    yield rows
+def levels(rows_file):
+    yield read(rows_file, "levels")
+
+
+def read(rows_file, name):
+    return json.loads(Path(rows_file).read_text())[name]
 '''
 
 
@@ -73,7 +83,7 @@ def rows(day: int) -> dict[str, list[dict[str, Any]]]:
     bad = [{"id": None, "day": day, "changed": "9"}, {"id": 900 + day, "amount": "much", "changed": "9"}]
     events = [{"number": n, "parts": [{"part": f"{n}.{i}"} for i in range(n % 3)]} for n in range(1, count)]
     levels = [{"level": level, "day": day, "steps": [level, level + 1]} for level in range(4 + day)]
-    return {"things": [*things[:3], *bad, *things[3:]], "events": events, "levels": levels}
+    return {"things": [*things[:3], *bad, *things[3:]], "events": events, "visits": events[:-3], "levels": levels}
 
 
 def _thing(number: int, day: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from uuid import uuid4
 
 from tests.workspace import Result, Workspace
 
@@ -29,6 +30,7 @@ PRELOADED = ["tests.killed", "tests.killed_imports", "pytest"]
 STEPS = {"extract": "extract", "normalize": "normalize", "load": "load", "sync_destination": "sync"}
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 SECONDS = 120
+WAIT = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ Moment = At | Step
 
 
 def start(workspace: Workspace, *words: str, moment: Moment | None = None, act: int = signal.SIGKILL) -> Run:
-    """Start a command; at `moment` the process gets the signal `act`, or stands still for `act` = SIGSTOP."""
+    """Start a command; at `moment` the process gets the signal `act`, or waits for `go_on` if that is WAIT."""
     return Run(workspace, words, moment, act)
 
 
@@ -82,9 +84,17 @@ def killed(workspace: Workspace, moment: Moment, *words: str) -> Result:
     return result
 
 
-def steps(workspace: Workspace, *words: str) -> Counter[str]:
-    """How many moments of `Step` a command has, by phase; it runs to its end."""
+def steps(workspace: Workspace, *words: str) -> tuple[Result, Counter[str]]:
+    """Run a command to its end; how many moments of `Step` it has, by phase."""
     return Run(workspace, words, counts=True).counted()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 class Run:
@@ -94,7 +104,7 @@ class Run:
         self, workspace: Workspace, words: tuple[str, ...], moment: Moment | None = None,
         act: int = signal.SIGKILL, counts: bool = False,
     ) -> None:  # fmt: skip
-        self._files = workspace.root.parent / f"process {time.monotonic_ns()}"
+        self._files = workspace.root.parent / f"process {uuid4()}"
         self._files.mkdir()
         command = ["--root", str(workspace.root), *words]
         environment = {**os.environ, **workspace.variables}
@@ -114,15 +124,23 @@ class Run:
 
     def until(self, condition: Callable[[], Any]) -> None:
         """Wait until a condition holds while the command goes on."""
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert self.process.is_alive(), f"ended too early: {self.ended()}"
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.01)
+        until(lambda: condition() or not self.process.is_alive())
+        assert condition(), f"ended too early: {self.ended()}"
 
-    def until_stopped(self) -> None:
-        """Wait until the process has stopped itself."""
-        self.until(lambda: " T " in Path(f"/proc/{self.pid}/stat").read_text())
+    def until_waiting(self) -> Self:
+        """Wait until the process has come to its moment and waits there."""
+        self.until((self._files / "waits").exists)
+        return self
+
+    def go_on(self) -> Self:
+        """Let it go on from there."""
+        (self._files / "goes on").touch()
+        return self
+
+    def end(self) -> None:
+        """Kill it if it still runs."""
+        self.process.kill()
+        self.process.join(SECONDS)
 
     def ended(self) -> Result:
         """Wait for the end."""
@@ -132,12 +150,11 @@ class Run:
         shutil.rmtree(self._files)
         return Result(self.process.exitcode, out, err)
 
-    def counted(self) -> Counter[str]:
+    def counted(self) -> tuple[Result, Counter[str]]:
         """Wait for the end; the moments of `Step` it had."""
         self.process.join(SECONDS)
         found: Counter[str] = Counter(json.loads((self._files / "steps").read_text()))
-        self.ended()
-        return found
+        return self.ended(), found
 
 
 @cache
@@ -159,12 +176,17 @@ def _main(
         opened = os.open(f"{files}/{name}", os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: PTH123, SIM115
+    sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
     if moment:
-        moment.arm(lambda: os.kill(os.getpid(), act))
+        moment.arm(lambda: os.kill(os.getpid(), act) if act else _stand(Path(files)))
     elif counts:
         _count(Path(files) / "steps")
     cli.main(command)
+
+
+def _stand(files: Path) -> None:
+    (files / "waits").touch()
+    until((files / "goes on").exists)
 
 
 def _count(file: Path) -> None:

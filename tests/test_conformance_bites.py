@@ -192,3 +192,11 @@ def test_a_bad_source_breaks_its_promise(name: str, tmp_path: Path):
 
 def test_every_promise_has_a_source_that_breaks_it():
     assert {bad.promise for bad in BAD.values()} == set(PROMISES)
+
+
+def test_a_spec_without_a_stand_in_fails(tmp_path: Path):
+    home = Workspace(tmp_path / "home")
+    write(home, {})
+    (home.root / "sandbox/parcels.py").unlink()
+    with pytest.raises(AssertionError, match="there is no sandbox/parcels"):
+        Subject("parcels", tmp_path, home.root)

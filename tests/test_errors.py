@@ -45,7 +45,7 @@ def test_a_spec_error_is_a_usage_error():
     assert SpecError([]).exit == 2
 
 
-@pytest.mark.parametrize(("worse", "better"), itertools.combinations(WORST_FIRST, 2))
+@pytest.mark.parametrize(("worse", "better"), list(itertools.combinations(WORST_FIRST, 2)))
 def test_of_several_specs_the_worst_code_wins(worse, better):
     assert worst([Exit(better), Exit(worse), Exit(better)]) == worse
 
@@ -112,6 +112,14 @@ FOREIGN = [
         RuntimeError('connection to server at "127.0.0.1", port 1 failed: Connection refused\n\tIs it running?'), 5,
         "toy: the destination is away: ",
     ),
+    (
+        RuntimeError('connection to server at "h", port 1 failed: FATAL:  sorry, too many clients already'), 5,
+        "toy: the destination is away: sorry, too many clients already; start it, or run again later",
+    ),
+    (
+        RuntimeError('connection to server at "h", port 1 failed: FATAL:  no pg_hba.conf entry for host "x"'), 2,
+        'toy: no pg_hba.conf entry for host "x"; create it, or mend destinations.toml',
+    ),
     (RuntimeError("server closed the connection unexpectedly"), 5, "toy: the destination is away: "),
     (
         RuntimeError("FATAL: terminating connection due to administrator command"), 5,
@@ -133,7 +141,9 @@ FOREIGN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "code", "starts"), FOREIGN, ids=[f"{type(e).__name__}-{s[:40]}" for e, _, s in FOREIGN])
+@pytest.mark.parametrize(
+    ("error", "code", "starts"), FOREIGN, ids=[f"{type(e).__name__}-{s[:40]}" for e, _, s in FOREIGN]
+)
 def test_a_foreign_exception_becomes_one_line_with_an_exit_code(error, code, starts):
     ours = translate(error, "toy")
     assert (int(ours.exit), str(ours).startswith(starts)) == (code, True), str(ours)

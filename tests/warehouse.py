@@ -1,4 +1,4 @@
-"""What a warehouse holds, for tests that compare two of them: rows without dlt's own columns, and what is wrong in it."""
+"""What a warehouse holds, to compare two of them: rows without dlt's own columns; and what is wrong in it."""
 
 from __future__ import annotations
 
@@ -69,4 +69,4 @@ def _columns(ask: Ask, dataset: str, dlt: bool = False) -> dict[str, list[str]]:
 def _rows(ask: Ask, dataset: str, table: str, columns: list[str]) -> Counter[tuple[Any, ...]]:
     listed = ", ".join(f'"{column}"' for column in columns)
     rows = ask(f'SELECT {listed} FROM {dataset}."{table}"')
-    return Counter(tuple((c, repr(v)) for c, v in zip(columns, row, strict=True) if v is not None) for row in rows)
+    return Counter(tuple((c, str(v)) for c, v in zip(columns, row, strict=True) if v is not None) for row in rows)

@@ -1,0 +1,81 @@
+"""SIGTERM and SIGINT in the middle of a run: an exit code of their own, nothing lost, nothing held."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests import crash_toy, killed
+from tests.killed import At
+from tests.warehouse import asking, contents, faults
+from tests.workspace import Result, Workspace
+
+RUN = ("run", "crash", "--env", "test")
+NAMED = (*RUN, "--run-id", "stopped")
+MOMENTS = {
+    "extract": At("pipelines.quarantine:Intercept.__call__", nth=2),
+    "committing the extract": At("dlt.extract.extract:Extract.commit_packages"),
+    "normalize": At("dlt.normalize.normalize:Normalize.spool_files"),
+    "normalize, at its end": At("dlt.normalize.normalize:Normalize.run", "after"),
+    "load, before a job": At("dlt.load.load:Load.start_new_jobs"),
+    "load, in a job": At("dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run"),
+    "load, at its end": At("dlt.load.load:Load.complete_package", "after"),
+}
+CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """What a run without a signal loads."""
+    workspace = crash_toy.install(Workspace(tmp_path_factory.mktemp("unbroken") / "a workspace"))
+    assert killed.run(workspace, *RUN).code == 3
+    return contents(asking(workspace), "crash")
+
+
+@pytest.fixture
+def engine(workspace):
+    return crash_toy.install(workspace())
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_signal_ends_a_run_and_the_next_one_completes_it(engine, unbroken, moment, number):
+    result = killed.start(engine, *NAMED, moment=moment, act=number).ended()
+    assert_stopped(engine, result, number)
+    assert killed.run(engine, *RUN).code in (0, 3)
+    assert contents(asking(engine), "crash") == unbroken
+    assert faults(asking(engine), "crash") == []
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_from_outside_ends_a_run_that_reads(engine, unbroken, number):
+    with engine.spawn(*NAMED, SOURCES__CRASH__PAUSE_SECONDS="0.2") as process:
+        killed.until(lambda: process.poll() or any(engine.root.glob(".dlt/state/test/crash/normalize/*/*/new_jobs")))
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert_stopped(engine, Result(process.returncode, out, err), number)
+    assert killed.run(engine, *RUN).code == 3
+    assert contents(asking(engine), "crash") == unbroken
+
+
+def test_a_signal_at_the_end_of_one_spec_stops_before_the_next(engine):
+    engine.write("specs/zebra.yaml", crash_toy.SPEC.replace("name: crash", "name: zebra"))
+    engine.write("sources/zebra.py", crash_toy.SOURCE.replace("crash", "zebra"))
+    engine.variables["SOURCES__ZEBRA__ROWS_FILE"] = engine.variables["SOURCES__CRASH__ROWS_FILE"]
+    at_the_end = MOMENTS["load, at its end"]
+    result = killed.start(engine, "run", "--all", "--env", "test", moment=at_the_end, act=signal.SIGTERM).ended()
+    assert (result.code, "zebra" in result.out) == (143, False)
+
+
+def assert_stopped(engine, result, number):
+    """The run said so everywhere, in one line, and holds nothing."""
+    assert result.code == CODES[number], result
+    assert result.err == "ERROR: crash: stopped by a signal; run again to go on where it stopped\n"
+    folder = engine.root / "runs" / "stopped"
+    manifest, error = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "error"))
+    assert (manifest["status"], manifest["exit_code"]) == ("interrupted", CODES[number])
+    assert error["retry_command"] == "etl run crash --env test"
+    assert engine.query("SELECT status, exit_code FROM _etl.runs") == [("interrupted", CODES[number])]
+    assert not (engine.root / "warehouse.duckdb.lock.json").exists()
