@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines import spec as specs_
-from pipelines.errors import EtlError, Exit, Problem, UsageError, under_github, worst
+from pipelines.errors import EtlError, Exit, Problem, SpecError, UsageError, under_github, worst
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 
@@ -30,7 +30,11 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError(f"name a spec, or give --all; known: {', '.join(specs_.names(root))}")
     if not specs_.names(root):
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
-    return specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
+    chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
+    problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
+    if problems:
+        raise SpecError(problems)
+    return chosen
 
 
 def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:

@@ -92,7 +92,7 @@ class Environment:
             case "duckdb":
                 return {**table, "credentials": str(self.folder / table.get("credentials", DUCKDB_FILE))}
             case "filesystem" if "://" not in table["bucket_url"]:
-                return {**table, "bucket_url": (self.folder / table["bucket_url"]).as_uri()}
+                return {**table, "bucket_url": str(self.folder / table["bucket_url"])}
             case _:
                 return table
 

@@ -208,7 +208,7 @@ def _lock_name(environment: Environment, me: Holder) -> str:
 
 def _taken(me: Holder, what: str, holder: Holder | None) -> str:
     by = f"held by {holder}" if holder else "held by another run"
-    return f"{me.name}: {what} is {by}; wait for it, or give --wait 10m"
+    return f"{me.name}: {what} is {by}; let it end, or use etl run --wait 10m"
 
 
 def alive(pid: int) -> bool:

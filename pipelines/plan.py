@@ -121,7 +121,7 @@ def _resource(
         "table": table,
         "write_disposition": schema.get("write_disposition"),
         "primary_key": [name for name, column in declared.items() if column.get("primary_key")],
-        "cursor": _cursor(state),
+        "cursor": "unknown" if tables is None else _cursor(state),
         "requests": requests,
         "schema": _changes(table, {name for name, c in declared.items() if c.get("data_type")}, tables),
     }

@@ -14,6 +14,7 @@ from dlt.common.data_types import py_type_to_sc_type
 from dlt.common.data_types.type_helpers import coerce_value
 from dlt.common.json import json as dlt_json
 from dlt.common.normalizers.naming import NamingConvention
+from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.extract import DltResource, DltSource
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
@@ -102,17 +103,19 @@ def spooled(spool: Path) -> Iterator[Rejection]:
                 yield Rejection(**json.loads(line))
 
 
-def guard(source: DltSource, intake: Intake, limit: int | None, kind: str) -> None:
+def guard(
+    source: DltSource, intake: Intake, limit: int | None, kind: str, known: Schema | None = None
+) -> None:
     """Put the intake before the cursor of every selected resource, and the row limit at its end.
 
-    `kind` is the destination's: what it cannot hold is set aside, too.
+    `kind` is the destination's: what it cannot hold is set aside, too. `known` is the schema of what is loaded.
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
     for resource in source.resources.values():  # a parent that is not selected still feeds its children
         steps = resource._pipe.steps
         cursors = [at for at, step in enumerate(steps) if isinstance(step, (Incremental, IncrementalResourceWrapper))]
-        intercept = Intercept(resource.name, intake, Declared.of(source, resource), kind)
+        intercept = Intercept(resource.name, intake, Declared.of(source, resource, known), kind)
         resource.add_step(intercept, insert_at=cursors[0] if cursors else len(steps))
         if resource.selected:
             resource.add_step(Counter(resource.name, intake, limit))
@@ -135,7 +138,8 @@ class Declared:
         self._shared: set[str] = set()
 
     @classmethod
-    def of(cls, source: DltSource, resource: DltResource) -> Declared:
+    def of(cls, source: DltSource, resource: DltResource, known: Schema | None = None) -> Declared:
+        """What is declared, and for keys without a declared type the one they were loaded with."""
         if resource.name not in source.resources or _dynamic(resource):
             return cls({}, source.schema.naming)
         table = source.schema.clone()
@@ -145,6 +149,10 @@ class Declared:
         cursor = own_cursor(resource)
         if cursor is not None and cursor.on_cursor_value_missing == "raise" and cursor.cursor_path.isidentifier():
             declared.required.add(table.naming.normalize_identifier(cursor.cursor_path))
+        loaded = _loaded_columns(resource, known)
+        for name in declared.required - declared.types.keys():
+            if "data_type" in loaded.get(name, {}):
+                declared.types[name] = loaded[name]["data_type"]
         return declared
 
     def violation(self, row: dict[str, Any]) -> str | None:
@@ -189,6 +197,8 @@ class Declared:
                     return reason
             present.add(column)
             wanted = self.types.get(column)
+            if wanted is None and column in self.required and not isinstance(value, (dict, list)):
+                wanted = self.types[column] = py_type_to_sc_type(type(value))  # a key keeps its first type
             if wanted and not fits(value, wanted):
                 return f"{column}: {_shown(value)} is not {_article(wanted)}"
         return None
@@ -301,6 +311,27 @@ _QUICK: dict[str, Callable[[Any], bool]] = {
     "double": lambda value: type(value) in (float, int),
     "bool": lambda value: type(value) is bool,
 }
+
+
+def new_types(resource: DltResource, known: Schema | None) -> list[str]:
+    """The columns a resource declares with another type than they were loaded with."""
+    loaded = _loaded_columns(resource, known)
+    if _dynamic(resource) or not loaded or known is None:
+        return []
+    declared = resource.compute_table_schema().get("columns", {})
+    named = {known.naming.normalize_path(name): column.get("data_type") for name, column in declared.items()}
+    return [
+        f"{resource.name}.{name} is {loaded[name]['data_type']} in the warehouse and declared as {data_type}"
+        for name, data_type in named.items()
+        if data_type and loaded.get(name, {}).get("data_type", data_type) != data_type
+    ]
+
+
+def _loaded_columns(resource: DltResource, known: Schema | None) -> TTableSchemaColumns:
+    if known is None or not isinstance(resource.table_name, str):
+        return {}
+    table = known.tables.get(known.naming.normalize_table_identifier(resource.table_name))
+    return table["columns"] if table else {}
 
 
 def _required(column: Any) -> bool:

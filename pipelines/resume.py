@@ -57,8 +57,8 @@ def take_up(pipeline: dlt.Pipeline, kind: str) -> bool:
         return False
     with _client(pipeline) as client:
         known = _knows(client, pipeline.pipeline_name)
-        if not known and not pipeline.first_run:
-            pipeline.drop()  # the destination has lost all that was loaded before, so all of it is read again
+        if _is_outdated(client, pipeline, known):
+            pipeline.drop()  # what waits is read again, from where the destination stands
             return False
         _close_loaded(client, load)
         if kind in REPEATS_ITS_JOBS:
@@ -91,6 +91,15 @@ def _knows(client: SqlJobClientBase, pipeline_name: str) -> bool:
         return client.get_stored_state(pipeline_name) is not None
     except DestinationUndefinedEntity:
         return False
+
+
+def _is_outdated(client: SqlJobClientBase, pipeline: dlt.Pipeline, known: bool) -> bool:
+    """Whether the destination has lost what was loaded before, or another machine has loaded since."""
+    if not known:
+        return not pipeline.first_run
+    oldest = min([*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()])
+    name = _escaped(client, client.schema, "schema_name")
+    return _is_counted(client, f"> %s AND {name} = %s", oldest, client.schema.name)
 
 
 def _sweep(extracted: NormalizeStorage, load: LoadStorage) -> None:
@@ -136,15 +145,16 @@ def _close_loaded(client: SqlJobClientBase, load: LoadStorage) -> None:
     for load_id in load.list_normalized_packages():
         if packages.is_package_completed(load_id):
             load.storage.rename_tree(load.get_normalized_package_path(load_id), load.get_loaded_package_path(load_id))
-        elif not packages.list_new_jobs(load_id) and _is_counted(client, load_id):
+        elif not packages.list_new_jobs(load_id) and _is_counted(client, "= %s", load_id):
             load.complete_load_package(load_id, aborted=False)
 
 
-def _is_counted(client: SqlJobClientBase, load_id: str) -> bool:
+def _is_counted(client: SqlJobClientBase, load_id: str, *values: str) -> bool:
+    """Whether the destination counts a load with such an id among those that ended."""
     loads = _qualified(client, client.schema.loads_table_name)
     column = _escaped(client, client.schema, C_DLT_LOADS_TABLE_LOAD_ID)
     with suppress(DestinationUndefinedEntity):
-        return bool(client.sql_client.execute_sql(f"SELECT 1 FROM {loads} WHERE {column} = %s", load_id))
+        return bool(client.sql_client.execute_sql(f"SELECT 1 FROM {loads} WHERE {column} {load_id} LIMIT 1", *values))
     return False
 
 

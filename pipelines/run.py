@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +15,18 @@ from typing import Any
 
 import dlt
 from dlt.common.runtime import signals
+from dlt.common.schema import Schema
 from dlt.extract import DltSource
 from ulid import ULID
 
 from pipelines import build, configuration
+from pipelines.counting import rows_of
 from pipelines.cursors import narrow, narrow_rest
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
-from pipelines.quarantine import Intake, guard, spooled
+from pipelines.quarantine import Intake, guard, new_types, spooled
 from pipelines.report import Report
 from pipelines.resume import clear, forget_unfinished, take_up
 from pipelines.spec import Spec
@@ -134,11 +137,21 @@ def settle(environment: Environment, spec: Spec, order: Order) -> None:
 
 def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
     """The command that would do what this run left."""
-    parts = [f"etl run {spec.name} --env {environment.name}"]
-    parts += [f"--select {','.join(order.select)}"] if order.select else []
-    parts += [f"--since {order.since}"] if order.since else []
-    parts += [f"--until {order.until}"] if order.until else []
-    return " ".join(parts)
+    given: dict[str, Any] = {
+        "--env": environment.name,
+        "--mode": order.mode if order.mode != "incr" else None,
+        "--select": ",".join(order.select),
+        "--exclude": ",".join(order.exclude),
+        "--since": order.since,
+        "--until": order.until,
+        "--limit": order.limit,
+        "--max-retry": order.max_retry,
+    }
+    words = ["etl", "run", spec.name]
+    words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
+    words += ["--full-refresh"] if order.full_refresh else []
+    words += [part for value in order.values for part in ("--with", value)]
+    return shlex.join(words)
 
 
 def open_pipeline(environment: Environment, spec: Spec, pipelines_dir: Path | None = None) -> dlt.Pipeline:
@@ -194,9 +207,11 @@ class _Load:
         with self._timed("pending"):
             self._write_quarantine()
             pipeline = self._synced(source.schema.name)
+        self._refuse_new_types(pipeline, source)
         with self._working(pipeline) as working:
-            self._extract(working, source)
+            intake = self._extract(working, source)
             self._write_quarantine()
+            self.report.rejected = dict(intake.rejected)
             self._load(working)
         self.report.requests = kit.counts_as_dict()
 
@@ -205,6 +220,8 @@ class _Load:
         clear(self.environment.state_dir, self.spec.name)
         pipeline = open_pipeline(self.environment, self.spec)
         pipeline.collector = self.progress
+        if self.order.full_refresh and pipeline.has_pending_data:
+            pipeline.drop_pending_packages()  # all of it is read again
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
             self._load(pipeline)
@@ -226,9 +243,9 @@ class _Load:
                     state["sources"] = {}
             yield scratch
 
-    def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> None:
+    def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> Intake:
         intake = Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
-        guard(source, intake, self.order.limit, self.environment.kind)
+        guard(source, intake, self.order.limit, self.environment.kind, self._known(pipeline, source))
         if self.order.limit is not None:
             for resource in source.selected_resources.values():
                 if not resource.is_transformer:
@@ -238,9 +255,9 @@ class _Load:
                 pipeline.extract(source, refresh=self._refresh(), loader_file_format=self._format())
         finally:
             intake.close()
-            self.report.rejected = dict(intake.rejected)
             self.report.failed_items = intake.failed
             self.report.warnings += intake.warnings
+        return intake
 
     def _load(self, pipeline: dlt.Pipeline) -> None:
         if not pipeline.has_pending_data:
@@ -250,9 +267,9 @@ class _Load:
                 info = pipeline.normalize()
             signals.raise_if_signalled()
             with self._timed("load"):
-                pipeline.load()
-            if not pipeline.list_normalized_load_packages():
-                self.report.add_rows(info.row_counts if info else None)
+                loaded = pipeline.load()
+            if info and loaded and not pipeline.list_normalized_load_packages():
+                self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts))
             signals.raise_if_signalled()
 
     def _write_quarantine(self) -> None:
@@ -260,6 +277,21 @@ class _Load:
         for spool in sorted(self.spools.glob("*.jsonl")):
             self.ledger.quarantine(spool.stem, spooled(spool))
             spool.unlink()
+
+    def _known(self, pipeline: dlt.Pipeline, source: DltSource) -> Schema | None:
+        """The schema of what is loaded already; None for a first run and for one that replaces it."""
+        name = source.schema.name
+        return pipeline.schemas[name] if name in pipeline.schema_names and not self.order.full_refresh else None
+
+    def _refuse_new_types(self, pipeline: dlt.Pipeline, source: DltSource) -> None:
+        """A column keeps the type it was loaded with; another one would jam the load of this run and of all after."""
+        known = self._known(pipeline, source)
+        changed = [text for r in source.selected_resources.values() for text in new_types(r, known)] if known else []
+        if changed:
+            raise UsageError(
+                f"{self.spec.name}: {'; '.join(changed)}; take the declaration back, or load the table anew with "
+                f"--full-refresh"
+            )
 
     def _refuse_append(self, source: DltSource) -> None:
         """A run that leaves the cursor alone is read again later, and would stand twice where rows are appended."""

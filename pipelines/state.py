@@ -46,6 +46,8 @@ def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) 
             pipeline.abort_packages()
         else:
             _forget(environment, pipeline, name, resource)
+    what = "the packages that waited are dropped" if pending else f"{resource or 'every resource'} is forgotten"
+    Printer("text").lines([f"{name}: {what}, the next run reads from the beginning; tables are as they were"])
     return Exit.OK
 
 

@@ -81,11 +81,20 @@ def _signal(link: BaseException, where: str) -> EtlError | None:
         return None
     terminated = isinstance(link, Terminated) or getattr(link, "signal_code", None) == 15
     code = Exit.TERMINATED if terminated else Exit.INTERRUPTED
-    return Interrupted(f"{where}: stopped by a signal; run again to go on where it stopped", code)
+    return Interrupted(f"{where}: stopped by a signal; nothing is half-loaded, run again for the rest", code)
 
 
 def _ours(link: BaseException, where: str) -> EtlError | None:
     return link if isinstance(link, EtlError) else None
+
+
+def _http(link: BaseException, where: str) -> EtlError | None:
+    """A status that dlt's REST client did not expect; the query stays out of the message, it may hold a secret."""
+    response = getattr(link, "response", None)
+    status, url = getattr(response, "status_code", None), str(getattr(response, "url", ""))
+    if status is None:
+        return None
+    return EtlError(f"{where}: {url.split('?')[0]}: answered {status}; check base_url, path and what they name")
 
 
 def _source(link: BaseException, where: str) -> EtlError | None:
@@ -98,36 +107,40 @@ def _setting(link: BaseException, where: str) -> EtlError | None:
     from dlt.common.configuration.exceptions import (
         ConfigFieldMissingException,
         ConfigurationException,
+        ConfigValueCannotBeCoercedException,
         ValueNotSecretException,
     )
 
     if isinstance(link, ConfigFieldMissingException):
-        return SettingError(f"{where}: {_missing(link)}")
+        return SettingError(f"{where}: {_missing(link, where)}")
     if isinstance(link, ValueNotSecretException):
         return SettingError(f"{where}: a secret stands in the spec; move it to .dlt/secrets.toml or the environment")
+    if isinstance(link, ConfigValueCannotBeCoercedException):
+        form = 'JSON, e.g. ["a", "b"]' if "list" in str(link.hint).lower() else f"a {link.hint}"
+        return SettingError(f"{where}: setting {link.field_name!r} cannot be read; write it as {form}")
     if isinstance(link, ConfigurationException):
         return SettingError(f"{where}: {_first_line(link)}; mend that setting")
     return None
 
 
-def _missing(error: BaseException) -> str:
+def _missing(error: BaseException, where: str) -> str:
     """Which setting is missing and the variable that would give it."""
-    variable, field = _deepest_trace(getattr(error, "traces", {}))
+    variable, field = _deepest_trace(getattr(error, "traces", {}), where)
     dotted = ".".join(part.lower() for part in variable.split("__"))
     return f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
 
 
-def _deepest_trace(traces: dict[str, list[object]]) -> tuple[str, str]:
+def _deepest_trace(traces: dict[str, list[object]], where: str) -> tuple[str, str]:
     """The variable a person would set, and its field: of all the names dlt tried, the plainest full one."""
     for field, tried in traces.items():
         for trace in tried:
             inner = getattr(trace, "traces", None)
             if inner:
-                return _deepest_trace(inner)
+                return _deepest_trace(inner, where)
         names = [getattr(t, "key", "") for t in tried if getattr(t, "provider", "") == "Environment Variables"]
         plain = [name for name in names if name.startswith(("SOURCES__", "DESTINATION__"))]
-        short = [name for name in plain if name.startswith("SOURCES__") and name.count("__") == 2]
-        return next(iter([*short, *plain, *names]), ""), field
+        own = sorted((name for name in plain if name.startswith(f"SOURCES__{where.upper()}__")), key=len)
+        return next(iter([*own, *plain, *names]), ""), field
     return "", ""
 
 
@@ -143,7 +156,9 @@ def _disk(link: BaseException, where: str) -> EtlError | None:
     if number in FULL or re.search(r"no space left|disk full|disk quota|: file too large", str(link), re.I):
         return EtlError(f"{where}: the disk is full; free space and run again, nothing that was loaded is lost")
     if isinstance(link, OSError) and number in FORBIDDEN:
-        return EtlError(f"{where}: {link.filename}: {link.strerror}; make it writable for this user")
+        return EtlError(f"{where}: {link.filename}: {link.strerror}; let this user read and write it")
+    if refused := re.search(r'cannot open file "(.*)": permission denied', str(link), re.I):
+        return EtlError(f"{where}: {refused[1]}: Permission denied; let this user read and write it")
     if isinstance(link, OSError) and number in IN_THE_WAY:
         return EtlError(f"{where}: {link.filename}: {link.strerror}; move what is in the way")
     return None
@@ -188,7 +203,8 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
     ),
     (
         r"connection refused|could not translate host name|timeout expired|server closed the connection"
-        r"|could not connect|connection to server at .* failed|terminating connection|connection already closed|the database system is",
+        r"|could not connect|connection to server at .* failed|terminating connection|connection already closed"
+        r"|the database system is",
         lambda w, t: TryLater(f"{w}: the destination is away: {t}; start it, or run again later"),
     ),
     (
@@ -248,5 +264,5 @@ def _first_line(error: BaseException) -> str:
 
 
 _RULES = (
-    _signal, _ours, _source, _setting, _syntax, _disk, _duckdb_lock, _destination, _network, _contract, _memory,
+    _signal, _ours, _source, _http, _setting, _syntax, _disk, _duckdb_lock, _destination, _network, _contract, _memory,
 )  # fmt: skip

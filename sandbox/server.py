@@ -308,13 +308,13 @@ def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def serve(world: World, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; print the address, then the settings as `export` lines."""
+    """Serve until SIGINT or SIGTERM; print the address and the settings as `export` lines, for a shell to read."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with Sandbox(world, port=port) as sandbox:
         exports = as_environment(sandbox.settings()).items()
-        lines = [sandbox.url, *(f"export {name}={shlex.quote(value)}" for name, value in exports)]
+        lines = [f"export SANDBOX_URL={sandbox.url}", *(f"export {name}={shlex.quote(value)}" for name, value in exports)]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         over.wait()

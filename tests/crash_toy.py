@@ -87,9 +87,13 @@ def rows(day: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def _thing(number: int, day: int) -> dict[str, Any]:
-    late = day > 1 and number % 4 == 0
-    tags = [{"tag": f"{number}.{i}.{day if late else 1}", "notes": [f"{number}.{i}.{n}" for n in range(i)]}
-            for i in range(number % 3 + (1 if late else 0))]  # fmt: skip
-    changed = f"2024-01-0{day if late else 1}T{number // 60:02}:{number % 60:02}:00Z"
-    extra = {"colour": "red", "links": [{"to": number - 1}]} if late else {}
+    """A thing as it is on a day: every fourth changes each day, the others stay as they appeared."""
+    changes = day > 1 and number % 4 == 0
+    since = day if changes else max(1, (number - 7) // 6)
+    tags = [
+        {"tag": f"{number}.{i}.{since}", "notes": [f"{number}.{i}.{n}" for n in range(i)]}
+        for i in range(number % 3 + (1 if changes else 0))
+    ]
+    changed = f"2024-01-0{since}T{number // 60:02}:{number % 60:02}:00Z"
+    extra = {"colour": "red", "links": [{"to": number - 1}]} if changes else {}
     return {"id": number, "changed": changed, "amount": number + 0.5, "tags": tags, **extra}

@@ -21,8 +21,8 @@ MEANING = {
     Exit.TEMPORARY: "temporary: try later",
     Exit.SIGN_IN: "a person must sign in",
     Exit.LOCKED: "another run holds the destination",
-    Exit.INTERRUPTED: "Ctrl-C, state saved",
-    Exit.TERMINATED: "SIGTERM, state saved",
+    Exit.INTERRUPTED: "Ctrl-C; nothing is half-loaded",
+    Exit.TERMINATED: "SIGTERM; nothing is half-loaded",
 }
 
 

@@ -125,11 +125,11 @@ def test_rows_that_cannot_be_stored_go_to_quarantine(bad):
     loads_well(bad)
 
 
-@pytest.mark.parametrize("alone", ["3", "'text'", "2.5", "True"])
-def test_a_scalar_is_no_page(bad, alone):
-    yields(bad, alone, "[{'id': 7}]")
+def test_a_scalar_is_no_page(bad):
+    yields(bad, "3", "'text'", "2.5", "True", "None", "[{'id': 7}]")
     assert run(bad).code == 3
     assert bad.query("SELECT id FROM toy.things") == [(7,)]
+    assert len(quarantine(bad)) == 4
 
 
 STORABLE = [
@@ -229,7 +229,7 @@ def test_a_folder_that_must_not_be_written(bad):
     finally:
         bad.root.chmod(0o700)
     assert result.code == 1
-    assert says(result, "Permission denied", "make it writable")
+    assert says(result, "Permission denied", "let this user read and write it")
     loads_well(bad)
 
 
@@ -333,6 +333,45 @@ def test_a_small_disk_that_fills_up(workspace):
     assert made.query("SELECT count(*), count(DISTINCT id) FROM toy.things") == [(1400, 1400)]
 
 
+HEAD = "recording_id,location,phone,campaign_name,duration_seconds,started,stopped\n"
+
+
+def call(number: int, campaign: str = "C", **more: str) -> str:
+    """A row of a list of recordings."""
+    given = {"seconds": "12.5", "started": "2024-03-01T10:00:00Z", **more}
+    url = f"https://x.example/{number}.mp3"
+    return f"r{number},{url},+4930,{campaign},{given['seconds']},{given['started']},2024-03-01T10:00:12Z\n"
+
+
+GOOD_LIST = (HEAD + call(1) + call(2)).encode()
+LISTS = {
+    "a missing column": (b"recording_id,phone\nr1,+49\n", 3, 0, "needs location, url or recording_urls"),
+    "an extra column": (f"{HEAD.strip()},mood\n{call(1).strip()},x\n".encode(), 0, 1, "nothing reads: mood"),
+    "a column twice": (f"{HEAD.strip()},phone\n{call(1).strip()},x\n".encode(), 3, 0, "names a column twice: phone"),
+    "wrong types": ((HEAD + call(1, started="soon") + call(2)).encode(), 3, 1, "1 rows in quarantine"),
+    "a cell of 1 MB": ((HEAD + call(1, "x" * 1_000_000)).encode(), 0, 1, "ok"),
+    "NUL": ((HEAD + call(1, "A\0B") + call(2)).encode(), 3, 1, "1 rows in quarantine"),
+    "UTF-16": ((HEAD + call(1, "Zürich")).encode("utf-16"), 0, 1, "ok"),
+    "Latin-1": ((HEAD + call(1, "Zürich")).encode("latin-1"), 0, 1, "ok"),
+    "an empty file": (b"", 3, 0, "is empty; send the list again"),
+    "half a file": ((HEAD + call(1) + call(2)).encode()[:-60], 3, 1, "1 rows in quarantine"),
+    "a web page": (b"<html><body>no</body></html>", 3, 0, "CSV schema not recognised"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "code", "loaded", "said"), LISTS.values(), ids=list(LISTS))
+def test_a_list_of_recordings_that_is_wrong(workspace, content, code, loaded, said):
+    made = workspace("recordings")
+    (made.root / "calls.csv").write_bytes(content)
+    made.variables["SOURCES__RECORDINGS__CSV_PATH"] = str(made.root / "calls.csv")
+    result = made.etl("run", "recordings", "--env", "test", "--output", "json")
+    assert (result.code, said in result.out) == (code, True), result.out
+    assert result.json[0]["tables"].get("recordings", 0) == loaded
+    (made.root / "calls.csv").write_bytes(GOOD_LIST)
+    assert made.etl("run", "recordings", "--env", "test").code == 0
+    assert made.query("SELECT recording_id FROM media_pipeline.recordings ORDER BY 1") == [("r1",), ("r2",)]
+
+
 @pytest.fixture
 def postgres_toy(bad, postgres_url):
     """The same on Postgres."""
@@ -384,6 +423,16 @@ def test_postgres_cannot_store_nul_so_the_row_goes_to_quarantine(postgres_toy, p
     reasons = {entry["reason"] for entry in quarantine(postgres_toy, "pg")}
     assert reasons == {f"{where}: holds a NUL character, which Postgres cannot store" for where in ("t", "l.*.x")}
     loads_well(postgres_toy, env="pg")
+
+
+def test_nul_in_a_list_of_recordings_on_postgres(workspace, postgres_url):
+    made = workspace("recordings")
+    made.postgres(postgres_url)
+    content, code, *_ = LISTS["NUL"]
+    (made.root / "calls.csv").write_bytes(content)
+    made.variables["SOURCES__RECORDINGS__CSV_PATH"] = str(made.root / "calls.csv")
+    assert made.etl("run", "recordings", "--env", "pg").code == code
+    assert ask(postgres_url, "SELECT recording_id FROM media_pipeline.recordings") == [("r2",)]
 
 
 def test_more_columns_than_postgres_has_room_for(postgres_toy, postgres_url):

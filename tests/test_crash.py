@@ -285,6 +285,21 @@ def test_a_crash_whose_working_folder_is_lost_on_postgres(yards, postgres_server
     assert_all_whole(yards("crash", postgres_server), cases, but=lambda site: shutil.rmtree(site.state))
 
 
+@pytest.mark.parametrize("name", ["read", "some jobs done", "counted"])
+def test_a_crash_that_another_machine_went_on_from(yards, name, tmp_path):
+    """It read again what waits here; loaded now, that would put old rows over new ones, and some twice."""
+    yard = yards("crash", None)
+    with yard.site(2, empty=False) as site:
+        site.kill(LOST[name])
+        shutil.move(site.state, tmp_path / "here")
+        crash_toy.move_to(site.workspace, 3)
+        assert site.run().code == 3
+        shutil.rmtree(site.state)
+        shutil.move(tmp_path / "here", site.state)
+        expected = {table: rows for table, rows in yard.unbroken(3, False)[0].items() if table != "quarantine"}
+        assert_whole(site, expected)
+
+
 @EMPTY
 @pytest.mark.parametrize("name", ["read", "some jobs done", "counted"])
 def test_a_crash_whose_warehouse_is_lost(yards, name, empty):

@@ -242,7 +242,7 @@ destination_type = "filesystem"
 bucket_url = "s3://bucket/audio"
 """
     made = environment_of(workspace(), text)
-    assert made.destinations()["landing"]["bucket_url"] == (made.root / "lake/landing").as_uri()
+    assert made.destinations()["landing"]["bucket_url"] == str(made.root / "lake/landing")
     assert made.destinations()["audio"]["bucket_url"] == "s3://bucket/audio"
     assert made.buckets == ["landing", "audio"]
     assert (made.kind, made.duckdb_file) == ("duckdb", made.root / "warehouse.duckdb")

@@ -79,8 +79,8 @@ FOREIGN = [
     (of_sources.TryLater("toy: busy; run later"), 5, "toy: busy; run later"),
     (of_sources.SignInNeeded("toy: 401; sign in"), 6, "toy: 401; sign in"),
     (caused(RuntimeError("by dlt"), of_sources.TryLater("toy: busy; run later")), 5, "toy: busy; run later"),
-    (KeyboardInterrupt(), 130, "toy: stopped by a signal; run again"),
-    (Terminated(), 143, "toy: stopped by a signal; run again"),
+    (KeyboardInterrupt(), 130, "toy: stopped by a signal; nothing is half-loaded"),
+    (Terminated(), 143, "toy: stopped by a signal; nothing is half-loaded"),
     (
         config_missing(), 2,
         "toy: setting 'token' is missing; set SOURCES__TOY__TOKEN, or sources.toy.token in .dlt/secrets.toml",
@@ -90,8 +90,12 @@ FOREIGN = [
     (with_errno(errno.ENOSPC), 1, "toy: the disk is full; free space and run again"),
     (with_errno(errno.EDQUOT), 1, "toy: the disk is full; free space and run again"),
     (RuntimeError("IO Error: Could not write file: No space left on device"), 1, "toy: the disk is full; free space"),
-    (with_errno(errno.EACCES), 1, "toy: /data/x.duckdb: some reason; make it writable for this user"),
-    (with_errno(errno.EROFS), 1, "toy: /data/x.duckdb: some reason; make it writable for this user"),
+    (with_errno(errno.EACCES), 1, "toy: /data/x.duckdb: some reason; let this user read and write it"),
+    (
+        RuntimeError('IO Error: Cannot open file "/data/x.duckdb": Permission denied'), 1,
+        "toy: /data/x.duckdb: Permission denied; let this user read and write it",
+    ),
+    (with_errno(errno.EROFS), 1, "toy: /data/x.duckdb: some reason; let this user read and write it"),
     (
         RuntimeError("IO Error: Could not set lock on file \"x\": Conflicting lock is held in python (PID 4711)"), 7,
         "toy: the DuckDB file is open in process 4711; close it there and run again",

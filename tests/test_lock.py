@@ -66,7 +66,7 @@ def assert_refused(result, holder, spec: str) -> None:
     assert result.code == 7, result
     (line,) = result.err.splitlines()
     named = HOLDER.format(pid=holder.pid, host=re.escape(socket.gethostname()))
-    assert re.fullmatch(rf"ERROR: {spec}: \S+ is held by {named}; wait for it, or give --wait 10m", line), line
+    assert re.fullmatch(rf"ERROR: {spec}: \S+ is held by {named}; let it end, or use etl run --wait 10m", line), line
 
 
 def test_a_second_run_of_a_spec_is_refused_and_told_by_whom(site):
@@ -106,6 +106,15 @@ def test_a_run_that_waits_runs_when_the_other_has_ended(site):
         assert holder.go_on().ended().code == 3
         assert second.ended().code == 3
     assert len(site.ask("SELECT run_id FROM _etl.runs WHERE status = 'partial'")) == 2
+
+
+def test_a_signal_ends_waiting(site):
+    with holding(site) as holder:
+        second = killed.start(site.workspace, *run(site, "crash", "--run-id", "second", "--wait", "60s"))
+        second.until((site.workspace.root / "runs/second/progress.json").exists)
+        second.signal(signal.SIGTERM)
+        assert second.ended().code == 143
+        assert holder.go_on().ended().code == 3
 
 
 def test_waiting_ends(site):

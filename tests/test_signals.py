@@ -72,7 +72,7 @@ def test_a_signal_at_the_end_of_one_spec_stops_before_the_next(engine):
 def assert_stopped(engine, result, number):
     """The run said so everywhere, in one line, and holds nothing."""
     assert result.code == CODES[number], result
-    assert result.err == "ERROR: crash: stopped by a signal; run again to go on where it stopped\n"
+    assert result.err == "ERROR: crash: stopped by a signal; nothing is half-loaded, run again for the rest\n"
     folder = engine.root / "runs" / "stopped"
     manifest, error = (json.loads((folder / f"{name}.json").read_text()) for name in ("manifest", "error"))
     assert (manifest["status"], manifest["exit_code"]) == ("interrupted", CODES[number])

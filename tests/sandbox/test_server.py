@@ -170,7 +170,7 @@ def test_serve_prints_what_a_shell_needs_and_ends_on_a_signal(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    url = process.stdout.readline().strip()
+    url = process.stdout.readline().strip().removeprefix("export SANDBOX_URL=")
     first = process.stdout.readline().strip()
     assert first == f"export SOURCES__CHESS__BASE_URL={url}/chess"
     assert requests.get(f"{url}/chess/player/demo_anna", headers=CONTACT, timeout=10).ok
