@@ -5,7 +5,7 @@ Written by plain SQL through dlt's client of the destination, so that they exist
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from pipelines.environment import WAREHOUSE, Environment
 from pipelines.quarantine import Rejection
 
 DATASET = "_etl"
+End = tuple[str, int, str | None]  # status, exit code and message of a run
 BATCH = 500
 WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
@@ -102,14 +103,15 @@ class Ledger:
         given = [value for value in values if value is not None]
         return [tuple(row) for row in self._client.execute_sql(text, *given) or []]
 
-    def begin(self, run: RunRow) -> None:
-        """Write a run that has just started, and call dead every earlier one of its spec still open."""
-        self.execute(
-            "UPDATE {runs} SET status = 'crashed', exit_code = 1, message = 'ended without a word' "
-            "WHERE spec = %s AND environment = %s AND status = 'running'",
-            run.spec,
-            run.environment,
-        )
+    def begin(self, run: RunRow, end_of: Callable[[str], End]) -> None:
+        """Write a run that has just started, and to every earlier one of its spec still open how it ended."""
+        still_open = "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND status = 'running'"
+        for (run_id,) in self.execute(still_open, run.spec, run.environment):
+            status, code, message = end_of(run_id)
+            self.execute(
+                "UPDATE {runs} SET status = %s, exit_code = %s, message = %s WHERE run_id = %s AND spec = %s",
+                status, code, message, run_id, run.spec,
+            )  # fmt: skip
         self._insert("runs", [run])
 
     def finish(self, run: RunRow) -> None:

@@ -39,12 +39,14 @@ def show_all(
     with _reading(root, env) as ledger:
         rows = ledger.quarantined(name, resource, everything=everything, limit=limit) if ledger else []
         total = ledger.count_quarantined(name, resource) if ledger else 0
+    if name and not total and not rows:
+        specs.load(root, name)  # a name that is neither in quarantine nor a spec is a mistake
     printer.document([vars(row) for row in rows])
     if rows:
         cells = [
-            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "") for r in rows
+            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "waits") for r in rows
         ]
-        printer.table(("id", "spec", "resource", "place", "reason", ""), cells)
+        printer.table(("id", "spec", "resource", "place", "reason", "state"), cells)
     printer.lines([f"{total} rows in quarantine" + (f", {len(rows)} shown" if total > len(rows) else "")])
     return Exit.OK
 

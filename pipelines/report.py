@@ -131,7 +131,6 @@ class Report:
             for r, n in self.rejected.items()
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
-        out += [f"{self.spec}: note: {warning}" for warning in self.warnings]
         return [*out, self.verdict()]
 
     def verdict(self) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pipelines.quarantine import Intake, guard, new_types, spooled
 from pipelines.report import Report
 from pipelines.resume import clear, forget_unfinished, take_up
 from pipelines.spec import Spec
-from pipelines.trace import Progress, Trace, close_dead
+from pipelines.trace import Progress, Trace, close_dead, end_of
 from pipelines.translate import translate
 from pipelines.window import iso, parse
 
@@ -107,7 +108,7 @@ def run(
         settle(environment, spec, order)
         with held(environment, spec.name, run_id, order.wait_seconds), open_ledger(environment) as ledger:
             close_dead(environment.runs_dir, report)
-            ledger.begin(report.row())
+            ledger.begin(report.row(), partial(end_of, environment.runs_dir))
             with _told(report):
                 _Load(environment, spec, order, report, trace, ledger, show).run()
             report.finish()

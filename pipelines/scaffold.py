@@ -121,7 +121,9 @@ FILES = {"specs/$name.yaml": SPEC, "sources/$name.py": SOURCE, "sandbox/$name.py
 
 def create(root: Path, name: str) -> Exit:
     """Write the three files; refuses a name that is taken or that a spec cannot have."""
-    if not re.fullmatch(NAME, name) or keyword.iskeyword(name) or name in specs.RESERVED:
+    if keyword.iskeyword(name) or name in specs.RESERVED:
+        raise UsageError(f"etl new {name}: the word is taken by Python or by the program; choose another name")
+    if not re.fullmatch(NAME, name):
         raise UsageError(f"etl new {name}: a name is a-z, 0-9 and single _ between them, first a letter")
     words = {"name": name, "title": name.replace("_", " ").capitalize()}
     paths = {root / Template(path).substitute(words): text for path, text in FILES.items()}

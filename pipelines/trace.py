@@ -13,6 +13,7 @@ from dlt.common.runtime.collector_base import Collector
 
 from pipelines.atomic import write_json, write_text
 from pipelines.errors import Exit
+from pipelines.ledger import End
 from pipelines.lock import alive
 from pipelines.report import Report
 
@@ -83,6 +84,14 @@ def close_dead(runs_dir: Path, report: Report) -> None:
                 "retry_command": f"etl run {report.spec} --env {report.environment}",
             }
             write_json(folder / "error.json", error)
+
+
+def end_of(runs_dir: Path, run_id: str) -> End:
+    """How a run ended whose row in the destination is still open: what its folder says, else it crashed."""
+    said = _read(runs_dir / run_id / "manifest.json")
+    if said.get("status", "running") in ("running", "crashed"):
+        return "crashed", int(Exit.FAILED), "ended without a word"
+    return said["status"], said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
 
 
 def _read(file: Path) -> dict[str, Any]:

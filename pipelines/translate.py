@@ -18,6 +18,7 @@ KINDS: dict[str, type[EtlError]] = {
     "sign_in": SignInNeeded,
 }
 DEBUG = "run again with --debug to see where"
+WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -116,7 +117,8 @@ def _setting(link: BaseException, where: str) -> EtlError | None:
     if isinstance(link, ValueNotSecretException):
         return SettingError(f"{where}: a secret stands in the spec; move it to .dlt/secrets.toml or the environment")
     if isinstance(link, ConfigValueCannotBeCoercedException):
-        form = 'JSON, e.g. ["a", "b"]' if "list" in str(link.hint).lower() else f"a {link.hint}"
+        form = WORDS.get(str(getattr(link.hint, "__name__", "")), f"a {link.hint}")
+        form = 'JSON, e.g. ["a", "b"]' if "list" in str(link.hint).lower() else form
         return SettingError(f"{where}: setting {link.field_name!r} cannot be read; write it as {form}")
     if isinstance(link, ConfigurationException):
         return SettingError(f"{where}: {_first_line(link)}; mend that setting")

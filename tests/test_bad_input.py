@@ -173,31 +173,44 @@ def test_new_columns_and_new_types_evolve_the_schema(bad):
     ]  # fmt: skip
 
 
+WELL = SOURCE.format(body="yield [{'id': 1}]")
 RAISING = [
-    ("import nothing_of_this_name", 1, ["toy: sources/toy.py:1: ModuleNotFoundError: No module named", "--debug"]),
-    ("raise RuntimeError('boom')", 1, ["toy: sources/toy.py:1: RuntimeError: boom; run again with --debug"]),
-    ("def toy(:\n    pass", 2, ["sources/toy.py:1: not Python: ", "mend that line"]),
-    ("def toi():\n    pass", 2, ["sources/toy.py: no @dlt.source function named toy; name it as the spec"]),
-    ("def toy():\n    return 3", 1, ["sources/toy.py: toy() did not return a dlt source; decorate it"]),
-    (SOURCE.format(body="yield [{'id': 1}]\n        raise ValueError('bang')"), 1, ["toy.py:13: ValueError: bang"]),
-    (SOURCE.format(body="raise ConnectionResetError('reset')\n        yield"), 5, ["toy: reset; check the network"]),
+    (f"import nothing_of_this_name\n{WELL}", 1, "toy: sources/toy.py:1: ModuleNotFoundError: No module named"),
+    (f"raise RuntimeError('boom')\n{WELL}", 1, "toy: sources/toy.py:1: RuntimeError: boom; run again with --debug"),
+    (WELL.replace("yield [", "raise ValueError('bang')\n        yield ["), 1, "sources/toy.py:12: ValueError: bang"),
+    (WELL.replace("]", "]\n        raise ValueError('late')"), 1, "toy: sources/toy.py:13: ValueError: late; run"),
+    (WELL.replace("yield", "raise ConnectionResetError('reset')\n        yield"), 5, "toy: reset; check the network"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code", "parts"), RAISING, ids=[text[:30].split("\n")[0] for text, _, _ in RAISING])
-def test_a_broken_source_is_one_line_and_loads_nothing(bad, text, code, parts):
+@pytest.mark.parametrize(("text", "code", "said"), RAISING, ids=[said[-30:] for *_, said in RAISING])
+def test_a_source_that_raises_is_one_line_and_loads_nothing(bad, text, code, said):
     module(bad, text)
     result = run(bad, "--run-id", "broken")
-    assert result.code == code
-    assert says(result, *parts)
+    assert (result.code, says(result, said)) == (code, True)
     assert json.loads((bad.root / "runs/broken/error.json").read_text())["exit_code"] == code
     assert not (bad.root / "runs/broken/success.ok").exists()
     loads_well(bad)
     assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
 
 
-def test_a_missing_source_module(bad):
-    assert says(run(bad), "specs/toy.yaml: python: there is no sources/toy.py; write it, or use rest:")
+BROKEN = [
+    (None, "there is no sources/toy.py; write it, or use rest:"),
+    ("def toy(:\n    pass", "sources/toy.py:1:9: not Python: "),
+    ("def toi():\n    pass", "sources/toy.py has no @dlt.source function named toy; name it as the spec"),
+    ("def toy():\n    return 3", "sources/toy.py has no @dlt.source function named toy; name it as the spec"),
+    (f"from sources.toy_pages import pages\n{WELL}", "sources/toy_pages.py:2: not Python: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN, ids=[said[-30:] for _, said in BROKEN])
+def test_a_source_that_is_no_source_is_one_line(bad, text, said):
+    bad.write("sources/toy_pages.py", "# not Python\n)")
+    if text is not None:
+        module(bad, text)
+    result = run(bad)
+    assert (result.code, says(result, said)) == (2, True)
+    loads_well(bad)
 
 
 def in_the_way(workspace: Workspace, path: str) -> None:
@@ -385,7 +398,7 @@ AWAY = [
     ("HOST", "no.such.host.invalid", 5, "toy: the destination is away: could not translate host name", "run again"),
     ("DATABASE", "nope", 2, 'toy: database "nope" does not exist; create it, or mend destinations.toml', ""),
     ("USERNAME", "nope", 2, 'toy: role "nope" does not exist; create it, or mend destinations.toml', ""),
-    ("PORT", "abc", 2, "`port` cannot be coerced", "mend that setting"),
+    ("PORT", "abc", 2, "toy: setting 'port' cannot be read; write it as a whole number", ""),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
+import duckdb
 import pytest
 
 from tests.toys import rows, toy
@@ -133,3 +134,22 @@ def test_a_list_given_as_text_says_how_to_write_it(workspace):
     made = keyed(workspace)
     result = made.etl("run", "keyed", "--env", "test", SOURCES__KEYED__IDS="zero")
     assert (result.code, 'write it as JSON, e.g. ["a", "b"]' in result.err) == (2, True)
+
+
+def test_a_run_whose_row_stayed_open_is_told_as_its_folder_tells_it(workspace):
+    made = workspace()
+    toy(made, rows(2))
+    made.etl("run", "toy", "--env", "test", "--run-id", "cut")
+    with duckdb.connect(str(made.root / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("UPDATE _etl.runs SET status = 'running', exit_code = NULL")
+    manifest = made.root / "runs/cut/manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "status": "try_later", "exit_code": 5}))
+    made.etl("run", "toy", "--env", "test", "--run-id", "next")
+    assert made.query("SELECT status, exit_code FROM _etl.runs WHERE run_id = 'cut'") == [("try_later", 5)]
+
+
+def test_an_unknown_name_in_quarantine_list_is_a_mistake(workspace):
+    made = workspace()
+    toy(made, rows(2))
+    assert made.etl("quarantine", "list", "tyo", "--env", "test").code == 2
+    assert made.etl("quarantine", "list", "toy", "--env", "test").code == 0

@@ -58,7 +58,9 @@ def test_a_bad_name_is_refused(workspace, name):
     made = workspace()
     result = made.etl("new", "--", name)
     assert (result.code, len(result.err.splitlines())) == (2, 1)
-    assert f"etl new {name}: a name is a-z, 0-9 and single _ between them, first a letter" in result.err
+    taken = "the word is taken by Python or by the program"
+    why = taken if name in ("class", "kit") else "a name is a-z, 0-9 and single _ between them, first a letter"
+    assert f"etl new {name}: {why}" in result.err
     assert not any(made.root.rglob("*.py"))
 
 
