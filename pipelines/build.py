@@ -21,6 +21,8 @@ from pipelines.spec import Spec
 from pipelines.spec_types import ResourceHints
 from pipelines.window import Window
 
+DEEPEST_TABLES = 10  # lists in lists become tables down to here, JSON below: names must fit into file names
+
 
 def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
     """The source of a spec with the spec's hints on its resources; does no I/O upstream."""
@@ -33,6 +35,8 @@ def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
                 f"specs/{spec.name}.yaml: resources.{name}: no such resource{near}; it has: {_list(known)}"
             )
         _apply(source.resources[name], hints)
+    if source.max_table_nesting is None:
+        source.max_table_nesting = DEEPEST_TABLES
     for name, resource in source.resources.items():
         if resource.write_disposition == "append" and not _append_reason(spec, name):
             raise UsageError(
@@ -93,14 +97,10 @@ def factory(root: Path, spec: Spec) -> Any:
     """The `@dlt.source` function of a Python spec."""
     module = load_module(root, "sources", spec.name)
     if module is None:
-        raise UsageError(
-            f"specs/{spec.name}.yaml: python: there is no sources/{spec.name}.py; write it, or use rest:"
-        )
+        raise UsageError(f"specs/{spec.name}.yaml: python: there is no sources/{spec.name}.py; write it, or use rest:")
     function = getattr(module, spec.name, None)
     if not callable(function):
-        raise UsageError(
-            f"sources/{spec.name}.py: no @dlt.source function named {spec.name}; name it as the spec"
-        )
+        raise UsageError(f"sources/{spec.name}.py: no @dlt.source function named {spec.name}; name it as the spec")
     return function
 
 

@@ -24,9 +24,7 @@ def rows_of(pipeline: dlt.Pipeline, load_ids: Sequence[str], written: dict[str, 
         return {table: _count(client, schema, table, load_ids, written[table]) for table in tables}
 
 
-def _count(
-    client: SqlClientBase[object], schema: Schema, table: str, load_ids: Sequence[str], otherwise: int
-) -> int:
+def _count(client: SqlClientBase[object], schema: Schema, table: str, load_ids: Sequence[str], otherwise: int) -> int:
     condition = _condition(client, schema, table, len(load_ids))
     if condition is None:
         return otherwise

@@ -63,6 +63,4 @@ def _tables(ledger: Ledger, dataset: str) -> list[tuple[str, str, int]]:
         "AND table_name NOT LIKE '\\_dlt%%' ESCAPE '\\' ORDER BY table_name"
     )
     names = [row[0] for row in ledger.execute(sql, dataset)]
-    return [
-        (dataset, name, ledger.execute(f'SELECT count(*) FROM {dataset}."{name}"')[0][0]) for name in names
-    ]
+    return [(dataset, name, ledger.execute(f'SELECT count(*) FROM {dataset}."{name}"')[0][0]) for name in names]

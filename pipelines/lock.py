@@ -21,12 +21,13 @@ from filelock import FileLock, Timeout
 
 from pipelines.atomic import write_json
 from pipelines.environment import Environment
-from pipelines.errors import EtlError, Locked
+from pipelines.errors import Locked
 from pipelines.ledger import Ledger, open_ledger
 
 LEASE = timedelta(minutes=3)
 HEARTBEAT_SECONDS = 30.0
 POLL_SECONDS = 1.0
+SMALLEST_DATABASE = 12288  # bytes of a DuckDB file with nothing in it
 OUTRUN = re.compile("conflict|serializ|concurrent", re.I)
 
 
@@ -75,14 +76,22 @@ def _beside_file(environment: Environment, me: Holder, wait_seconds: float) -> I
         lock.acquire(timeout=wait_seconds)
     except Timeout:
         raise Locked(_taken(me, f"{database.name}", holder_of(database))) from None
-    except OSError as error:
-        raise EtlError(f"{database}: {error.strerror}; make the folder writable, or free space on it") from error
     try:
+        _remove_stub(database)
         write_json(_note(database), asdict(me))
         yield
     finally:
         _note(database).unlink(missing_ok=True)
         lock.release()
+
+
+def _remove_stub(database: Path) -> None:
+    """Take away what a disk that filled up left of a DuckDB file at its creation; it never held a row."""
+    if not database.is_file() or database.stat().st_size >= SMALLEST_DATABASE:
+        return
+    content = database.read_bytes()
+    if not content or (content[8:12] == b"DUCK" and not database.with_name(f"{database.name}.wal").exists()):
+        database.unlink()
 
 
 def _note(database: Path) -> Path:

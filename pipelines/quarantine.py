@@ -103,9 +103,7 @@ def spooled(spool: Path) -> Iterator[Rejection]:
                 yield Rejection(**json.loads(line))
 
 
-def guard(
-    source: DltSource, intake: Intake, limit: int | None, kind: str, known: Schema | None = None
-) -> None:
+def guard(source: DltSource, intake: Intake, limit: int | None, kind: str, known: Schema | None = None) -> None:
     """Put the intake before the cursor of every selected resource, and the row limit at its end.
 
     `kind` is the destination's: what it cannot hold is set aside, too. `known` is the schema of what is loaded.

@@ -44,7 +44,8 @@ def show_all(
     printer.document([vars(row) for row in rows])
     if rows:
         cells = [
-            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "waits") for r in rows
+            (r.id[:SHORT], r.spec, r.resource, r.place, r.reason, "replayed" if r.replayed_at else "waits")
+            for r in rows
         ]
         printer.table(("id", "spec", "resource", "place", "reason", "state"), cells)
     printer.lines([f"{total} rows in quarantine" + (f", {len(rows)} shown" if total > len(rows) else "")])

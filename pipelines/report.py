@@ -123,9 +123,7 @@ class Report:
     def lines(self) -> list[str]:
         """One line per table, then what was left out, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
-        out = [
-            f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())
-        ]
+        out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
         out += [
             f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
             for r, n in self.rejected.items()

@@ -100,9 +100,5 @@ _OF_ONE = {
 
 def describe(owner: str, key: str) -> str:
     """The meaning of one key of one of dlt's types."""
-    own = (
-        words
-        for (start, of), words in _OF_ONE.items()
-        if of == key and owner.lower().startswith(start.lower())
-    )
+    own = (words for (start, of), words in _OF_ONE.items() if of == key and owner.lower().startswith(start.lower()))
     return next(own, _WORDS[key])

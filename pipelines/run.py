@@ -90,14 +90,10 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
     if order.max_retry is not None and order.max_retry < 0:
         raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
     if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
-        raise UsageError(
-            f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only"
-        )
+        raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
 
 
-def run(
-    environment: Environment, spec: Spec, order: Order, show: Callable[[str], None] | None = None
-) -> Report:
+def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str], None] | None = None) -> Report:
     """Run one spec and leave its trace; never raises for a failed run, the report tells."""
     dataset = environment.dataset(build.dataset_name(spec))
     run_id = order.run_id or str(ULID())
@@ -130,9 +126,7 @@ def settle(environment: Environment, spec: Spec, order: Order) -> None:
             mine[name] = iso(moment)
     if order.max_retry is not None:
         mine["http.max_attempts"] = order.max_retry + 1
-    overrides = configuration.nested(
-        {**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}}
-    )
+    overrides = configuration.nested({**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}})
     configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}})
 
 
@@ -168,9 +162,7 @@ def open_pipeline(environment: Environment, spec: Spec, pipelines_dir: Path | No
 
 
 @contextmanager
-def scratch_copy(
-    environment: Environment, spec: Spec, main: dlt.Pipeline, name: str
-) -> Iterator[dlt.Pipeline]:
+def scratch_copy(environment: Environment, spec: Spec, main: dlt.Pipeline, name: str) -> Iterator[dlt.Pipeline]:
     """A pipeline with the schema and state of `main`, loading into the same tables; its state is thrown away."""
     folder = environment.state_dir / "scratch" / name
     home, copied = Path(main.working_dir), folder / spec.name

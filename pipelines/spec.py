@@ -37,21 +37,13 @@ class Spec(Strict):
 
     model_config = ConfigDict(json_schema_extra=_REST_OR_PYTHON)
 
-    name: Identifier = Field(
-        description="Name of the file, the pipeline, the dataset and the section of its secrets."
-    )
+    name: Identifier = Field(description="Name of the file, the pipeline, the dataset and the section of its secrets.")
     about: Line = Field(description="What it loads, in one line.")
     docs: Url | None = Field(None, description="Documentation of the API it reads.")
     schedule: Cron | None = Field(None, description='When it runs, as five cron fields, e.g. "17 * * * *".')
-    timezone: TimeZone | None = Field(
-        None, description="Zone of `--since`, `--until` and times without one; else UTC."
-    )
-    dataset: Dataset | None = Field(
-        None, description="Dataset of its tables, where that is not the name of the spec."
-    )
-    rest: dict[str, Any] | None = Field(
-        None, description="A REST API in dlt's own words; instead of `python`."
-    )
+    timezone: TimeZone | None = Field(None, description="Zone of `--since`, `--until` and times without one; else UTC.")
+    dataset: Dataset | None = Field(None, description="Dataset of its tables, where that is not the name of the spec.")
+    rest: dict[str, Any] | None = Field(None, description="A REST API in dlt's own words; instead of `python`.")
     python: dict[str, Any] | None = Field(
         None,
         description="Arguments of the function in `sources/<name>.py` named as the spec; instead of `rest`.",
@@ -96,9 +88,7 @@ def load_all(root: Path) -> list[Spec]:
     return [spec for spec, _ in found if spec is not None]
 
 
-def validate(
-    root: Path, chosen: Iterable[str] = (), resources_of: ResourcesOf | None = None
-) -> list[Problem]:
+def validate(root: Path, chosen: Iterable[str] = (), resources_of: ResourcesOf | None = None) -> list[Problem]:
     """Every mistake of the chosen specs, or of all, in file order; UsageError when a name is unknown.
 
     `resources_of` lists the resources of a Python source; None means that it cannot be told here.

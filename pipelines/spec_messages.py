@@ -88,11 +88,7 @@ def expected(words: str, value: Any) -> str:
     if words == "text" and isinstance(value, bool | int | float):
         remedy = "; quote it"
     elif kind_of(value) == TEXT and words in ("true or false", "a number", "a whole number"):
-        remedy = (
-            "; write it without quotes"
-            if words != "true or false"
-            else "; write true or false, without quotes"
-        )
+        remedy = "; write it without quotes" if words != "true or false" else "; write true or false, without quotes"
     return f"expected {words}, got {got(value)}{remedy}"
 
 
@@ -142,9 +138,7 @@ def _message(details: ErrorDetails, place: Place, container: Any, seen: dict[int
     if kind == "union_tag_invalid":
         return one_of(_quoted(details["ctx"]["expected_tags"]), details["ctx"]["tag"])
     if kind == "too_short":
-        return (
-            f"expected at least {details['ctx']['min_length']} items, got {details['ctx']['actual_length']}"
-        )
+        return f"expected at least {details['ctx']['min_length']} items, got {details['ctx']['actual_length']}"
     if kind == "too_long":
         return f"expected at most {details['ctx']['max_length']} items"
     if kind in _EXPECTED:

@@ -71,9 +71,7 @@ def _takes_function(keys: list[str], value: str) -> bool:
         return keys[-2] == "processing_steps"
     if keys[-1] == "convert":
         return keys[-2] == "incremental" or keys[-3:-2] == ["params"]
-    return keys[-1] == "response_actions" or (
-        keys[-2:] == ["response_actions", "action"] and value != "ignore"
-    )
+    return keys[-1] == "response_actions" or (keys[-2:] == ["response_actions", "action"] and value != "ignore")
 
 
 def _functions(root: Path, name: str, document: Document) -> Iterator[Problem]:
@@ -85,9 +83,7 @@ def _functions(root: Path, name: str, document: Document) -> Iterator[Problem]:
             yield document.problem(("rest", *place), message)
         elif function not in module.functions and function not in module.imported:
             near = did_you_mean(function, [f for f in module.functions if not f.startswith("_")])
-            yield document.problem(
-                ("rest", *place), f"{FOLDER}/{name}.py has no public function of that name{near}"
-            )
+            yield document.problem(("rest", *place), f"{FOLDER}/{name}.py has no public function of that name{near}")
 
 
 def _python(root: Path, name: str, document: Document) -> Iterator[Problem]:
@@ -195,9 +191,7 @@ def _misfits_all(branches: list[ast.expr], value: Any) -> list[tuple[Place, str]
     deepest = max(found, key=lambda misfits: len(misfits[0][0]))
     if deepest[0][0]:
         return deepest
-    words = [
-        message.removeprefix("expected ").split(", got")[0] for misfits in found for _, message in misfits
-    ]
+    words = [message.removeprefix("expected ").split(", got")[0] for misfits in found for _, message in misfits]
     return [((), expected(" or ".join(words), value))]
 
 
@@ -215,9 +209,7 @@ def _misfits_inside(name: str, inner: ast.expr, value: Any) -> list[tuple[Place,
         return wrong or [((key, *at), m) for key, item in value.items() for at, m in _misfits(values, item)]
     if name == "Literal":
         words = [
-            e.value
-            for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])
-            if isinstance(e, ast.Constant)
+            e.value for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner]) if isinstance(e, ast.Constant)
         ]
         return [] if value in words else [((), one_of([str(w) for w in words], value))]
     return []
@@ -235,6 +227,4 @@ def _misfits_plain(name: str, value: Any) -> list[tuple[Place, str]]:
 
 def _name(annotation: ast.expr) -> str:
     """The last word of a name, so that `typing.Sequence` reads `Sequence`."""
-    return (
-        ast.unparse(annotation).rsplit(".", 1)[-1] if isinstance(annotation, ast.Name | ast.Attribute) else ""
-    )
+    return ast.unparse(annotation).rsplit(".", 1)[-1] if isinstance(annotation, ast.Name | ast.Attribute) else ""

@@ -31,9 +31,7 @@ class Text:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._validate, handler(source))
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         shown = {"type": "string", "pattern": self.pattern, "maxLength": self.length}
         return {key: value for key, value in shown.items() if value is not None}
 
@@ -75,9 +73,7 @@ Identifier = Annotated[str, matching(NAME, _IDENTIFIER.format(48), 48)]
 Dataset = Annotated[str, matching(NAME, _IDENTIFIER.format(63), 63)]
 Line = Annotated[str, matching(r"\S([^\n]*\S)?", "one line of text, at most 200 characters", 200)]
 Url = Annotated[str, matching(r"https?://[^\s/?#]+\S*", "an http(s) URL", 2000)]
-Filled = Annotated[
-    str, Text(lambda value: None if value.strip() else "expected text that is not blank", r"\S")
-]
+Filled = Annotated[str, Text(lambda value: None if value.strip() else "expected text that is not blank", r"\S")]
 Cron = Annotated[str, Text(cron.mistake, r"^\S+( +\S+){4}$")]
 TimeZone = Annotated[str, Text(_time_zone)]
 Timestamp = Annotated[str, Text(_timestamp)]
@@ -86,9 +82,7 @@ ColumnNames = Annotated[
     Annotated[Filled, Tag(TEXT)] | Annotated[Annotated[list[Filled], Field(min_length=1)], Tag(LIST)],
     by_kind(TEXT, LIST),
 ]
-DataType = Literal[
-    "text", "double", "bool", "timestamp", "bigint", "binary", "json", "decimal", "wei", "date", "time"
-]
+DataType = Literal["text", "double", "bool", "timestamp", "bigint", "binary", "json", "decimal", "wei", "date", "time"]
 Mode = Literal["evolve", "freeze"]  # dlt's discard_row and discard_value lose rows without a word
 
 
@@ -96,13 +90,9 @@ class Column(Strict):
     """What is known of a column beforehand."""
 
     data_type: DataType | None = Field(None, description="Type of the values, in dlt's words.")
-    nullable: bool | None = Field(
-        None, description="Whether a row may lack the value; without it the row is rejected."
-    )
+    nullable: bool | None = Field(None, description="Whether a row may lack the value; without it the row is rejected.")
     description: str | None = Field(None, description="What the values mean.")
-    precision: int | None = Field(
-        None, description="Digits of a decimal, bits of an integer, or length of a text."
-    )
+    precision: int | None = Field(None, description="Digits of a decimal, bits of an integer, or length of a text.")
     scale: int | None = Field(None, description="Digits after the point of a decimal.")
     timezone: bool | None = Field(None, description="Whether a timestamp carries its offset.")
     primary_key: bool | None = Field(None, description="Whether the column is part of the key of its row.")
@@ -113,12 +103,8 @@ class Column(Strict):
     partition: bool | None = Field(
         None, description="Whether the table is partitioned by it, where the destination can."
     )
-    cluster: bool | None = Field(
-        None, description="Whether the table is clustered by it, where the destination can."
-    )
-    sort: bool | None = Field(
-        None, description="Whether the table is sorted by it, where the destination can."
-    )
+    cluster: bool | None = Field(None, description="Whether the table is clustered by it, where the destination can.")
+    sort: bool | None = Field(None, description="Whether the table is sorted by it, where the destination can.")
     hard_delete: bool | None = Field(None, description="Whether a value here deletes the row in a merge.")
     dedup_sort: Literal["asc", "desc"] | None = Field(
         None, description="Order of the rows that share a key; the first stays."
@@ -130,9 +116,7 @@ class _Merge(Strict):
 
 
 class _SourceFilter(Strict):
-    source_filter: Filled | None = Field(
-        None, description="SQL condition: which of the loaded rows take part."
-    )
+    source_filter: Filled | None = Field(None, description="SQL condition: which of the loaded rows take part.")
 
 
 class _Scope(Strict):
@@ -145,16 +129,12 @@ class _Unchanged(Strict):
     skip_unchanged_rows: bool | None = Field(
         None, description="Whether rows equal to their loaded record stay untouched."
     )
-    row_version_column_name: Filled | None = Field(
-        None, description="Column that changes whenever its row changes."
-    )
+    row_version_column_name: Filled | None = Field(None, description="Column that changes whenever its row changes.")
 
 
 class DeleteInsert(_Merge, _SourceFilter, _Scope):
     strategy: Literal["delete-insert"] = Field(description="Delete the rows of the loaded keys, then insert.")
-    deduplicated: bool | None = Field(
-        None, description="Whether the loaded rows are known to be free of duplicates."
-    )
+    deduplicated: bool | None = Field(None, description="Whether the loaded rows are known to be free of duplicates.")
 
 
 class Upsert(_Merge, _SourceFilter, _Unchanged):
@@ -162,9 +142,7 @@ class Upsert(_Merge, _SourceFilter, _Unchanged):
 
 
 class InsertOnly(_Merge):
-    strategy: Literal["insert-only"] = Field(
-        description="Insert rows of unknown keys, leave known ones alone."
-    )
+    strategy: Literal["insert-only"] = Field(description="Insert rows of unknown keys, leave known ones alone.")
 
 
 class Cdc(_Merge, _SourceFilter, _Scope, _Unchanged):
@@ -177,12 +155,8 @@ class Scd2(_Merge, _SourceFilter, _Scope):
         None, min_length=2, max_length=2, description="Names of the valid-from and valid-to columns."
     )
     active_record_timestamp: Timestamp | None = Field(None, description="Valid-to of the row in force.")
-    boundary_timestamp: Timestamp | None = Field(
-        None, description="When the versions of this load begin and end."
-    )
-    row_version_column_name: Filled | None = Field(
-        None, description="Column that holds the hash of a version."
-    )
+    boundary_timestamp: Timestamp | None = Field(None, description="When the versions of this load begin and end.")
+    row_version_column_name: Filled | None = Field(None, description="Column that holds the hash of a version.")
 
 
 Strategy = Annotated[DeleteInsert | Upsert | InsertOnly | Cdc | Scd2, Field(discriminator="strategy")]
@@ -200,9 +174,7 @@ class Contract(Strict):
     data_type: Mode | None = Field(None, description="With a value that does not fit its column.")
 
 
-SchemaContract = Annotated[
-    Annotated[Mode, Tag(TEXT)] | Annotated[Contract, Tag(MAPPING)], by_kind(TEXT, MAPPING)
-]
+SchemaContract = Annotated[Annotated[Mode, Tag(TEXT)] | Annotated[Contract, Tag(MAPPING)], by_kind(TEXT, MAPPING)]
 
 
 _APPEND_NEEDS_REASON: dict[str, Any] = {
@@ -221,16 +193,10 @@ class ResourceHints(Strict):
         description="How rows reach the table: `merge` by key, `replace` all, `append` with a reason.",
     )
     primary_key: ColumnNames | None = Field(None, description="Column or columns that tell rows apart.")
-    merge_key: ColumnNames | None = Field(
-        None, description="Column or columns of a group that is replaced at once."
-    )
-    columns: dict[Filled, Column] | None = Field(
-        None, description="Columns by name, with what is known of them."
-    )
+    merge_key: ColumnNames | None = Field(None, description="Column or columns of a group that is replaced at once.")
+    columns: dict[Filled, Column] | None = Field(None, description="Columns by name, with what is known of them.")
     schema_contract: SchemaContract | None = Field(
         None, description="What to do with new tables, new columns and values that do not fit."
     )
     enabled: bool = Field(True, description="Whether a run that selects nothing reads the resource.")
-    append_reason: Line | None = Field(
-        None, description="Why rows are appended and never merged; append needs it."
-    )
+    append_reason: Line | None = Field(None, description="Why rows are appended and never merged; append needs it.")

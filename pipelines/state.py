@@ -36,9 +36,7 @@ def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) 
     environment, spec = environments.load(root, env), specs.load(root, name)
     known = resource_names(root, spec)
     if resource is not None and resource not in known:
-        raise UsageError(
-            f"{name}: no resource {resource!r}{did_you_mean(resource, known)}; it has: {', '.join(known)}"
-        )
+        raise UsageError(f"{name}: no resource {resource!r}{did_you_mean(resource, known)}; it has: {', '.join(known)}")
     settle(environment, spec, Order())
     with held(environment, name, str(ULID())):
         pipeline = open_pipeline(environment, spec)

@@ -70,9 +70,7 @@ def read(path: Path, shown: str) -> Document:
     try:
         text = _text(path)
     except _Unreadable as error:
-        return Document(
-            shown, None, {}, [Problem(shown, error.mark.line, error.mark.column, "", error.message)]
-        )
+        return Document(shown, None, {}, [Problem(shown, error.mark.line, error.mark.column, "", error.message)])
     return parse(text, shown)
 
 
@@ -84,9 +82,7 @@ def parse(text: str, shown: str) -> Document:
         reader = _Flattener(shown)
         data = reader.flatten(top, (), top.mark)
     except _Unreadable as error:
-        return Document(
-            shown, None, {}, [Problem(shown, error.mark.line, error.mark.column, "", error.message)]
-        )
+        return Document(shown, None, {}, [Problem(shown, error.mark.line, error.mark.column, "", error.message)])
     return Document(shown, data, reader.marks, reader.problems)
 
 
@@ -104,9 +100,7 @@ def _step(step: str | int) -> str:
 
 def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     """Every value that is neither a mapping nor a list, with its place."""
-    pairs = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    )
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if pairs is None:
         yield place, value
         return
@@ -214,9 +208,7 @@ class _Composer:
     def _named(self, event: Any) -> _Node:
         node = self._anchors.get(event.anchor)
         if node is None:
-            raise _Unreadable(
-                f"*{event.anchor} names no anchor; quote a value that starts with *", _mark(event)
-            )
+            raise _Unreadable(f"*{event.anchor} names no anchor; quote a value that starts with *", _mark(event))
         if not node.complete:
             raise _Unreadable(f"*{event.anchor} stands inside its own anchor", _mark(event))
         return node
@@ -313,9 +305,7 @@ class _Flattener:
     def _refuse_unstorable(self, text: str, place: Place, mark: Mark) -> None:
         found = _UNSTORABLE.search(text)
         if found:
-            self._complain(
-                place, mark, f"the character U+{ord(found.group()):04X} cannot stand here; remove it"
-            )
+            self._complain(place, mark, f"the character U+{ord(found.group()):04X} cannot stand here; remove it")
 
     def _complain(self, place: Place, mark: Mark, message: str) -> None:
         self.problems.append(Problem(self._shown, mark.line, mark.column, dotted(place), message))

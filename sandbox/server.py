@@ -314,7 +314,10 @@ def serve(world: World, port: int) -> None:
         signal.signal(number, lambda *_: over.set())
     with Sandbox(world, port=port) as sandbox:
         exports = as_environment(sandbox.settings()).items()
-        lines = [f"export SANDBOX_URL={sandbox.url}", *(f"export {name}={shlex.quote(value)}" for name, value in exports)]
+        lines = [
+            f"export SANDBOX_URL={sandbox.url}",
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports),
+        ]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         over.wait()

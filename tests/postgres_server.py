@@ -137,9 +137,7 @@ def _start(binaries: Path, home: Path, user: dict[str, Any], stack: ExitStack) -
     raise CannotStart(f"postgres: {log.read_text()[-2000:]}")
 
 
-def _spawn(
-    command: Sequence[str | Path], home: Path, log: Path, user: dict[str, Any]
-) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str | Path], home: Path, log: Path, user: dict[str, Any]) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
             command,

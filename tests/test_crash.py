@@ -25,7 +25,7 @@ from sandbox.server import Sandbox, World
 from tests import crash_toy
 from tests.killed import At, Moment, Step, killed, run, steps
 from tests.postgres_server import database
-from tests.warehouse import Ask, asking, contents, faults
+from tests.warehouse import Ask, contents, faults
 from tests.workspace import REPOSITORY, Result, Workspace
 
 KILLS = int(os.environ.get("ETL_KILLS", "3"))
@@ -79,7 +79,7 @@ class Site:
 
     @property
     def ask(self) -> Ask:
-        return asking(self.workspace, self.url)
+        return Ask(self.workspace, self.url)
 
     def contents(self) -> dict[str, Any]:
         return contents(self.ask, self.dataset)

@@ -18,14 +18,14 @@ rest:
   resource_defaults: {write_disposition: merge}
   resources: [animals]
 """
-KEYS = '''\
+KEYS = """\
 import dlt
 
 
 @dlt.source(name="keyed", section="keyed")
 def keyed(ids: list = dlt.config.value):
     yield dlt.resource([{"id": i, "n": 1} for i in ids], name="things", primary_key="id", write_disposition="merge")
-'''
+"""
 
 
 def keyed(workspace):
@@ -153,3 +153,20 @@ def test_an_unknown_name_in_quarantine_list_is_a_mistake(workspace):
     toy(made, rows(2))
     assert made.etl("quarantine", "list", "tyo", "--env", "test").code == 2
     assert made.etl("quarantine", "list", "toy", "--env", "test").code == 0
+
+
+@pytest.mark.parametrize("stub", [b"", b"\0" * 8 + b"DUCK" + b"\0" * 4000], ids=["empty", "header"])
+def test_what_a_full_disk_left_of_a_new_file_is_no_hindrance(workspace, stub):
+    made = workspace()
+    toy(made, rows(2))
+    (made.root / "warehouse.duckdb").write_bytes(stub)
+    assert made.etl("run", "toy", "--env", "test").code == 0
+
+
+def test_lists_in_lists_without_end_are_loaded(workspace):
+    made = workspace()
+    deep: object = 1
+    for _ in range(60):
+        deep = [deep]
+    toy(made, [{**row, "deep_list": deep} for row in rows(2)])
+    assert made.etl("run", "toy", "--env", "test", "--select", "things").code == 0

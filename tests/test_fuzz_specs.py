@@ -91,9 +91,7 @@ def value_dropped(text: bytes, rng: random.Random) -> bytes:
 def value_moved(text: bytes, rng: random.Random) -> bytes:
     data, (holder, key) = chosen(text, rng)
     other, (_, _) = chosen(rng.choice(list(TEXTS.values())), rng)
-    holder[key] = rng.choice(
-        [other, [holder[key]], {"x": holder[key]}, {"type": holder[key]}, str(holder[key])]
-    )
+    holder[key] = rng.choice([other, [holder[key]], {"x": holder[key]}, {"type": holder[key]}, str(holder[key])])
     return dumped(data)
 
 
@@ -115,9 +113,7 @@ def chosen(text: bytes, rng: random.Random) -> tuple[Any, tuple[Any, Any]]:
 
 
 def dumped(data: Any) -> bytes:
-    return yaml.dump(data, Dumper=DUMPER, sort_keys=False, allow_unicode=True).encode(
-        "utf-8", "surrogatepass"
-    )
+    return yaml.dump(data, Dumper=DUMPER, sort_keys=False, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -95,9 +95,7 @@ def test_no_file_names_a_machine_or_a_registry(files: list[str]) -> None:
     found = [
         f"{name}:{number}: {match.group()}"
         for name in files
-        for number, line in enumerate(
-            (ROOT / name).read_text(encoding="utf-8", errors="replace").splitlines(), 1
-        )
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8", errors="replace").splitlines(), 1)
         if (match := MACHINE.search(line))
     ]
     assert found == []

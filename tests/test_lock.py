@@ -26,7 +26,7 @@ from pipelines.lock import Holder
 from pipelines.quarantine import Rejection
 from tests import crash_toy, killed
 from tests.killed import WAIT, At
-from tests.warehouse import asking, contents
+from tests.warehouse import Ask, contents
 from tests.workspace import Workspace
 
 READING = At("dlt.pipeline.pipeline:Pipeline.extract")
@@ -43,7 +43,7 @@ def site(request, workspace):
     url = request.getfixturevalue("postgres_url") if request.param == "pg" else None
     if url:
         made.postgres(url)
-    return SimpleNamespace(workspace=made, env=request.param, ask=asking(made, url), url=url)
+    return SimpleNamespace(workspace=made, env=request.param, ask=Ask(made, url), url=url)
 
 
 def run(site, spec: str = "crash", *words: str) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def test_of_runs_started_together_one_runs_and_none_fails(site):
     assert set(codes) <= {3, 7}
     alone = crash_toy.install(Workspace(site.workspace.root.parent / "alone"))
     assert killed.run(alone, "run", "crash", "--env", "test").code == 3
-    assert contents(site.ask, "crash") == contents(asking(alone), "crash")
+    assert contents(site.ask, "crash") == contents(Ask(alone), "crash")
 
 
 def test_a_run_that_waits_runs_when_the_other_has_ended(site):

@@ -213,7 +213,7 @@ def test_a_relative_path_starts_at_the_workspace(engine, tmp_path, monkeypatch):
     assert ids(engine) == list(range(1, 11))
 
 
-CHILDREN = '''\
+CHILDREN = """\
 import dlt
 
 
@@ -232,7 +232,7 @@ def parents():
 def children(rows):
     for row in rows:
         yield {"id": row["id"] * 10}
-'''
+"""
 
 
 def test_a_parent_that_is_not_selected_feeds_its_children_good_rows_alone(workspace):

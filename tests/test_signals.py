@@ -9,7 +9,7 @@ import pytest
 
 from tests import crash_toy, killed
 from tests.killed import At
-from tests.warehouse import asking, contents, faults
+from tests.warehouse import Ask, contents, faults
 from tests.workspace import Result, Workspace
 
 RUN = ("run", "crash", "--env", "test")
@@ -31,7 +31,7 @@ def unbroken(tmp_path_factory):
     """What a run without a signal loads."""
     workspace = crash_toy.install(Workspace(tmp_path_factory.mktemp("unbroken") / "a workspace"))
     assert killed.run(workspace, *RUN).code == 3
-    return contents(asking(workspace), "crash")
+    return contents(Ask(workspace), "crash")
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_a_signal_ends_a_run_and_the_next_one_completes_it(engine, unbroken, mom
     result = killed.start(engine, *NAMED, moment=moment, act=number).ended()
     assert_stopped(engine, result, number)
     assert killed.run(engine, *RUN).code in (0, 3)
-    assert contents(asking(engine), "crash") == unbroken
-    assert faults(asking(engine), "crash") == []
+    assert contents(Ask(engine), "crash") == unbroken
+    assert faults(Ask(engine), "crash") == []
 
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
@@ -57,7 +57,7 @@ def test_a_signal_from_outside_ends_a_run_that_reads(engine, unbroken, number):
         out, err = process.communicate(timeout=60)
     assert_stopped(engine, Result(process.returncode, out, err), number)
     assert killed.run(engine, *RUN).code == 3
-    assert contents(asking(engine), "crash") == unbroken
+    assert contents(Ask(engine), "crash") == unbroken
 
 
 def test_a_signal_at_the_end_of_one_spec_stops_before_the_next(engine):

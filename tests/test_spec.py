@@ -376,8 +376,7 @@ def test_an_unknown_resource(root):
     (root / "specs" / "music.yaml").write_text(with_hints("{}"))
     [problem] = spec.validate(root, ["music"], resources_of=lambda read: ["playz", "tracks"])
     assert str(problem) == (
-        "specs/music.yaml:5:3: resources.plays: no such resource (did you mean 'playz'?); "
-        "the source has: playz, tracks"
+        "specs/music.yaml:5:3: resources.plays: no such resource (did you mean 'playz'?); the source has: playz, tracks"
     )
     assert spec.validate(root, ["music"], resources_of=lambda read: ["plays"]) == []
     assert spec.validate(root, ["music"], resources_of=lambda read: None) == []

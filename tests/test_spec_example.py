@@ -62,9 +62,7 @@ def test_since_counts_the_moment_itself_and_order_is_obeyed():
 
 
 def test_a_day_brings_new_issues_and_changes_old_ones():
-    before, after = (
-        {row["id"]: row for row in ask(World(day=day), "/issues", state="all")} for day in (1, 2)
-    )
+    before, after = ({row["id"]: row for row in ask(World(day=day), "/issues", state="all")} for day in (1, 2))
     changed = [row for key, row in after.items() if before.get(key) != row]
     assert set(before) < set(after)
     assert {row["id"] for row in changed} & set(before)
@@ -106,9 +104,7 @@ def load(tmp_path, monkeypatch) -> Callable[[Sandbox], dlt.Pipeline]:
         config = rest_model.bind(spec.load(ROOT, "github").rest or {}, None)
         config["client"]["base_url"] = sandbox.settings("github")["sources.github.base_url"]
         destination = dlt.destinations.duckdb(str(tmp_path / "example.duckdb"))
-        pipeline = dlt.pipeline(
-            "github", str(tmp_path / "state"), destination=destination, dataset_name="github"
-        )
+        pipeline = dlt.pipeline("github", str(tmp_path / "state"), destination=destination, dataset_name="github")
         pipeline.run(rest_api_source(config, name="github", section="github"), loader_file_format="parquet")
         return pipeline
 

@@ -22,12 +22,8 @@ NO_PATH = "expected a JSON path such as data.items or $.next"
 NO_FUNCTION = "sources/x.py has no public function of that name"
 NO_FUNCTION_NAME = "expected the name of a public function of the source"
 NO_NUMBER = "expected a whole number, got text; write it without quotes"
-NO_PAGINATOR = (
-    "expected one of: json_link, header_link, header_cursor, auto, single_page, cursor, page_number"
-)
-NO_TYPE = (
-    "expected one of: page_number, offset, header_link, header_cursor, json_link, cursor, auto, single_page"
-)
+NO_PAGINATOR = "expected one of: json_link, header_link, header_cursor, auto, single_page, cursor, page_number"
+NO_TYPE = "expected one of: page_number, offset, header_link, header_cursor, json_link, cursor, auto, single_page"
 MAP = ".processing_steps[0].map"
 
 
@@ -35,9 +31,7 @@ MAP = ".processing_steps[0].map"
 def root(tmp_path: Path) -> Path:
     for folder in ("specs", "sources"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "sources" / "x.py").write_text(
-        "def flatten(row): ...\ndef is_new(row): ...\ndef _hidden(row): ...\n"
-    )
+    (tmp_path / "sources" / "x.py").write_text("def flatten(row): ...\ndef is_new(row): ...\ndef _hidden(row): ...\n")
     return tmp_path
 
 
@@ -284,10 +278,7 @@ def test_what_only_dlt_can_tell(root, more, message):
         (
             "[a]",
             "{a: {write_disposition: append}}",
-            [
-                "6:36: resources.a.write_disposition: append needs a reason; "
-                "add append_reason, or merge by primary_key"
-            ],
+            ["6:36: resources.a.write_disposition: append needs a reason; add append_reason, or merge by primary_key"],
         ),
         ("[a]", "{a: {write_disposition: merge, primary_key: id}}", []),
         ("[a]", "{a: {enabled: false}}", []),

@@ -72,9 +72,7 @@ def mapping_fits(value: dict[str, Any], form: dict[str, Any]) -> bool:
 
 
 def form_of(key: str, known: dict[str, Any], patterns: dict[str, Any], others: Any) -> dict[str, Any]:
-    named = known.get(key) or next(
-        (form for pattern, form in patterns.items() if re.search(pattern, key)), None
-    )
+    named = known.get(key) or next((form for pattern, form in patterns.items() if re.search(pattern, key)), None)
     return named or ({"enum": []} if others is False else others)
 
 
@@ -85,9 +83,7 @@ def forms(part: Any) -> list[dict[str, Any]]:
     if not isinstance(part, dict):
         return []
     inner = [part.get(key) for key in ("items", "additionalProperties", "oneOf", "if", "then")]
-    named = [
-        form for key in ("properties", "$defs", "patternProperties") for form in part.get(key, {}).values()
-    ]
+    named = [form for key in ("properties", "$defs", "patternProperties") for form in part.get(key, {}).values()]
     return [part, *forms([*inner, *named])]
 
 
@@ -166,9 +162,7 @@ def test_schema_and_validator_agree(tmp_path, text, right):
         (tmp_path / folder).mkdir()
     (tmp_path / "sources" / "x.py").write_text("import dlt\n@dlt.source\ndef x(**anything): ...\n")
     (tmp_path / "specs" / "x.yaml").write_text(text)
-    found = [
-        problem for problem in spec.validate(tmp_path, ["x"]) if "no such resource" not in problem.message
-    ]
+    found = [problem for problem in spec.validate(tmp_path, ["x"]) if "no such resource" not in problem.message]
     assert (found == []) is right, found
     assert fits(yaml_marks.parse(text, "x").data, SCHEMA) is right
 
@@ -206,9 +200,7 @@ def test_the_schema_is_small_and_of_the_draft_it_names():
 
 def test_every_key_says_what_it_means():
     defined = [SCHEMA, *SCHEMA["$defs"].values()]
-    silent = [
-        key for form in defined for key, inner in form["properties"].items() if not inner.get("description")
-    ]
+    silent = [key for form in defined for key, inner in form["properties"].items() if not inner.get("description")]
     assert silent == []
 
 

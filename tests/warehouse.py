@@ -3,70 +3,81 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
+import duckdb
 import psycopg2
 
 from tests.workspace import Workspace
 
-Ask = Callable[[str], list[tuple[Any, ...]]]
+Rows = list[tuple[Any, ...]]
+Contents = dict[str, Counter[tuple[Any, ...]]]
 
 
-def asking(workspace: Workspace, url: str | None = None) -> Ask:
-    """How to ask the DuckDB file of a workspace, or a Postgres."""
-    return workspace.query if url is None else lambda sql: _ask(url, sql)
+class Ask:
+    """Asks the DuckDB file of a workspace, or a Postgres; each call is a connection."""
+
+    def __init__(self, workspace: Workspace, url: str | None = None) -> None:
+        self._file, self._url = workspace.root / "warehouse.duckdb", url
+
+    def __call__(self, sql: str) -> Rows:
+        return self.all([sql])[0]
+
+    def all(self, statements: Iterable[str]) -> list[Rows]:
+        """The answers to several statements, over one connection."""
+        if not self._url:
+            with duckdb.connect(str(self._file), read_only=True) as connection:
+                return [connection.execute(sql).fetchall() for sql in statements]
+        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+            found = []
+            for sql in statements:
+                cursor.execute(sql)
+                found.append(cursor.fetchall())
+            return found
 
 
-def _ask(url: str, sql: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall()
-    finally:
-        connection.close()
-
-
-def contents(ask: Ask, dataset: str) -> dict[str, Counter[tuple[Any, ...]]]:
+def contents(ask: Ask, dataset: str) -> Contents:
     """The rows of every table, each as its filled columns, and those in quarantine."""
-    found = {table: _rows(ask, dataset, table, columns) for table, columns in _columns(ask, dataset).items()}
+    tables = _columns(ask, dataset, "column_name NOT LIKE '\\_dlt\\_%' ESCAPE '\\' OR column_name = '_dlt_list_idx'")
+    listed = {table: ", ".join(f'"{column}"' for column in columns) for table, columns in tables.items()}
+    answers = ask.all(f'SELECT {listed[table]} FROM {dataset}."{table}"' for table in tables)
+    found = {table: _counted(tables[table], rows) for table, rows in zip(tables, answers, strict=True)}
     quarantine = ask("SELECT spec, resource, reason, place, payload FROM _etl.quarantine")
     return {**found, "quarantine": Counter(quarantine)}
 
 
 def faults(ask: Ask, dataset: str) -> list[str]:
     """Rows that stand twice, children without a parent, loads counted twice."""
-    tables = _columns(ask, dataset, dlt=True)
-    found = [f"{table}: _dlt_id stands twice" for table, columns in tables.items() if "_dlt_id" in columns
-             and _different(ask, f'SELECT count(*), count(DISTINCT _dlt_id) FROM {dataset}."{table}"')]  # fmt: skip
-    for table in tables:
+    questions = {"_dlt_loads: a load stands twice": _repeated(f"{dataset}._dlt_loads", "load_id")}
+    tables = _columns(ask, dataset, "true")
+    for table, columns in tables.items():
+        if "_dlt_id" in columns:
+            questions[f"{table}: a row stands twice"] = _repeated(f'{dataset}."{table}"', "_dlt_id")
         parent = max((name for name in tables if table.startswith(f"{name}__")), key=len, default=None)
-        if parent and ask(
-            f'SELECT 1 FROM {dataset}."{table}" WHERE _dlt_parent_id NOT IN (SELECT _dlt_id FROM {dataset}."{parent}")'
-        ):
-            found.append(f"{table}: rows without a parent")
-    if _different(ask, f"SELECT count(*), count(DISTINCT load_id) FROM {dataset}._dlt_loads"):
-        found.append("_dlt_loads: a load stands twice")
-    return found
+        if parent:
+            above = f'SELECT _dlt_id FROM {dataset}."{parent}"'
+            questions[f"{table}: a row has no parent"] = (
+                f'SELECT 1 FROM {dataset}."{table}" WHERE _dlt_parent_id NOT IN ({above})'
+            )
+    return [fault for fault, rows in zip(questions, ask.all(questions.values()), strict=True) if rows]
 
 
-def _different(ask: Ask, sql: str) -> bool:
-    return len(set(ask(sql)[0])) > 1
+def _repeated(table: str, column: str) -> str:
+    return f"SELECT {column} FROM {table} GROUP BY {column} HAVING count(*) > 1"
 
 
-def _columns(ask: Ask, dataset: str, dlt: bool = False) -> dict[str, list[str]]:
+def _columns(ask: Ask, dataset: str, condition: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for table, column in ask(
         "SELECT table_name, column_name FROM information_schema.columns "
-        f"WHERE table_schema = '{dataset}' ORDER BY table_name, column_name"
+        f"WHERE table_schema = '{dataset}' AND ({condition}) ORDER BY table_name, column_name"
     ):
-        if not table.startswith("_dlt_") and (dlt or not column.startswith("_dlt_") or column == "_dlt_list_idx"):
+        if not table.startswith("_dlt_"):
             found.setdefault(table, []).append(column)
     return found
 
 
-def _rows(ask: Ask, dataset: str, table: str, columns: list[str]) -> Counter[tuple[Any, ...]]:
-    listed = ", ".join(f'"{column}"' for column in columns)
-    rows = ask(f'SELECT {listed} FROM {dataset}."{table}"')
+def _counted(columns: list[str], rows: Rows) -> Counter[tuple[Any, ...]]:
     return Counter(tuple((c, str(v)) for c, v in zip(columns, row, strict=True) if v is not None) for row in rows)

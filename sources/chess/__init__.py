@@ -75,9 +75,7 @@ def player_profile(upstream: Upstream, players: list[str]) -> Iterator[Any]:
                 page.remember(memory)
 
 
-@dlt.resource(
-    write_disposition="merge", primary_key=("player_id", "category", "snapshot_date"), columns=STATS
-)
+@dlt.resource(write_disposition="merge", primary_key=("player_id", "category", "snapshot_date"), columns=STATS)
 def player_stats(upstream: Upstream, players: list[str]) -> Iterator[Any]:
     """One row per player, category and day on which it had changed."""
     with upstream.session:
@@ -173,9 +171,7 @@ def _game(game: Row) -> Row:
 def _statistic(category: str, value: Any, owner: Row) -> Row:
     """One entry of the map of statistics as a row; a bare number is a rating."""
     if not isinstance(value, (dict, int, float, NoneType)):
-        return notices.rejected(
-            {category: value}, "is no object and no rating", f"statistics of {owner['username']}"
-        )
+        return notices.rejected({category: value}, "is no object and no rating", f"statistics of {owner['username']}")
     rules, _, time_class = category.rpartition("_")
     named = {"rules": rules, "time_class": time_class} if time_class in TIME_CLASSES else {}
     return {
@@ -228,7 +224,5 @@ def _user_agent(contact: str) -> str:
             "set SOURCES__CHESS__CONTACT=you@example.org, or contact in [sources.chess] of .dlt/config.toml"
         )
     if not (contact.isascii() and contact.isprintable()):
-        raise BadSetting(
-            "chess: contact: cannot stand in a header; use printable ASCII, e.g. you@example.org"
-        )
+        raise BadSetting("chess: contact: cannot stand in a header; use printable ASCII, e.g. you@example.org")
     return f"{http.default_user_agent()} (+{contact.strip()})"

@@ -28,17 +28,11 @@ class Upstream:
     def page(self, player: str, rest: str, memory: Memory) -> Page:
         """A page of a player; when there is none, one notice per player says why."""
         if "gone" in memory:
-            message = (
-                f"chess: {player}: gone since {memory['gone']} (410), not asked for; remove it from `players`"
-            )
+            message = f"chess: {player}: gone since {memory['gone']} (410), not asked for; remove it from `players`"
             return Page(notices=self._once(player, notices.warning(message)))
-        page = self.fetch(
-            self.base_url + memory.get("moved", f"/player/{quote(player, safe='')}{rest}"), memory
-        )
+        page = self.fetch(self.base_url + memory.get("moved", f"/player/{quote(player, safe='')}{rest}"), memory)
         if page.absent:
-            page.notices = self._once(
-                player, notices.failed(player, f"{page.absent}; check `players` of chess")
-            )
+            page.notices = self._once(player, notices.failed(player, f"{page.absent}; check `players` of chess"))
             memory.pop("moved", None)
         return page
 

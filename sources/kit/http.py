@@ -105,9 +105,7 @@ def reset_counts() -> None:
         _counts.clear()
 
 
-def open_session(
-    name: str, user_agent: str | None = None, *, retry_post: bool = False, **defaults: Any
-) -> Session:
+def open_session(name: str, user_agent: str | None = None, *, retry_post: bool = False, **defaults: Any) -> Session:
     """A session of a source; `defaults` are `HttpSettings` of its own, which configuration overrides.
 
     `retry_post` is for APIs whose POST only reads. The session accepts JSON; send another `Accept` for more.
@@ -130,9 +128,7 @@ class Session(requests.Session):
     caller, under the same deadline.
     """
 
-    def __init__(
-        self, name: str, settings: HttpSettings, user_agent: str, *, retry_post: bool = False
-    ) -> None:
+    def __init__(self, name: str, settings: HttpSettings, user_agent: str, *, retry_post: bool = False) -> None:
         super().__init__()
         self.name, self.settings, self.retry_post = name, settings, retry_post
         self.headers.update({"User-Agent": user_agent, "Accept": JSON})
@@ -163,9 +159,7 @@ class Session(requests.Session):
         kwargs = {"stream": self.stream, "verify": self.verify, "cert": self.cert, **kwargs}
         kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
         with self._asking(str(request.url)):
-            response: Response = dispatch_hook(
-                "response", request.hooks, self._answered(request, kwargs), **kwargs
-            )
+            response: Response = dispatch_hook("response", request.hooks, self._answered(request, kwargs), **kwargs)
             hops = [response, *(self.resolve_redirects(response, request, **kwargs) if follow else [])]
         last = hops.pop()
         last.history = hops
@@ -370,7 +364,5 @@ def _check(name: str, settings: HttpSettings) -> None:
     for field, value in dict(settings).items():
         if value is None and field in optional:
             continue
-        if value < (1 if field == "max_attempts" else 0) or (
-            value == 0 and field in (*optional, "deadline_seconds")
-        ):
+        if value < (1 if field == "max_attempts" else 0) or (value == 0 and field in (*optional, "deadline_seconds")):
             raise BadSetting(f"sources.{name}.http.{field}: {value} cannot work; give a positive number")

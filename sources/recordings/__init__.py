@@ -45,9 +45,7 @@ from sources.recordings.reader import Item, Reading, items
 
 TABLE = "recordings"
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}
-COLUMNS: Any = {
-    field.name: {"data_type": TYPES[str(field.type)], "nullable": field.nullable} for field in SCHEMA
-}
+COLUMNS: Any = {field.name: {"data_type": TYPES[str(field.type)], "nullable": field.nullable} for field in SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -148,9 +146,7 @@ def _into(ledger: Ledger, file: ListFile, reading: Reading, window: Window) -> G
     except Unreadable as problem:
         yield [notices.failed(file.name, str(problem))]
     except (OSError, UnicodeError, aiohttp.ClientError) as problem:
-        yield [
-            notices.failed(file.name, f"cannot be read: {problem}; check the file and the rights to read it")
-        ]
+        yield [notices.failed(file.name, f"cannot be read: {problem}; check the file and the rights to read it")]
     else:
         return True
     return False
@@ -173,9 +169,7 @@ def _delimiter(value: str | None) -> str | None:
     delimiter = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
     if delimiter is None or (len(delimiter) == 1 and delimiter not in '"\r\n\0 '):
         return delimiter
-    raise BadSetting(
-        f"recordings.delimiter: {value!r} is not one character that can part cells; use e.g. ';' or tab"
-    )
+    raise BadSetting(f"recordings.delimiter: {value!r} is not one character that can part cells; use e.g. ';' or tab")
 
 
 def _encoding(name: str | None) -> str | None:
@@ -185,9 +179,7 @@ def _encoding(name: str | None) -> str | None:
         "".encode(name)
         codecs.getincrementaldecoder(name)
     except LookupError as unknown:
-        raise BadSetting(
-            f"recordings.encoding: {name!r} is no encoding; use e.g. utf-8, utf-16, cp1252"
-        ) from unknown
+        raise BadSetting(f"recordings.encoding: {name!r} is no encoding; use e.g. utf-8, utf-16, cp1252") from unknown
     return codecs.lookup(name).name
 
 

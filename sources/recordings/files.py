@@ -81,9 +81,7 @@ def _filesystem(csv_path: str) -> tuple[AbstractFileSystem, str]:
     try:
         filesystem, _ = fsspec_from_config(resolved)
     except ValueError as unknown:
-        raise BadSetting(
-            f"recordings.csv_path: {unknown}; use a local path or e.g. s3:// gs:// https://"
-        ) from unknown
+        raise BadSetting(f"recordings.csv_path: {unknown}; use a local path or e.g. s3:// gs:// https://") from unknown
     return filesystem, str(filesystem._strip_protocol(csv_path))
 
 

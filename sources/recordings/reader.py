@@ -40,9 +40,7 @@ def items(file: ListFile, reading: Reading) -> Iterator[Item]:
             records = Records(stream, reading.delimiter)
             layout = recognise(records.header)
             if layout.ignored:
-                yield [
-                    notices.warning(f"{file.name}: columns that nothing reads: {', '.join(layout.ignored)}")
-                ]
+                yield [notices.warning(f"{file.name}: columns that nothing reads: {', '.join(layout.ignored)}")]
             for batch in records.batches():
                 rows = typed(Page(file.name, layout, batch, reading.zone))
                 if refused := rows.refused + [_broken(file, record) for record in batch.broken]:

@@ -224,10 +224,7 @@ def _grouped(page: Page) -> Rows:
     rows: list[dict[str, Any]] = []
     refused: list[Notice] = []
     odd: list[int] = []
-    columns = (
-        page.text(name).to_pylist()
-        for name in ("phone", "campaign_name", "recording_urls", "total_recordings")
-    )
+    columns = (page.text(name).to_pylist() for name in ("phone", "campaign_name", "recording_urls", "total_recordings"))
     for number, (phone, campaign, cell, total) in enumerate(zip(*columns, strict=True)):
         urls = [url.strip() for url in re.split(r"[\r\n]+", cell or "") if url.strip()]
         if not urls:
@@ -264,9 +261,7 @@ def _parted(page: Page, table: pa.Table, faults: Sequence[Fault]) -> tuple[pa.Ta
     if not reasons:
         return table, []
     good = pa.array([number not in reasons for number in range(len(table))])
-    return table.filter(good), [
-        page.refused(number, "; ".join(reasons[number])) for number in sorted(reasons)
-    ]
+    return table.filter(good), [page.refused(number, "; ".join(reasons[number])) for number in sorted(reasons)]
 
 
 def _reason(page: Page, fault: Fault, number: int) -> str:

@@ -89,11 +89,7 @@ class Records:
         following = self._line + len(self._kept)
         text = "".join(chain.from_iterable(rows))
         batch.characters += len(text)
-        if (
-            len(self._kept) == len(rows)
-            and NUL not in text
-            and all(len(row) == len(self.header) for row in rows)
-        ):
+        if len(self._kept) == len(rows) and NUL not in text and all(len(row) == len(self.header) for row in rows):
             batch.lines.extend(range(self._line, following))
             batch.rows.extend(rows)
         else:
@@ -128,17 +124,14 @@ class Records:
             self._refuse(batch, first, len(self._kept), error)
 
     def _refuse(self, batch: Batch, first: int, after: int, reason: str) -> None:
-        text = "".join(self._kept[first:after])[:KEPT_TEXT].replace(
-            NUL, "\u2400"
-        )  # no destination stores NUL
+        text = "".join(self._kept[first:after])[:KEPT_TEXT].replace(NUL, "\u2400")  # no destination stores NUL
         batch.broken.append(Broken(self._line + first, text, reason))
         batch.characters += len(text)
 
     def _fault(self, cells: list[str]) -> str | None:
         if cells and len(cells) != len(self.header):
             return (
-                f"has {len(cells)} cells where the header has {len(self.header)}; "
-                "quote a cell that holds the delimiter"
+                f"has {len(cells)} cells where the header has {len(self.header)}; quote a cell that holds the delimiter"
             )
         return HOLDS_NUL if any(NUL in cell for cell in cells) else None
 

@@ -68,9 +68,7 @@ def test_upper_case_moves(sandbox, get):
     assert get("/chess/player/Demo_Anna/stats").json() == get(f"{ANNA}/stats").json()
 
 
-@pytest.mark.parametrize(
-    "page", ["", "/stats", "/games/archives", "/games/2024/03", "/clubs", "/tournaments"]
-)
+@pytest.mark.parametrize("page", ["", "/stats", "/games/archives", "/games/2024/03", "/clubs", "/tournaments"])
 def test_not_modified(get, page):
     first = get(ANNA + page)
     etag, changed = first.headers["ETag"], first.headers["Last-Modified"]
@@ -103,8 +101,7 @@ def test_two_requests_at_once_are_refused(sandbox, get):
 
 def test_requests_in_turn_on_new_connections_are_never_refused(sandbox):
     statuses = {
-        requests.get(sandbox.url + ANNA, headers={"User-Agent": "a@b"}, timeout=10).status_code
-        for _ in range(50)
+        requests.get(sandbox.url + ANNA, headers={"User-Agent": "a@b"}, timeout=10).status_code for _ in range(50)
     }
     assert statuses == {200}
 
@@ -183,9 +180,7 @@ def test_day_2(sandbox, get):
     february = after[f"{ANNA}/games/2024/02"]
     assert [game["end_time"] for game in february.json()["games"]][-1] == 1_709_251_198
     assert february.headers["Last-Modified"] == "Sat, 02 Mar 2024 12:00:00 GMT"
-    assert len(after[f"{ANNA}/games/2024/03"].json()["games"]) > len(
-        before[f"{ANNA}/games/2024/03"].json()["games"]
-    )
+    assert len(after[f"{ANNA}/games/2024/03"].json()["games"]) > len(before[f"{ANNA}/games/2024/03"].json()["games"])
 
     moved = get(f"{ANNA}/tournaments").json()
     names = {state: {entry["@id"] for entry in entries} for state, entries in tournaments.items()}

@@ -90,16 +90,12 @@ def refusal(sandbox: Sandbox, name: str) -> requests.Response:
     agent = {"User-Agent": "etl (a@example.org)"}
     match name:
         case "chess_304_not_modified.json":
-            agent["If-None-Match"] = requests.get(sandbox.url + ANNA, headers=agent, timeout=10).headers[
-                "ETag"
-            ]
+            agent["If-None-Match"] = requests.get(sandbox.url + ANNA, headers=agent, timeout=10).headers["ETag"]
         case "chess_403_no_user_agent.json":
             agent["User-Agent"] = ""
         case "chess_429_parallel.json":
             return _beside_another(sandbox, agent)
-    player = {"chess_404_unknown_user.json": "nobody_here", "chess_410_gone.json": "gone"}.get(
-        name, "demo_anna"
-    )
+    player = {"chess_404_unknown_user.json": "nobody_here", "chess_410_gone.json": "gone"}.get(name, "demo_anna")
     return requests.get(f"{sandbox.url}/chess/player/{player}", headers=agent, timeout=10)
 
 
@@ -130,9 +126,7 @@ def test_chess_refusals(sandbox, name):
 )
 def test_csv_files(sandbox, ours, theirs):
     sandbox.settings("recordings")
-    shapes = [
-        _shape(path) for path in (sandbox.folder / "recordings" / ours, recorded("csv_recordings", theirs))
-    ]
+    shapes = [_shape(path) for path in (sandbox.folder / "recordings" / ours, recorded("csv_recordings", theirs))]
     assert shapes[0] == shapes[1]
 
 

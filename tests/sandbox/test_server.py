@@ -63,9 +63,7 @@ def test_a_stand_in_that_imports_the_server_is_found_though_it_came_first(tmp_pa
         f"import sandbox; sandbox.__path__.append({str(tmp_path)!r})\n"
         "import sandbox.made_up, sandbox.server; print(*sandbox.server.names())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == sorted([*names(), "made_up"])
 
 

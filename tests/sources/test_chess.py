@@ -177,9 +177,7 @@ def recorded(world):
         **dict.fromkeys([f"/games/2023/{m}" for m in ("01", "02", "05", "11", "12")], "games_empty_month"),
     }
     for rest, name in names.items():
-        world.site.pages[home + rest] = json.loads(
-            (Path(folder) / "chess" / f"{name}.json").read_text("utf-8")
-        )
+        world.site.pages[home + rest] = json.loads((Path(folder) / "chess" / f"{name}.json").read_text("utf-8"))
     return world
 
 
@@ -563,9 +561,7 @@ def test_429_is_repeated(world):
     assert ids(rows["player_profile"], "player_id") == [1]
 
 
-@pytest.mark.parametrize(
-    "wrong", [[], {"games": []}, {"archives": None}, {"archives": [1]}, {"archives": ["x"]}]
-)
+@pytest.mark.parametrize("wrong", [[], {"games": []}, {"archives": None}, {"archives": [1]}, {"archives": ["x"]}])
 def test_an_answer_of_another_shape_is_one_line(world, wrong):
     world.site.pages["/player/ann/games/archives"] = wrong
     with pytest.raises(Exception, match="the API may have changed") as raised:

@@ -316,9 +316,7 @@ def test_a_circle_of_redirects_is_one_line():
         client.get(server.url)
 
 
-@pytest.mark.parametrize(
-    "url", ["no-scheme/x?token=hidden", "ftp://host/x?token=hidden", "http:///x", "http://[::1/x"]
-)
+@pytest.mark.parametrize("url", ["no-scheme/x?token=hidden", "ftp://host/x?token=hidden", "http:///x", "http://[::1/x"])
 def test_a_url_that_is_none_names_the_setting(url):
     with (
         session() as client,
@@ -424,9 +422,7 @@ def test_the_rest_client_of_dlt_takes_it(waits):
         session() as client,
     ):
         rest = RESTClient(base_url=server.url, session=client)
-        pages = list(
-            rest.paginate("/page1", data_selector="items", paginator=JSONLinkPaginator(next_url_path="next"))
-        )
+        pages = list(rest.paginate("/page1", data_selector="items", paginator=JSONLinkPaginator(next_url_path="next")))
     assert [row for page in pages for row in page] == [{"id": 1}, {"id": 2}]
 
 

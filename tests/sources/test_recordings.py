@@ -226,9 +226,7 @@ def test_outside_of_a_run_rows_can_be_looked_at(lists: Lists) -> None:
 def test_bad_rows_are_set_aside_and_the_file_is_remembered(lists: Lists) -> None:
     lists.write("a.csv", HEADER + line(1) + line(2, seconds="x") + "i,j\n" + line(3) + '"cut')
     assert lists.run() == 2
-    places = [
-        (notice["where"].rpartition("/")[2], notice["reason"].split(";")[0]) for notice in lists.notices
-    ]
+    places = [(notice["where"].rpartition("/")[2], notice["reason"].split(";")[0]) for notice in lists.notices]
     assert sorted(places) == [
         ("a.csv:3", "duration_seconds 'x' is no number of seconds from 0 up, such as 65.223"),
         ("a.csv:4", "has 2 cells where the header has 7"),
@@ -265,9 +263,7 @@ def test_a_file_that_cannot_be_used_is_tried_again_and_holds_nothing_up(
     assert (lists.run(), lists.kinds()) == (0, ["failed"])
 
 
-def test_a_file_that_is_away_when_it_is_read_is_a_failed_item(
-    lists: Lists, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_away_when_it_is_read_is_a_failed_item(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
     lists.write("a.csv", HEADER + line(1))
 
     def gone(*_):
@@ -285,9 +281,7 @@ def test_oddities_are_told_once_for_a_file(lists: Lists) -> None:
     name = lists.folder / "a.csv"
     assert lists.notices == [
         warning(f"{name}: columns that nothing reads: agent"),
-        warning(
-            f"{name}: recordings_row_id is no whole number and is left empty: 6 rows, the first on line 2"
-        ),
+        warning(f"{name}: recordings_row_id is no whole number and is left empty: 6 rows, the first on line 2"),
         warning(f"{name}: 2 rows name a URL that stands in the file before; their filled cells win"),
     ]
 

@@ -70,21 +70,15 @@ def test_merging_as_it_is_told(tmp_path: Path, earlier, later, rows_at_once) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROWS_AT_ONCE", rows_at_once)
         known = changes(tmp_path, [], *rows(earlier))
-        assert {found["url"]: {name: found[name] for name in COMPARED} for found in known} == told(
-            [], rows(earlier)
-        )
+        assert {found["url"]: {name: found[name] for name in COMPARED} for found in known} == told([], rows(earlier))
         after = changes(tmp_path, known, *rows(later))
-    assert {found["url"]: {name: found[name] for name in COMPARED} for found in after} == told(
-        known, rows(later)
-    )
+    assert {found["url"]: {name: found[name] for name in COMPARED} for found in after} == told(known, rows(later))
 
 
 def test_a_second_reading_of_the_same_changes_nothing(tmp_path: Path) -> None:
     file = [row("https://a.test/1", "a", 2, "+49", 1), row("https://a.test/1", "a", 3, None, 2)]
     known = changes(tmp_path, [], file)
-    assert [(found["phone"], found["source_row_id"], found["source_line"]) for found in known] == [
-        ("+49", 2, 3)
-    ]
+    assert [(found["phone"], found["source_row_id"], found["source_line"]) for found in known] == [("+49", 2, 3)]
     assert changes(tmp_path, known, file) == []
 
 
@@ -112,9 +106,7 @@ def test_each_column_is_merged_and_compared(tmp_path: Path) -> None:
         partly = changes(tmp_path, [], [whole | {name: None}])
         assert [found[name] for found in partly] == [None]
         assert [found[name] for found in changes(tmp_path, partly, [whole])] == [known[0][name]]
-        assert [found[name] for found in changes(tmp_path, partly, [whole | {"source_file": "b"}])] == [
-            known[0][name]
-        ]
+        assert [found[name] for found in changes(tmp_path, partly, [whole | {"source_file": "b"}])] == [known[0][name]]
     assert changes(tmp_path, known, [bare]) == []
 
 

@@ -139,9 +139,7 @@ TIMES = {"started": "2025-06-03T07:58:00Z", "stopped": "2025-06-03T07:59:06.026Z
         ({"started": TIMES["started"], "stopped": TIMES["started"]}, 0.0),
     ],
 )
-def test_a_duration_that_is_missing_comes_from_the_times(
-    cells: dict[str, str], seconds: float | None
-) -> None:
+def test_a_duration_that_is_missing_comes_from_the_times(cells: dict[str, str], seconds: float | None) -> None:
     row, _ = one(**cells)
     assert row is not None
     assert row["duration_seconds"] == seconds
@@ -233,19 +231,14 @@ def test_a_group_is_a_row_for_each_url() -> None:
         ["+49152", "A", "1", *times, " "],
         ["+49153", "A", "3", *times, "https://a.test/4.mp3"],
     )
-    named = [
-        (row["recording_id"], row["url"], row["phone"], row["campaign_name"], row["source_line"])
-        for row in rows
-    ]
+    named = [(row["recording_id"], row["url"], row["phone"], row["campaign_name"], row["source_line"]) for row in rows]
     assert named == [
         ("PR_67ee516e-053d-412a-41f2-a76ee9ff1dcc", URL, "+49150", "A", 2),
         (None, "https://a.test/call.mp3", "+49150", "A", 2),
         (None, "https://a.test/3.mp3", "+49151", None, 3),
         (None, "https://a.test/4.mp3", "+49153", "A", 5),
     ]
-    assert {
-        row[name] for row in rows for name in ("started", "stopped", "duration_seconds", "source_row_id")
-    } == {None}
+    assert {row[name] for row in rows for name in ("started", "stopped", "duration_seconds", "source_row_id")} == {None}
     assert [(notice["row"]["recording_urls"], notice["reason"], notice["where"]) for notice in refused] == [
         ("SKIPPED", "recording_urls: 'SKIPPED' is no http(s) address", "calls.csv:3"),
         (" ", "recording_urls is empty", "calls.csv:4"),
