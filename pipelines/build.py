@@ -35,7 +35,7 @@ def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
                 f"specs/{spec.name}.yaml: resources.{name}: no such resource{near}; it has: {_list(known)}"
             )
         _apply(source.resources[name], hints)
-    if source.max_table_nesting is None:
+    if cast("int | None", source.max_table_nesting) is None:
         source.max_table_nesting = DEEPEST_TABLES
     for name, resource in source.resources.items():
         if resource.write_disposition == "append" and not _append_reason(spec, name):
