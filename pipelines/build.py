@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import dlt
 from dlt.extract import DltResource, DltSource
@@ -142,6 +143,7 @@ def _rest(root: Path, spec: Spec, window: Window) -> DltSource:
     if override:
         client["base_url"] = override[0]
     client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
+    client["session"].origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2]
     complete = cast(RESTAPIConfig, {**config, "client": client})
     return rest_api_source(complete, name=spec.name, section=spec.name)
 

@@ -145,7 +145,8 @@ class Ledger:
             known = self._known(list(unique))
             if known:
                 self.execute(
-                    f"UPDATE {{quarantine}} SET last_seen_at = %s, run_id = %s WHERE id IN ({_holes(known)})",
+                    "UPDATE {quarantine} SET last_seen_at = %s, run_id = %s, replayed_at = NULL "
+                    f"WHERE id IN ({_holes(known)})",
                     now, run_id, *known,
                 )  # fmt: skip
             rows = [

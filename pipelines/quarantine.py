@@ -123,8 +123,9 @@ class Declared:
     """The declared columns of a resource: finds the first reason why a row may not be loaded."""
 
     def __init__(self, columns: TTableSchemaColumns, naming: NamingConvention) -> None:
-        self.types = {name: c["data_type"] for name, c in columns.items() if c.get("data_type")}
-        self.required = {name for name, c in columns.items() if _required(c)}
+        own = {name: column for name, column in columns.items() if not name.startswith("_dlt_")}
+        self.types = {name: c["data_type"] for name, c in own.items() if c.get("data_type")}
+        self.required = {name for name, c in own.items() if _required(c)}
         self._normalize = naming.normalize_identifier
         self._parents = {
             name.rsplit("__", depth)[0]
@@ -232,7 +233,7 @@ class Intercept(ItemTransform[Any, Any]):
     def _passes(self, row: Any, suspect: bool) -> bool:
         if not isinstance(row, (dict, list, *SCALARS, type(None))):
             return True  # a model or a table that dlt knows
-        if isinstance(row, dict) and NOTICE in row:
+        if isinstance(row, dict) and getattr(row, "is_notice", False):
             self.intake.notice(self.resource, row)
             return False
         reason = self._reason(row, suspect)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.extract import DltSource
+from dlt.extract import DltResource, DltSource
 from ulid import ULID
 
 from pipelines import build, configuration
@@ -136,10 +136,20 @@ def _fed(source: DltSource, name: str, rows: list[Any]) -> DltSource:
     like = source.resources[name]
     table: Any = like.compute_table_schema()
     hints: dict[str, Any] = {"table_name": table["name"], "columns": table.get("columns", {})}
+    hints["write_disposition"] = _disposition(like, table)
     if like.max_table_nesting is not None:
         hints["max_table_nesting"] = like.max_table_nesting
-    resource = dlt.resource(rows, name=name, write_disposition=like.write_disposition, **hints)
+    resource = dlt.resource(rows, name=name, **hints)
     return DltSource(source.schema.clone(), source.section, [resource])
+
+
+def _disposition(like: DltResource, table: Any) -> Any:
+    """How a few rows may join a table without touching the others: by key, or appended where all are."""
+    if any(column.get("primary_key") for column in table.get("columns", {}).values()):
+        return {"disposition": "merge", "strategy": "upsert"}
+    if like.write_disposition == "append":
+        return "append"
+    raise UsageError(f"{like.name}: has no key, so a single row cannot join its table; run the spec again instead")
 
 
 def _load(environment: Environment, spec: specs.Spec, source: DltSource) -> None:

@@ -17,13 +17,13 @@ from typing import Any
 import dlt
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
-from dlt.extract import DltSource
+from dlt.extract import DltResource, DltSource
 from ulid import ULID
 
 from pipelines import build, configuration
 from pipelines.counting import rows_of
 from pipelines.cursors import narrow, narrow_rest
-from pipelines.environment import WAREHOUSE, Environment
+from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.errors import Exit, UsageError, did_you_mean
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
@@ -36,6 +36,12 @@ from pipelines.translate import translate
 from pipelines.window import iso, parse
 
 LOADER_FORMAT = {"duckdb": "parquet", "postgres": "csv", "bigquery": "parquet"}
+HARM = {
+    "append": "appends, and the rows of this run would come twice",
+    "replace": "is replaced whole, and this run would cut it",
+    "cdc": "loses what a run does not bring, and this run would cut it",
+    "scd2": "retires what a run does not bring, and this run would cut it",
+}
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -145,8 +151,15 @@ def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
     words = ["etl", "run", spec.name]
     words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
     words += ["--full-refresh"] if order.full_refresh else []
-    words += [part for value in order.values for part in ("--with", value)]
+    words += [part for value in order.values for part in ("--with", _harmless(value))]
     return shlex.join(words)
+
+
+def _harmless(value: str) -> str:
+    """`--with` for a file a person reads: what may hold a secret is left out."""
+    key, _, given = value.partition("=")
+    may_hold_one = looks_secret(key, given) or ("://" in given and ("?" in given or "@" in given))
+    return f"{key}=…" if may_hold_one else value
 
 
 def open_pipeline(environment: Environment, spec: Spec, pipelines_dir: Path | None = None) -> dlt.Pipeline:
@@ -218,6 +231,7 @@ class _Load:
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
             self._load(pipeline)
+        pipeline.drop()  # the destination's state is the truth, also when it is older than what this machine remembers
         pipeline.sync_destination()
         if not self.ledger.ended_well(self.report.row()):
             forget_unfinished(pipeline, schema_name)
@@ -287,11 +301,13 @@ class _Load:
             )
 
     def _refuse_append(self, source: DltSource) -> None:
-        """A run that leaves the cursor alone is read again later, and would stand twice where rows are appended."""
-        appended = [name for name, r in source.selected_resources.items() if r.write_disposition == "append"]
-        if self.order.freezes_cursor and appended:
-            what = ", ".join(appended)
-            raise UsageError(f"{self.spec.name}: {what} appends, and this run's rows would come twice; --exclude it")
+        """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
+        if not self.order.freezes_cursor:
+            return
+        for name, resource in source.selected_resources.items():
+            harm = HARM.get(_manner(resource))
+            if harm:
+                raise UsageError(f"{self.spec.name}: {name} {harm}; leave it out with --exclude {name}")
 
     def _apply_window(self, source: DltSource) -> None:
         """Put the window on the cursors; refuse it where nothing could act on it."""
@@ -341,6 +357,12 @@ def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str
         is_list = "list" in known.get(key, "") and not value.startswith("[")
         found[key] = [part.strip() for part in value.split(",")] if is_list else value
     return found
+
+
+def _manner(resource: DltResource) -> str:
+    """`append`, `replace`, or the strategy of a merge."""
+    disposition: Any = resource.write_disposition
+    return str(disposition.get("strategy", "merge") if isinstance(disposition, dict) else disposition)
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def _http(link: BaseException, where: str) -> EtlError | None:
     status, url = getattr(response, "status_code", None), str(getattr(response, "url", ""))
     if status is None:
         return None
-    return EtlError(f"{where}: {url.split('?')[0]}: answered {status}; check base_url, path and what they name")
+    address = re.sub(r"//[^/@]*@", "//", url.split("?")[0])
+    return EtlError(f"{where}: {address}: answered {status}; check base_url, path and what they name")
 
 
 def _source(link: BaseException, where: str) -> EtlError | None:

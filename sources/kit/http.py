@@ -48,6 +48,8 @@ JSON = "application/json"
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 BROKEN = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
+SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|api-?key|password", re.I)
+SAME_IN_A_ROW = 20
 UNASKABLE = (
     InvalidHeader,
     InvalidSchema,
@@ -134,6 +136,9 @@ class Session(requests.Session):
         self.headers.update({"User-Agent": user_agent, "Accept": JSON})
         self.mount("https://", DeadlineAdapter())
         self.mount("http://", DeadlineAdapter())
+        self.origin: str | None = None  # host and port of a REST spec's base_url
+        self._asked: tuple[Any, ...] = ()
+        self._times = 0
         self._next_start = 0.0
         self._pacing = threading.Lock()
 
@@ -155,6 +160,8 @@ class Session(requests.Session):
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send, repeat and follow redirects; each hop has attempts and deadlines of its own."""
+        self._keep_secrets(request)
+        self._refuse_loop(request)
         follow = kwargs.pop("allow_redirects", True)
         kwargs = {"stream": self.stream, "verify": self.verify, "cert": self.cert, **kwargs}
         kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
@@ -164,6 +171,26 @@ class Session(requests.Session):
         last = hops.pop()
         last.history = hops
         return last
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """As requests does on a redirect, and the same for keys in headers it does not know."""
+        super().rebuild_auth(prepared_request, response)
+        self._keep_secrets(prepared_request)
+
+    def _keep_secrets(self, request: PreparedRequest) -> None:
+        """Take credentials off a request that leaves the source's own host, wherever its address came from."""
+        if self.origin and urlsplit(str(request.url)).netloc != self.origin:
+            for name in [name for name in request.headers if SECRET_HEADER.search(name)]:
+                del request.headers[name]
+
+    def _refuse_loop(self, request: PreparedRequest) -> None:
+        """Pages that lead to themselves would be asked for without end."""
+        asked = (request.method, request.url, request.body)
+        self._times = self._times + 1 if asked == self._asked else 1
+        self._asked = asked
+        if self.origin and self._times > SAME_IN_A_ROW:
+            where = f"{self.name}: {request.method} {shown(str(request.url))}"
+            raise SourceError(f"{where}: leads to itself, asked {SAME_IN_A_ROW} times in a row; check the paginator")
 
     def _answered(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         """The first good answer; TryLater when there is none."""

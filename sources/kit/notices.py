@@ -1,4 +1,4 @@
-"""What a source tells the engine beside its rows: plain dicts, so that no source imports the engine.
+"""What a source tells the engine beside its rows: dicts that know they are notices; no source imports the engine.
 
 A notice may be yielded alone or inside a page of rows (never inside an Arrow table).
 The engine takes it out before dlt sees it, counts it, and writes it down.
@@ -11,19 +11,25 @@ from typing import Any
 KEY = "_etl_notice"
 
 
+class Notice(dict[str, Any]):
+    """A type of its own, so that no row of an upstream can be taken for a notice, whatever its keys."""
+
+    is_notice = True
+
+
 def rejected(row: Any, reason: str, where: str) -> dict[str, Any]:
     """A row that must not be loaded: it goes to quarantine and makes the run partial.
 
     `row` is what was read (JSON-typed), `where` its place, e.g. `calls.csv:17`: there a person mends it.
     """
-    return {KEY: "rejected", "row": row, "reason": reason, "where": where}
+    return Notice({KEY: "rejected", "row": row, "reason": reason, "where": where})
 
 
 def failed(item: str, reason: str) -> dict[str, Any]:
     """An item (a player, a file, a page) that could not be read: the run is partial, the rest goes on."""
-    return {KEY: "failed", "item": item, "reason": reason}
+    return Notice({KEY: "failed", "item": item, "reason": reason})
 
 
 def warning(message: str) -> dict[str, Any]:
     """Something a person should know that leaves the run whole."""
-    return {KEY: "warning", "message": message}
+    return Notice({KEY: "warning", "message": message})

@@ -1,0 +1,186 @@
+"""What somebody who set out to break the engine found, each as it was done."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import shutil
+import threading
+
+import pytest
+
+from tests.toys import rows, toy
+
+WHOLE = """\
+import contextlib
+import http.server
+import json
+from pathlib import Path
+
+import dlt
+
+
+@dlt.source(name="whole", section="whole")
+def whole(rows_file: str = dlt.config.value):
+    yield dlt.resource(lambda: json.loads(Path(rows_file).read_text()), name="things", **{hints})
+"""
+KEYED = {"primary_key": "id", "columns": {"id": {"data_type": "bigint"}, "n": {"data_type": "bigint"}}}
+
+
+def whole(workspace, **hints):
+    made = workspace()
+    made.write("specs/whole.yaml", "name: whole\nabout: A table replaced whole.\npython: {}\n")
+    made.write("sources/whole.py", WHOLE.format(hints=repr(hints)))
+    made.variables["SOURCES__WHOLE__ROWS_FILE"] = str(made.root / "rows.json")
+    return made
+
+
+def feed(made, *given) -> None:
+    made.write("rows.json", json.dumps(given))
+
+
+def test_a_replay_leaves_the_other_rows_of_a_replaced_table(workspace):
+    made = whole(workspace, write_disposition="replace", **KEYED)
+    feed(made, {"id": 1, "n": 1}, {"id": 2, "n": "many"})
+    made.etl("run", "whole", "--env", "test")
+    source = made.root / "sources/whole.py"
+    source.write_text(source.read_text().replace("'n': {'data_type': 'bigint'}", "'m': {'data_type': 'bigint'}"))
+    made.run("quarantine", "replay", "whole", "--env", "test")
+    assert made.query("SELECT id FROM whole.things ORDER BY id") == [(1,), (2,)]
+
+
+def test_a_replay_without_a_key_is_refused(workspace):
+    made = whole(workspace, write_disposition="replace", columns={"n": {"data_type": "bigint"}})
+    feed(made, {"n": 1}, {"n": "many"})
+    made.etl("run", "whole", "--env", "test")
+    result = made.etl("quarantine", "replay", "whole", "--env", "test")
+    assert (result.code, "has no key" in result.err) == (2, True)
+    assert made.query("SELECT n FROM whole.things") == [(1,)]
+
+
+@pytest.mark.parametrize("disposition", ["replace", {"disposition": "merge", "strategy": "cdc"}])
+@pytest.mark.parametrize("part", [["--limit", "1"], ["--mode", "backfill", "--limit", "1"]])
+def test_a_part_never_cuts_a_whole_table(workspace, disposition, part):
+    made = whole(workspace, write_disposition=disposition, **KEYED)
+    feed(made, {"id": 1, "n": 1}, {"id": 2, "n": 2})
+    assert made.etl("run", "whole", "--env", "test").code == 0
+    result = made.etl("run", "whole", "--env", "test", *part)
+    assert (result.code, "would cut it" in result.err) == (2, True)
+    assert made.query("SELECT count(*) FROM whole.things") == [(2,)]
+
+
+def test_scd2_keeps_versions(workspace):
+    made = whole(workspace, write_disposition={"disposition": "merge", "strategy": "scd2"}, primary_key="id")
+    feed(made, {"id": 1, "n": 1})
+    assert made.etl("run", "whole", "--env", "test").code == 0
+    feed(made, {"id": 1, "n": 2})
+    assert made.etl("run", "whole", "--env", "test").code == 0
+    assert made.query("SELECT n FROM whole.things ORDER BY n") == [(1,), (2,)]
+
+
+def test_a_restored_backup_is_filled_up_again(workspace):
+    made = workspace()
+    toy(made, rows(10))
+    made.etl("run", "toy", "--env", "test")
+    shutil.copy2(made.root / "warehouse.duckdb", made.root / "backup")
+    toy(made, rows(20))
+    made.etl("run", "toy", "--env", "test")
+    shutil.copy2(made.root / "backup", made.root / "warehouse.duckdb")
+    toy(made, rows(25))
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    assert made.query("SELECT count(*) FROM toy.things") == [(25,)]
+
+
+def test_no_row_of_an_upstream_is_taken_for_a_notice(workspace):
+    made = whole(workspace, write_disposition="merge", primary_key="id")
+    feed(made, {"id": 1, "_etl_notice": "warning", "message": "x"}, {"id": 2, "_etl_notice": 7})
+    assert made.etl("run", "whole", "--env", "test").code == 0
+    assert made.query("SELECT count(*) FROM whole.things") == [(2,)]
+
+
+def test_a_row_rejected_again_after_a_replay_is_seen_again(workspace):
+    made = whole(workspace, write_disposition="merge", **KEYED)
+    feed(made, {"id": 1, "n": "many"})
+    made.etl("run", "whole", "--env", "test")
+    source = made.root / "sources/whole.py"
+    good = source.read_text()
+    source.write_text(good.replace("'n': {'data_type': 'bigint'}", "'m': {'data_type': 'bigint'}"))
+    assert made.run("quarantine", "replay", "whole", "--env", "test").code == 0
+    source.write_text(good)
+    (made.root / "warehouse.duckdb").touch()
+    made.run("run", "whole", "--env", "test", "--full-refresh")
+    assert made.query("SELECT count(*) FROM _etl.quarantine WHERE replayed_at IS NULL") == [(1,)]
+
+
+def test_a_secret_in_an_argument_is_not_in_the_retry_command(workspace):
+    made = workspace()
+    toy(made, rows(2))
+    made.etl("run", "toy", "--env", "test", "--run-id", "r", "--with", "rows_file=https://u:hunter2@h/x?sig=hunter2")
+    assert "hunter2" not in (made.root / "runs/r/error.json").read_text().split('"retry_command"')[1]
+
+
+REST = """\
+name: pages
+about: Pages of a server that means no good.
+rest:
+  client:
+    base_url: "http://127.0.0.1:1/"
+    auth: {{type: api_key, name: X-Api-Key, location: header}}
+    paginator: {{type: json_link, next_url_path: next}}
+  resource_defaults: {{write_disposition: merge, primary_key: id}}
+  resources:
+    - name: things
+      endpoint: {{path: things, data_selector: data}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["itself", "elsewhere"])
+def test_a_next_link_is_not_trusted(workspace, kind):
+    seen: list[tuple[str, str | None]] = []
+
+    def answer(handler):
+        host = handler.headers["Host"]
+        seen.append((host, handler.headers.get("X-Api-Key")))
+        other = host.replace("127.0.0.1", "localhost")
+        link = f"http://{host}{handler.path}" if kind == "itself" else f"http://{other}/last"
+        page = {"data": [{"id": len(seen)}], "next": None if handler.path == "/last" else link}
+        return json.dumps(page).encode()
+
+    made = workspace()
+    made.write("specs/pages.yaml", REST.format())
+    with served(answer) as url:
+        result = made.etl(
+            "run", "pages", "--env", "test",
+            SOURCES__PAGES__BASE_URL=url, SOURCES__PAGES__CREDENTIALS__API_KEY="hunter2",
+        )  # fmt: skip
+    if kind == "itself":
+        assert (result.code, "leads to itself" in result.err) == (1, True)
+    else:
+        assert result.code == 0, result.err
+        assert [key for _, key in seen] == ["hunter2", None]
+
+
+@contextlib.contextmanager
+def served(answer):
+    """A server on loopback whose every GET is answered with what `answer` makes of it, as JSON."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answer(self)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
