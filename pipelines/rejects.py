@@ -21,6 +21,7 @@ from pipelines.ledger import Ledger, Quarantined, open_ledger
 from pipelines.lock import held
 from pipelines.printing import Printer
 from pipelines.quarantine import Intake, guard
+from pipelines.resume import clear, take_up
 from pipelines.run import LOADER_FORMAT, Order, open_pipeline, scratch_copy, settle
 
 SHORT = 12  # characters of an id that tell rows apart for a person
@@ -154,10 +155,12 @@ def _disposition(like: DltResource, table: Any) -> Any:
 
 def _load(environment: Environment, spec: specs.Spec, source: DltSource) -> None:
     """Load with a copy of the pipeline, so that the cursor stays."""
+    clear(environment.state_dir, spec.name)
     main = open_pipeline(environment, spec)
-    if main.has_pending_data:
+    if take_up(main, environment.kind):
         main.normalize()
         main.load()
+    main.drop()
     main.sync_destination()
     with scratch_copy(environment, spec, main, f"replay-{ULID()}") as pipeline:
         pipeline.extract(source, loader_file_format=LOADER_FORMAT[environment.kind])  # type: ignore[arg-type]

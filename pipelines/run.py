@@ -35,7 +35,8 @@ from pipelines.trace import Progress, Trace, close_dead, end_of
 from pipelines.translate import translate
 from pipelines.window import iso, parse
 
-LOADER_FORMAT = {"duckdb": "parquet", "postgres": "csv", "bigquery": "parquet"}
+# Parquet reaches Postgres through ADBC; dlt's CSV would load an empty text as NULL.
+LOADER_FORMAT = {"duckdb": "parquet", "postgres": "parquet", "bigquery": "parquet"}
 HARM = {
     "append": "appends, and the rows of this run would come twice",
     "replace": "is replaced whole, and this run would cut it",
@@ -276,7 +277,7 @@ class _Load:
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
-                self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts))
+                self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline)))
             signals.raise_if_signalled()
 
     def _write_quarantine(self) -> None:
@@ -357,6 +358,11 @@ def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str
         is_list = "list" in known.get(key, "") and not value.startswith("[")
         found[key] = [part.strip() for part in value.split(",")] if is_list else value
     return found
+
+
+def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """Any table may have rows of a package that a dead run had normalized: nobody has its counts."""
+    return dict.fromkeys(pipeline.default_schema.data_table_names(seen_data_only=True), 1)
 
 
 def _manner(resource: DltResource) -> str:

@@ -20,7 +20,7 @@ from pipelines.spec_types import Cron, Dataset, Identifier, Line, ResourceHints,
 from pipelines.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
-RESERVED = ("kit",)  # sources/kit holds what sources share
+RESERVED = ("kit", "quarantine", "sandbox", "scratch")  # sources/kit, and folders beside the pipelines
 SECRETS = frozenset(
     {"token", "access_token", "refresh_token", "auth_token", "bearer_token", "password", "passwd", "secret"}
     | {"client_secret", "api_secret", "secret_key", "private_key", "api_key", "apikey", "x_api_key"}

@@ -248,7 +248,7 @@ def _watch(tell: Callable[[str, int], None]) -> None:
     for kind, client in (("duckdb", "DuckDbSqlClient"), ("postgres", "Psycopg2SqlClient")):
         for name in ("execute_sql", "commit_transaction"):
             _enclose(f"dlt.destinations.impl.{kind}.sql_client", f"{client}.{name}", lambda: _around(tick))
-    _enclose("dlt.destinations.impl.postgres.postgres", "PostgresCsvCopyJob.run", lambda: _around(tick))
+    _enclose("dlt.destinations.impl.postgres.postgres", "PostgresParquetCopyJob.run", lambda: _around(tick))
     sys.addaudithook(hook)
 
 

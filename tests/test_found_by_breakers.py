@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from tests.passwords import ask
 from tests.toys import rows, toy
 
 WHOLE = """\
@@ -184,3 +185,12 @@ def served(answer):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_an_empty_text_stays_an_empty_text_on_postgres(workspace, postgres_url):
+    made = whole(workspace, write_disposition="merge", primary_key="id")
+    made.postgres(postgres_url)
+    feed(made, {"id": 1, "n": "", "tags": [""]}, {"id": 2, "n": None, "tags": []})
+    assert made.etl("run", "whole", "--env", "pg").code == 0
+    assert ask(postgres_url, "SELECT id, n FROM whole.things ORDER BY id") == [(1, ""), (2, None)]
+    assert ask(postgres_url, "SELECT value FROM whole.things__tags") == [("",)]

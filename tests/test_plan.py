@@ -187,7 +187,7 @@ def test_a_destination_that_is_away_is_part_of_the_plan(engine):
     planned = plan(engine, "toy", env="pg")
     assert planned["reached"].startswith("could not be reached: toy: the destination is away: ")
     assert {each["schema"] for each in planned["resources"]} == {"unknown"}
-    assert planned["loader_format"] == "csv"
+    assert planned["loader_format"] == "parquet"
     assert "  destination: could not be reached" in engine.etl("plan", "toy", "--env", "pg").out
 
 
