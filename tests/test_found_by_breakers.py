@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import json
 import shutil
-import threading
 
 import pytest
 
 from tests.passwords import ask
+from tests.served import served
 from tests.toys import rows, toy
 
 WHOLE = """\
-import contextlib
-import http.server
 import json
 from pathlib import Path
 
@@ -160,31 +156,6 @@ def test_a_next_link_is_not_trusted(workspace, kind):
     else:
         assert result.code == 0, result.err
         assert [key for _, key in seen] == ["hunter2", None]
-
-
-@contextlib.contextmanager
-def served(answer):
-    """A server on loopback whose every GET is answered with what `answer` makes of it, as JSON."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = answer(self)
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_an_empty_text_stays_an_empty_text_on_postgres(workspace, postgres_url):

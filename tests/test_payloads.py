@@ -1,0 +1,54 @@
+"""Recorded answers of the upstreams through the whole program: `etl run`, and the rows they must become."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.served import served
+
+ROWS = {"player_profile": 1, "player_stats": 7, "games": 2, "clubs": 2, "tournaments": 4}
+
+
+@pytest.fixture
+def chess(payloads: Path):
+    """The recorded answers behind the paths of the API."""
+    folder = payloads / "chess"
+    files = {
+        "/player/player_one": "player_profile",
+        "/player/player_one/stats": "player_stats",
+        "/player/player_one/games/archives": "archives",
+        "/player/player_one/games/2024/01": "games_2024_01",
+        "/player/player_one/clubs": "clubs",
+        "/player/player_one/tournaments": "tournaments",
+    }
+    with served(lambda asked: (folder / f"{files.get(asked.path, 'games_empty_month')}.json").read_bytes()) as url:
+        yield url
+
+
+@pytest.mark.parametrize("env", ["test", "pg"])
+def test_chess(workspace, chess, postgres_url, env):
+    made = workspace("chess")
+    made.postgres(postgres_url)
+    settings = {
+        "SOURCES__CHESS__BASE_URL": chess.rstrip("/"),
+        "SOURCES__CHESS__PLAYERS": json.dumps(["player_one"]),
+        "SOURCES__CHESS__CONTACT": "tests@example.org",
+    }
+    first = made.etl("run", "chess", "--env", env, "--output", "json", **settings)
+    assert (first.code, first.json[0]["tables"]) == (0, ROWS), first.err
+    second = made.etl("run", "chess", "--env", env, "--output", "json", **settings)
+    assert (second.code, second.json[0]["rejected"]) == (0, {})
+
+
+@pytest.mark.parametrize("env", ["test", "pg"])
+def test_recordings(workspace, payloads, postgres_url, env):
+    made = workspace("recordings")
+    made.postgres(postgres_url)
+    lists = ["--with", f"csv_path={payloads}/csv_recordings/*.csv"]
+    first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+    assert (first.code, first.json[0]["tables"]) == (0, {"recordings": 25}), first.err
+    second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+    assert (second.code, second.json[0]["tables"]) == (0, {})
