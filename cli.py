@@ -318,8 +318,13 @@ def printer(output: str) -> Any:
 
 
 def listed(values: Sequence[str] | None) -> list[str]:
-    """`["a,b", "c"]` as `["a", "b", "c"]`."""
-    return [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
+    """`["a,b", "c"]` as `["a", "b", "c"]`; an empty text is a mistake, it must not mean everything."""
+    from pipelines.errors import UsageError
+
+    parts = [part.strip() for value in values or [] for part in value.split(",") if part.strip()]
+    if values and not parts:
+        raise UsageError("an empty name was given; name something, or leave it out")
+    return parts
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:

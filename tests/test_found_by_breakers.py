@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from tests.toys import rows, toy
 
 WHOLE = """\
 import json
+import os
 from pathlib import Path
 
 import dlt
@@ -165,3 +167,20 @@ def test_an_empty_text_stays_an_empty_text_on_postgres(workspace, postgres_url):
     assert made.etl("run", "whole", "--env", "pg").code == 0
     assert ask(postgres_url, "SELECT id, n FROM whole.things ORDER BY id") == [(1, ""), (2, None)]
     assert ask(postgres_url, "SELECT value FROM whole.things__tags") == [("",)]
+
+
+@pytest.mark.parametrize("words", [["run", "whole", "--select", ""], ["quarantine", "drop", "whole", "", "--yes"]])
+def test_an_empty_name_never_means_everything(workspace, words):
+    made = whole(workspace, write_disposition="merge", **KEYED)
+    feed(made, {"id": 1, "n": "many"})
+    made.etl("run", "whole", "--env", "test")
+    result = made.etl(*words, "--env", "test")
+    assert (result.code, "an empty name" in result.err) == (2, True)
+    assert made.query("SELECT count(*) FROM _etl.quarantine") == [(1,)]
+
+
+def test_a_pipe_is_no_list_of_recordings(workspace):
+    made = workspace("recordings")
+    os.mkfifo(made.root / "calls.csv")
+    result = made.etl("run", "recordings", "--env", "test", "--with", "csv_path=calls.csv")
+    assert (result.code, "is no regular file" in result.err) == (2, True)

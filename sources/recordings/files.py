@@ -92,8 +92,10 @@ def _matches(filesystem: AbstractFileSystem, path: str, csv_path: str) -> list[d
     except FileNotFoundError as missing:
         _refuse_unless_absent(missing, csv_path)
         return _globbed(filesystem, path)
-    if found["type"] != "directory":
+    if found["type"] == "file":
         return [found]
+    if found["type"] != "directory":
+        raise BadSetting(f"recordings.csv_path: {_public(csv_path)} is no regular file; name a file, e.g. calls.csv")
     folder = _public(csv_path).rstrip("/")
     raise BadSetting(f"recordings.csv_path: {folder} is a folder; name its files, e.g. {folder}/*.csv")
 

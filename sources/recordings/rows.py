@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -138,7 +139,7 @@ class Rows(NamedTuple):
 def recognise(header: Sequence[str]) -> Layout:
     """The layout that a header line declares; Unreadable when it is neither or names a column twice."""
     names = tuple(cell.strip().lower() or f"(column {n})" for n, cell in enumerate(header, 1))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise Unreadable(f"names a column twice: {', '.join(twice)}; keep one of each")
     if not {"location", "url", "recording_urls"} & set(names):
