@@ -22,7 +22,7 @@ from pipelines.lock import held
 from pipelines.printing import Printer
 from pipelines.quarantine import Intake, guard
 from pipelines.resume import clear, take_up
-from pipelines.run import LOADER_FORMAT, Order, open_pipeline, scratch_copy, settle
+from pipelines.run import LOADER_FORMAT, Order, open_pipeline, reopened, scratch_copy, settle
 
 SHORT = 12  # characters of an id that tell rows apart for a person
 
@@ -160,7 +160,7 @@ def _load(environment: Environment, spec: specs.Spec, source: DltSource) -> None
     if take_up(main, environment.kind):
         main.normalize()
         main.load()
-    main.drop()
+    main = reopened(environment, spec, main)
     main.sync_destination()
     with scratch_copy(environment, spec, main, f"replay-{ULID()}") as pipeline:
         pipeline.extract(source, loader_file_format=LOADER_FORMAT[environment.kind])  # type: ignore[arg-type]

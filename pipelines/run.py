@@ -175,6 +175,16 @@ def open_pipeline(environment: Environment, spec: Spec, pipelines_dir: Path | No
     )
 
 
+def reopened(environment: Environment, spec: Spec, pipeline: dlt.Pipeline) -> dlt.Pipeline:
+    """The same pipeline without what this machine remembers: the destination's state is the truth, older or newer.
+
+    `Pipeline.drop` would do, but puts the naming layout on the dataset a second time.
+    """
+    pipeline.deactivate()
+    shutil.rmtree(pipeline.working_dir)
+    return open_pipeline(environment, spec)
+
+
 @contextmanager
 def scratch_copy(environment: Environment, spec: Spec, main: dlt.Pipeline, name: str) -> Iterator[dlt.Pipeline]:
     """A pipeline with the schema and state of `main`, loading into the same tables; its state is thrown away."""
@@ -232,7 +242,8 @@ class _Load:
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
             self._load(pipeline)
-        pipeline.drop()  # the destination's state is the truth, also when it is older than what this machine remembers
+        pipeline = reopened(self.environment, self.spec, pipeline)
+        pipeline.collector = self.progress
         pipeline.sync_destination()
         if not self.ledger.ended_well(self.report.row()):
             forget_unfinished(pipeline, schema_name)
