@@ -161,7 +161,7 @@ def test_a_lock_file_that_cannot_be_written_is_one_line(workspace):
     (engine.root / "warehouse.duckdb.lock").mkdir()
     result = killed.run(engine, "run", "crash", "--env", "test")
     assert (result.code, len(result.err.splitlines())) == (1, 1), result
-    assert "warehouse.duckdb: Is a directory; make the folder writable, or free space on it" in result.err
+    assert "warehouse.duckdb.lock: Is a directory; move what is in the way" in result.err
 
 
 # the lease, meant for BigQuery, on ledgers that can be had here
@@ -304,7 +304,7 @@ def test_the_sql_of_ledger_and_lease_is_that_of_bigquery():
     ledger = Ledger(client, "bigquery")
     row = RunRow("a", "crash", "prd", "incr", "running", None, now)
     ledger.ensure()
-    ledger.begin(row)
+    ledger.begin(row, lambda run_id: ("crashed", 1, None))
     ledger.finish(row)
     ledger.ended_well(row)
     ledger.history("crash")
