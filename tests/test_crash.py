@@ -28,7 +28,7 @@ from tests.postgres_server import database
 from tests.warehouse import Ask, contents, faults
 from tests.workspace import REPOSITORY, Result, Workspace
 
-KILLS = int(os.environ.get("ETL_KILLS", "3"))
+KILLS = int(os.environ.get("ETL_KILLS", "1"))
 PHASES = ("extract", "normalize", "load")
 SEED = 20
 
