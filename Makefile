@@ -17,7 +17,7 @@ demo: .venv/run.stamp  ## fill warehouse.duckdb from every spec, offline
 	.venv/bin/etl demo $(args)
 
 test: .venv/dev.stamp  ## run the tests; args='-k chess' picks some
-	.venv/bin/pytest $(args)
+	.venv/bin/pytest --numprocesses auto --dist worksteal $(args)
 
 check: .venv/dev.stamp  ## lint, format, types, import directions, generated files
 	.venv/bin/ruff check .
