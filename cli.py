@@ -243,10 +243,10 @@ def quarantine_replay(
     values: With = None,
     output: Output = "text",
 ) -> None:
-    """Try to load quarantined rows again, e.g. after a hint or a source was mended."""
-    from pipelines import rejects
+    """Load quarantined rows after all, where a hint or a source was mended; never over a newer row."""
+    from pipelines import replay
 
-    finish(rejects.replay(root(), env, name, resource, listed(rows), values or [], printer(output)))
+    finish(replay.replay(root(), env, name, resource, listed(rows), values or [], printer(output)))
 
 
 @quarantine_app.command("drop")
@@ -257,7 +257,7 @@ def quarantine_drop(
     resource: Resource = None,
     yes: Yes = False,
 ) -> None:
-    """Delete quarantined rows for good."""
+    """Delete quarantined rows for good: those mended where they came from stay listed until then."""
     from pipelines import commands, rejects
 
     commands.confirm(root(), env, f"quarantine drop deletes rows of {name} for good", yes, always=True)
@@ -403,7 +403,7 @@ def complain(error: BaseException) -> int:
 
 def understood(error: BaseException) -> EtlError:
     """Our error for any other; what the parser of the command line says is put into one line, help stays as it is."""
-    from pipelines.errors import EtlError, UsageError
+    from pipelines.errors import EtlError, Help, UsageError
     from pipelines.translate import translate
 
     if isinstance(error, EtlError):
@@ -412,7 +412,7 @@ def understood(error: BaseException) -> EtlError:
         return translate(error, "etl")
     said = error.format_message()
     if "\n" in said:
-        return UsageError(said)
+        return Help(said)
     command = getattr(getattr(error, "ctx", None), "command_path", "etl")
     return UsageError(f"{command}: {said[0].lower()}{said[1:].rstrip('.')}; see {command} --help")
 

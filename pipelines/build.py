@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import dlt
 from dlt.extract import DltResource, DltSource
 
+from pipelines import tables
 from pipelines.configuration import setting
 from pipelines.cursors import narrow_rest
 from pipelines.errors import EtlError, UsageError, did_you_mean
@@ -22,12 +23,18 @@ from pipelines.spec import Spec
 from pipelines.spec_types import ResourceHints
 from pipelines.window import Window
 
-DEEPEST_TABLES = 10  # lists in lists become tables down to here, JSON below: names must fit into file names
+# Lists in lists become tables down to here and stay whole, as JSON, below. dlt's own 1000 makes names of tables, and
+# of the job files called after them, that no file system takes.
+DEEPEST_TABLES = 10
 
 
 def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
     """The source of a spec with the spec's hints on its resources; does no I/O upstream."""
-    source = _rest(root, spec, window or Window()) if spec.rest is not None else _python(root, spec)
+    return _hinted(_rest(root, spec, window or Window()) if spec.rest is not None else _python(root, spec), spec)
+
+
+def _hinted(source: DltSource, spec: Spec) -> DltSource:
+    """The source with the spec's hints on its resources."""
     for name, hints in spec.resources.items():
         if name not in source.resources:
             known = list(source.resources)
@@ -63,17 +70,27 @@ def choose(source: DltSource, spec: Spec, select: Iterable[str], exclude: Iterab
 
 def outline(root: Path, spec: Spec) -> DltSource:
     """The source with placeholders for its required settings: its resources and hints, never to be run."""
+    return _hinted(_bare(root, spec), spec)
+
+
+def resource_names(root: Path, spec: Spec) -> list[str]:
+    """The resources a spec offers, in the order of its source."""
+    return list(_bare(root, spec).resources)
+
+
+def _bare(root: Path, spec: Spec) -> DltSource:
+    """The outline without the spec's hints, which may name a resource that is not there."""
     if spec.rest is not None:
-        return build(root, spec)
+        return _rest(root, spec, Window())
     function = factory(root, spec)
     required = [p for p in inspect.signature(function).parameters.values() if _is_required(p)]
     source = function(**{p.name: ["-"] if "list" in str(p.annotation) else "-" for p in required})
     return _checked(source, spec)
 
 
-def resource_names(root: Path, spec: Spec) -> list[str]:
-    """The resources a spec offers, in the order of its source."""
-    return list(outline(root, spec).resources)
+def tables_of(root: Path, spec: Spec) -> tables.Written:
+    """The resources of a spec with the tables they write."""
+    return tables.of_rest(spec.rest) if spec.rest is not None else tables.of_source(outline(root, spec))
 
 
 def load_module(root: Path, package: str, name: str) -> ModuleType | None:
@@ -126,6 +143,10 @@ def _checked(source: Any, spec: Spec) -> DltSource:
         raise EtlError(
             f"sources/{spec.name}.py: {spec.name}() did not return a dlt source; decorate it with @dlt.source"
         )
+    written = tables.of_source(source)
+    for first, second, table in tables.clashes(written):
+        both = f"{written[first][0]!r} and {written[second][0]!r}"
+        raise UsageError(f"sources/{spec.name}: {both} would both write the table {table}; rename one")
     return source
 
 
@@ -143,9 +164,21 @@ def _rest(root: Path, spec: Spec, window: Window) -> DltSource:
     if override:
         client["base_url"] = override[0]
     client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
-    client["session"].origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2]
-    complete = cast(RESTAPIConfig, {**config, "client": client})
+    client["session"].origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2].lower()
+    defaults = config.get("resource_defaults", {}).get("endpoint", {})
+    resources = [_answered(defaults, resource) for resource in config["resources"]]
+    complete = cast(RESTAPIConfig, {**config, "client": client, "resources": resources})
     return rest_api_source(complete, name=spec.name, section=spec.name)
+
+
+def _answered(defaults: dict[str, Any], resource: Any) -> dict[str, Any]:
+    """A REST resource whose answers are looked at, after what its own response actions make of them."""
+    named = {"name": resource} if isinstance(resource, str) else resource
+    own = named.get("endpoint", {})
+    own = {"path": own} if isinstance(own, str) else own
+    merged = {**defaults, **own}
+    check = importlib.import_module("sources.kit.answers").Answers(merged.get("data_selector"))
+    return {**named, "endpoint": {**own, "response_actions": [*merged.get("response_actions", []), check]}}
 
 
 def _apply(resource: DltResource, hints: ResourceHints) -> None:

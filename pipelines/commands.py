@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines import spec as specs_
-from pipelines.errors import EtlError, Exit, Problem, SpecError, UsageError, under_github, worst
+from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 
 if TYPE_CHECKING:
+    from pipelines.ledger import RunRow
     from pipelines.report import Report
     from pipelines.run import Order
 
@@ -32,6 +33,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
+    problems = problems or list(_shared_tables(root, chosen))
     if problems:
         raise SpecError(problems)
     return chosen
@@ -119,12 +121,28 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
+    problems = problems or list(_shared_tables(root, [specs_.load(root, name) for name in chosen]))
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
         printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
+
+
+def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
+    """Tables that two specs of one dataset would write; which ones a spec writes is asked only where it shares."""
+    from pipelines.build import dataset_name, tables_of
+    from pipelines.tables import clashes
+
+    datasets = {dataset_name(spec): [s for s in chosen if dataset_name(s) == dataset_name(spec)] for spec in chosen}
+    for dataset, sharing in datasets.items():
+        written = [(spec, entry) for spec in sharing if len(sharing) > 1 for entry in tables_of(root, spec)]
+        for first, second, table in clashes([entry for _, entry in written]):
+            spec, other = written[second][0], written[first][0]
+            if spec is not other:
+                message = f"{spec.name} and {other.name} would both write {dataset}.{table}; give one another dataset"
+                yield spec.problem(("dataset",) if spec.dataset else ("name",), message)
 
 
 def annotate(problems: Iterable[Problem]) -> None:
@@ -152,17 +170,9 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
 def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     """Show the latest runs, from the destination."""
-    from pipelines import configuration
-    from pipelines.ledger import open_ledger
-
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    environment = environments.load(root, env)
-    configuration.activate(environment)
-    runs = []
-    if environment.duckdb_file is None or environment.duckdb_file.exists():
-        with open_ledger(environment, "runs") as ledger:
-            runs = ledger.history(name)
+    runs = _history(environments.load(root, env), name)
     printer.document([vars(run) for run in runs])
     header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
@@ -172,3 +182,20 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
     return Exit.OK
+
+
+def _history(environment: environments.Environment, name: str | None) -> list[RunRow]:
+    """The latest runs; from this machine's folders while somebody writes to the DuckDB file that knows them all."""
+    from pipelines.ledger import read_ledger
+    from pipelines.trace import local_runs
+    from pipelines.translate import told_of
+
+    try:
+        with told_of("status"), read_ledger(environment, "runs") as ledger:
+            return ledger.history(name) if ledger else []
+    except Locked as busy:
+        runs = local_runs(environment, name)
+        if not runs:
+            raise
+        LOGGER.warning(f"{busy}; these are the runs of this machine")
+        return runs

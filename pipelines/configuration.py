@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dlt.common.configuration.container import Container
@@ -41,16 +42,24 @@ class Variables(EnvironProvider):
 
 
 def activate(
-    environment: Environment, overrides: dict[str, Any] | None = None, spec: dict[str, Any] | None = None
+    environment: Environment,
+    overrides: dict[str, Any] | None = None,
+    spec: dict[str, Any] | None = None,
+    read_only: bool = False,
 ) -> None:
-    """Make dlt look settings up for this environment; `overrides` come first, `spec` comes last."""
+    """Make dlt look settings up for this environment; `overrides` come first, `spec` comes last.
+
+    `read_only` opens a DuckDB file so that others may read it at the same time.
+    """
     context = Container()[PluggableRunContext]
-    context.providers = ConfigProvidersContainer(providers(environment, overrides or {}, spec or {}))
+    context.providers = ConfigProvidersContainer(providers(environment, overrides or {}, spec or {}, read_only))
     context.initialize_runtime()
-    _check(environment)
+    _check(environment, *(spec or {}).get("sources", {}))
 
 
-def providers(environment: Environment, overrides: dict[str, Any], spec: dict[str, Any]) -> list[ConfigProvider]:
+def providers(
+    environment: Environment, overrides: dict[str, Any], spec: dict[str, Any], read_only: bool
+) -> list[ConfigProvider]:
     """Command line > variables > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
     name = environment.name
     layers = [
@@ -60,7 +69,7 @@ def providers(environment: Environment, overrides: dict[str, Any], spec: dict[st
         _secrets(environment, "secrets.toml"),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
-        _document(FILE, _destinations(environment)),
+        _document(FILE, _destinations(environment, read_only)),
         _document("spec", spec, secrets=False),
         _document("defaults", DEFAULTS),
     ]
@@ -91,8 +100,29 @@ def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[An
     return None
 
 
-def _check(environment: Environment) -> None:
-    """Refuse what dlt would pass over in silence."""
+def refuse_unknown_keys(sections: Sequence[str], known: Sequence[str]) -> None:
+    """Stop at the first key of a section that nothing reads, wherever it is set."""
+    for place, key in _keys(sections):
+        if key not in known:
+            raise SettingError(
+                f"{place}: {'.'.join((*sections, key))}: unknown setting{did_you_mean(key, known)}; "
+                f"it has: {', '.join(known)}"
+            )
+
+
+def _keys(sections: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The keys of a section, each with the provider or the variable that holds it."""
+    prefix = "__".join((*sections, "")).upper()
+    for variable in os.environ:
+        if variable.startswith(prefix):
+            yield variable, variable.removeprefix(prefix).lower()
+    for provider in Container()[PluggableRunContext].providers.providers:
+        table, _ = provider.get_value(sections[-1], dict, "", *sections[:-1])
+        yield from ((provider.name, key) for key in (table if isinstance(table, dict) else ()))
+
+
+def _check(environment: Environment, *names: str) -> None:
+    """Refuse what dlt would pass over in silence, or take beside what the environment says."""
     problems = [
         problem(environment.root, (environment.name, name, key), f"unknown key{did_you_mean(key, known)}")
         for name, table in environment.destinations().items()
@@ -102,11 +132,19 @@ def _check(environment: Environment) -> None:
     ]
     if problems:
         raise SpecError(problems)
-    file = setting("credentials", ("destination", WAREHOUSE)) if environment.duckdb_file else None
-    if file and file[1] != FILE:
+    layout = setting("dataset_name_layout", ("pipelines", *names))
+    if layout and layout[1] != FILE:
         raise SettingError(
-            f"{file[1]}: destination.warehouse.credentials: a DuckDB file is named in {FILE}; name it there"
+            f"{layout[1]}: pipelines.dataset_name_layout: the layout of names stands in {FILE}; write it there as "
+            f"dataset_name_layout of [{environment.name}]"
         )
+    ways = [("credentials", "destination", WAREHOUSE), ("database", "destination", WAREHOUSE, "credentials")]
+    for key, *sections in ways if environment.duckdb_file else ():
+        file = setting(key, sections)
+        if file and file[1] != FILE:
+            raise SettingError(
+                f"{file[1]}: {'.'.join([*sections, key])}: a DuckDB file is named in {FILE}; name it there"
+            )
 
 
 def _known_keys(destination_type: str) -> list[str]:
@@ -132,8 +170,11 @@ def _config(environment: Environment, file: str) -> ConfigProvider:
     return _document(shown, content)
 
 
-def _destinations(environment: Environment) -> dict[str, Any]:
+def _destinations(environment: Environment, read_only: bool) -> dict[str, Any]:
+    tables = environment.destinations()
+    if read_only and environment.duckdb_file:
+        tables[WAREHOUSE]["credentials"] = {"database": str(environment.duckdb_file), "read_only": True}
     return {
-        "destination": environment.destinations(),
+        "destination": tables,
         "pipelines": {"dataset_name_layout": environment.layout},
     }

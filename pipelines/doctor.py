@@ -20,7 +20,7 @@ from pipelines import configuration, needs
 from pipelines import environment as environments
 from pipelines import spec as specs
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.errors import EtlError, Exit, TryLater
+from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.printing import Printer
 from pipelines.run import Order, settle
@@ -45,7 +45,7 @@ class Finding:
 def examine(root: Path, env: str, printer: Printer) -> Exit:
     """Print every finding; FAILED when one of them is not well."""
     environment = environments.load(root, env)
-    configuration.activate(environment)
+    configuration.activate(environment, read_only=True)
     findings = [*_versions(), *_asked(environment), *_buckets(environment), *_settings(environment)]
     printer.document([vars(finding) for finding in findings])
     printer.lines(str(finding) for finding in findings)
@@ -170,7 +170,8 @@ def _noted(what: str) -> Iterator[list[Finding]]:
         yield failures
     except Exception as error:  # noqa: BLE001 the translator decides what to say
         failure: EtlError = translate(error, what)
-        failures.append(Finding(what, False, str(failure).removeprefix(f"{what}: ")))
+        in_use = isinstance(failure, Locked)  # by a run, so it is well
+        failures.append(Finding(what, in_use, str(failure).removeprefix(f"{what}: ")))
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> Any:

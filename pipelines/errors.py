@@ -2,6 +2,7 @@
 
 EtlError             1  the run failed
 ├── UsageError       2  the command or its arguments are wrong
+│   ├── Help         2  no command was named
 │   ├── SpecError    2  a spec is wrong; carries one Problem per mistake
 │   └── SettingError 2  destinations.toml, a config file or a secret is wrong or missing
 ├── Partial          3  some rows or items were left out
@@ -17,6 +18,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from unicodedata import category
+
+BREAKS = "\u2028\u2029"
 
 
 class Exit(IntEnum):
@@ -54,9 +58,12 @@ def worst(codes: Sequence[Exit]) -> Exit:
 
 
 class EtlError(Exception):
-    """The run failed; the message is *where: what; what to do*."""
+    """The run failed; the message is *where: what; what to do*, on one line whatever it quotes."""
 
     exit = Exit.FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(in_one_line(message))
 
 
 class UsageError(EtlError):
@@ -87,11 +94,23 @@ class Problem:
 
 
 class SpecError(UsageError):
-    """A spec is wrong; `problems` holds every mistake that was found, in file order."""
+    """A spec is wrong; `problems` holds every mistake that was found, in file order, each on its line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.column))
-        super().__init__("\n".join(str(p) for p in self.problems))
+
+    def __str__(self) -> str:
+        return "\n".join(in_one_line(str(problem)) for problem in self.problems)
+
+
+class Help(UsageError):
+    """No command was named; the message is the help, as long as it is."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class SettingError(UsageError):
@@ -135,6 +154,11 @@ class Terminated(KeyboardInterrupt):
 def terminate(number: int, frame: object) -> None:
     """The handler of SIGTERM."""
     raise Terminated
+
+
+def in_one_line(text: str) -> str:
+    """A text with whatever would break its line, or steer a terminal, written as an escape."""
+    return "".join(c.encode("unicode_escape").decode() if category(c)[0] == "C" or c in BREAKS else c for c in text)
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

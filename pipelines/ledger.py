@@ -5,6 +5,7 @@ Written by plain SQL through dlt's client of the destination, so that they exist
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -15,15 +16,17 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
-from dlt.destinations.exceptions import DatabaseException
+from dlt.destinations.exceptions import DatabaseException, DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 
+from pipelines import configuration
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.quarantine import Rejection
+from pipelines.intake import Rejection
 
 DATASET = "_etl"
 End = tuple[str, int, str | None]  # status, exit code and message of a run
 BATCH = 500
+PATIENCE_SECONDS = 10.0  # with a reader of a DuckDB file, before a run gives up
 WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
     "duckdb": {"text": "VARCHAR", "time": "TIMESTAMPTZ", "int": "BIGINT"},
@@ -94,6 +97,16 @@ class Ledger:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
             self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 
+    def has(self, table: str) -> bool:
+        """Whether a table is there."""
+        if not self._client.has_dataset():
+            return False
+        try:
+            self.execute(f"SELECT 1 FROM {{{table}}} LIMIT 1")
+        except DestinationUndefinedEntity:
+            return False
+        return True
+
     def execute(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement; `{runs}` stands for the qualified table, and BigQuery takes no None as a value."""
         named = {table: self._client.make_qualified_table_name(table) for table in TABLES}
@@ -129,6 +142,11 @@ class Ledger:
             run.spec, run.environment, run.run_id,
         )  # fmt: skip
         return not rows or rows[0][0] in WELL
+
+    def begun(self, spec: str) -> dict[str, datetime]:
+        """When each run of a spec began."""
+        rows = self.execute("SELECT run_id, started_at FROM {runs} WHERE spec = %s", spec)
+        return {str(run_id): moment for run_id, moment in rows}
 
     def history(self, spec: str | None = None, limit: int = 20) -> list[RunRow]:
         """The newest runs first, of one spec or of all."""
@@ -214,12 +232,45 @@ class Ledger:
 
 @contextmanager
 def open_ledger(environment: Environment, *tables: str, create: bool = True) -> Iterator[Ledger]:
-    """The ledger of the environment's warehouse; the configuration must be active."""
-    with dlt.dataset(WAREHOUSE, DATASET, schema=Schema("etl")).sql_client as client:
+    """The ledger of the environment's warehouse; the configuration must be active.
+
+    Whoever writes holds the lock, so what else has a DuckDB file open is a reader, and is waited for.
+    """
+    with _client(PATIENCE_SECONDS if create and environment.duckdb_file else 0) as client:
         ledger = Ledger(client, environment.kind)
         if create:
             ledger.ensure(*tables)
         yield ledger
+
+
+@contextmanager
+def read_ledger(environment: Environment, table: str) -> Iterator[Ledger | None]:
+    """The ledger, for reading; None as long as no run has made the table."""
+    configuration.activate(environment, read_only=True)
+    if environment.duckdb_file and not environment.duckdb_file.exists():
+        yield None
+        return
+    with _client() as client:
+        ledger = Ledger(client, environment.kind)
+        yield ledger if ledger.has(table) else None
+
+
+@contextmanager
+def _client(patience_seconds: float = 0) -> Iterator[SqlClientBase[Any]]:
+    client = dlt.dataset(WAREHOUSE, DATASET, schema=Schema("etl")).sql_client
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            client.open_connection()
+            break
+        except DestinationConnectionError as error:
+            if "Could not set lock on file" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+    try:
+        yield client
+    finally:
+        client.close_connection()
 
 
 def _holes(values: Sequence[Any]) -> str:

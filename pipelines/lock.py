@@ -21,13 +21,15 @@ from filelock import FileLock, Timeout
 
 from pipelines.atomic import write_json
 from pipelines.environment import Environment
-from pipelines.errors import Locked
+from pipelines.errors import Locked, TryLater
 from pipelines.ledger import Ledger, open_ledger
 
 LEASE = timedelta(minutes=3)
 HEARTBEAT_SECONDS = 30.0
 POLL_SECONDS = 1.0
 SMALLEST_DATABASE = 12288  # bytes of a DuckDB file with nothing in it
+AGAIN = "nothing more is loaded, run again"
+Check = Callable[[], None]
 OUTRUN = re.compile("conflict|serializ|concurrent", re.I)
 
 
@@ -50,12 +52,15 @@ class Holder:
 
 
 @contextmanager
-def held(environment: Environment, spec: str, run_id: str, wait_seconds: float = 0) -> Iterator[None]:
-    """Hold the destination for one run of one spec; Locked names the holder when it is taken."""
+def held(environment: Environment, spec: str, run_id: str, wait_seconds: float = 0) -> Iterator[Check]:
+    """Hold the destination for one run of one spec; Locked names the holder when it is taken.
+
+    Yields what raises once the lock is lost; to be called before every step that changes something.
+    """
     me = Holder.me(spec, run_id)
     guard = {"duckdb": _beside_file, "postgres": _advisory}.get(environment.kind, _leased)
-    with guard(environment, me, wait_seconds):
-        yield
+    with guard(environment, me, wait_seconds) as still_held:
+        yield still_held
 
 
 def holder_of(database: Path) -> Holder | None:
@@ -67,7 +72,7 @@ def holder_of(database: Path) -> Holder | None:
 
 
 @contextmanager
-def _beside_file(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[None]:
+def _beside_file(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[Check]:
     database = environment.duckdb_file
     assert database is not None
     try:
@@ -79,7 +84,7 @@ def _beside_file(environment: Environment, me: Holder, wait_seconds: float) -> I
     try:
         _remove_stub(database)
         write_json(_note(database), asdict(me))
-        yield
+        yield lambda: None
     finally:
         _note(database).unlink(missing_ok=True)
         lock.release()
@@ -99,7 +104,7 @@ def _note(database: Path) -> Path:
 
 
 @contextmanager
-def _advisory(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[None]:
+def _advisory(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[Check]:
     """Postgres frees the lock when the session ends, however it ends."""
     with open_ledger(environment, "locks") as ledger:
         key = int.from_bytes(hashlib.sha256(_lock_name(environment, me).encode()).digest()[:8], signed=True)
@@ -110,14 +115,19 @@ def _advisory(environment: Environment, me: Holder, wait_seconds: float) -> Iter
         _until(take, wait_seconds, lambda: Locked(_taken(me, me.name, _row(ledger, me.name))))
         try:
             _sign(ledger, me, datetime.now(UTC))
-            yield
+            yield lambda: _answers(ledger)
         finally:
             _strike(ledger, me)
             ledger.execute("SELECT pg_advisory_unlock(%s)", key)
 
 
+def _answers(ledger: Ledger) -> None:
+    """A session that is gone has taken its lock along."""
+    ledger.execute("SELECT 1")
+
+
 @contextmanager
-def _leased(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[None]:
+def _leased(environment: Environment, me: Holder, wait_seconds: float) -> Iterator[Check]:
     """A row that must be renewed: whoever dies loses it when the lease ends, or at once on the same host."""
     with open_ledger(environment, "locks") as ledger:
         _until(
@@ -126,8 +136,8 @@ def _leased(environment: Environment, me: Holder, wait_seconds: float) -> Iterat
             lambda: Locked(_taken(me, me.name, _row(ledger, me.name))),
         )
     try:
-        with _heartbeat(environment, me):
-            yield
+        with _heartbeat(environment, me) as lease:
+            yield lease.check
     finally:
         with open_ledger(environment, create=False) as ledger:
             _strike(ledger, me)
@@ -162,19 +172,42 @@ def _leases(ledger: Ledger, me: Holder) -> bool:
     return holders == {me.run_id}
 
 
+class _Lease:
+    """A lease that is ours as long as it is renewed in time and nobody else has taken it."""
+
+    def __init__(self, me: Holder) -> None:
+        self._me, self.lost, self._renewed = me, "", time.monotonic()
+
+    def renew(self, ledger: Ledger) -> None:
+        """Make it last longer, or see that another run has it."""
+        asked = time.monotonic()
+        if _renew(ledger, self._me):
+            self._renewed = asked
+        else:
+            taken_by = _row(ledger, self._me.name) or "another run"
+            self.lost = f"its lease on the destination is lost to {taken_by}; {AGAIN}"
+
+    def check(self) -> None:
+        """Raise when it is lost, or may be."""
+        if self.lost:
+            raise Locked(f"{self._me.name}: {self.lost}")
+        if time.monotonic() - self._renewed >= (LEASE - timedelta(seconds=HEARTBEAT_SECONDS)).total_seconds():
+            raise TryLater(f"{self._me.name}: the lease on the destination could not be renewed in time; {AGAIN}")
+
+
 @contextmanager
-def _heartbeat(environment: Environment, me: Holder) -> Iterator[None]:
-    stop = threading.Event()
+def _heartbeat(environment: Environment, me: Holder) -> Iterator[_Lease]:
+    stop, lease = threading.Event(), _Lease(me)
 
     def beat() -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
+        while not lease.lost and not stop.wait(HEARTBEAT_SECONDS):
             with suppress(DestinationException), open_ledger(environment, create=False) as ledger:
-                _renew(ledger, me)
+                lease.renew(ledger)
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()
     try:
-        yield
+        yield lease
     finally:
         stop.set()
         thread.join()
@@ -202,9 +235,11 @@ def _sign(ledger: Ledger, me: Holder, now: datetime) -> None:
     ledger.execute(sql, me.name, me.run_id, me.host, me.pid, now)
 
 
-def _renew(ledger: Ledger, me: Holder) -> None:
+def _renew(ledger: Ledger, me: Holder) -> bool:
+    """Write a later end of the lease; whether it is still ours."""
     sql = "UPDATE {locks} SET expires_at = %s WHERE name = %s AND run_id = %s"
     ledger.execute(sql, datetime.now(UTC) + LEASE, me.name, me.run_id)
+    return ledger.execute("SELECT run_id FROM {locks} WHERE name = %s", me.name) == [(me.run_id,)]
 
 
 def _strike(ledger: Ledger, holder: Holder) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource, DltSource
 
@@ -15,8 +14,10 @@ from pipelines import build, needs
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.needs import Need
-from pipelines.run import LOADER_FORMAT, Order, open_pipeline, settle
+from pipelines.refusals import refuse, refuse_new_types
+from pipelines.run import LOADER_FORMAT, Order, settle
 from pipelines.spec import Spec
+from pipelines.state import remembered
 from pipelines.translate import translate
 from pipelines.window import parse
 
@@ -59,48 +60,56 @@ class Plan:
 
 def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     """The plan of one spec; reads the destination's state and tables where it can."""
-    settle(environment, spec, order)
+    settle(environment, spec, order, read_only=True)
     source = build.outline(environment.root, spec)
     chosen = build.choose(source, spec, order.select, order.exclude)
     window = parse(order.since, order.until, spec.timezone or "UTC")
+    refuse(environment, spec, source, window, order.freezes_cursor)
     plan = Plan(
         spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT[environment.kind],
         str(window) if window else None, order.limit, order.freezes_cursor, order.full_refresh,
         needs=needs.of_source(environment.root, spec),
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
-    state, tables, plan.reached = _look(environment, spec, source)
-    if window or order.full_refresh or order.mode == "backfill":
-        state = {}
+    seen = _look(environment, spec, source)
+    plan.reached = seen.reached
+    if not order.full_refresh:
+        refuse_new_types(spec, source.selected_resources.values(), seen.schema)
+    anew = window or order.full_refresh or order.mode == "backfill"
+    state = {} if anew else seen.state
     requests = needs.estimate(environment.root, spec, state)
-    remembered = state.get("resources", {})
+    entries = state.get("resources", {})
     plan.resources = [
-        _resource(source.resources[name], remembered.get(name, {}), requests.get(name), tables, source)
+        _resource(source.resources[name], entries.get(name, {}), requests.get(name), seen.tables, source)
         for name in chosen
     ]
     return plan
 
 
-def _look(
-    environment: Environment, spec: Spec, source: DltSource
-) -> tuple[dict[str, Any], dict[str, set[str]] | None, str]:
-    """The source's state and the columns of its tables at the destination; in a folder that is thrown away."""
-    if environment.duckdb_file and not environment.duckdb_file.exists():
-        return {}, {}, "ok"
-    with tempfile.TemporaryDirectory(prefix="etl-plan-") as folder:
-        try:
-            pipeline = open_pipeline(environment, spec, Path(folder))
-            pipeline.sync_destination()
-            return pipeline.state.get("sources", {}).get(spec.name, {}), _columns(pipeline, source), "ok"
-        except Exception as error:  # noqa: BLE001 the translator decides; an unreachable destination is part of a plan
-            failure: EtlError = translate(error, spec.name)
-            return {}, None, f"could not be reached: {failure}"
+@dataclass(frozen=True)
+class _Seen:
+    """What the destination has: the source's state, its schema, and the columns of its tables if they are known."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    schema: Schema | None = None
+    tables: dict[str, set[str]] | None = field(default_factory=dict)
+    reached: str = "ok"
+
+
+def _look(environment: Environment, spec: Spec, source: DltSource) -> _Seen:
+    try:
+        with remembered(environment, spec) as pipeline:
+            if pipeline is None or source.schema.name not in pipeline.schema_names:
+                return _Seen()
+            state = pipeline.state.get("sources", {}).get(spec.name, {})
+            return _Seen(state, pipeline.schemas[source.schema.name], _columns(pipeline, source))
+    except Exception as error:  # noqa: BLE001 the translator decides; an unreachable destination is part of a plan
+        failure: EtlError = translate(error, spec.name)
+        return _Seen(tables=None, reached=f"could not be reached: {failure}")
 
 
 def _columns(pipeline: dlt.Pipeline, source: DltSource) -> dict[str, set[str]]:
     names = [source.schema.naming.normalize_table_identifier(_table(r)) for r in source.resources.values()]
-    if source.schema.name not in pipeline.schema_names:
-        return {}
     with pipeline.destination_client(source.schema.name) as client:
         assert isinstance(client, SqlJobClientBase)
         return {table: set(columns) for table, columns in client.get_storage_tables(names) if columns}

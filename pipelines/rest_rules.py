@@ -9,7 +9,7 @@ from dlt.common.exceptions import DltException
 from dlt.sources.rest_api import rest_api_resources
 from dlt.sources.rest_api.typing import RESTAPIConfig
 
-from pipelines import rest_model
+from pipelines import rest_model, tables
 from pipelines.errors import Problem
 from pipelines.spec_messages import read_as
 from pipelines.yaml_marks import Document, Place, shorten
@@ -24,14 +24,15 @@ def problems(document: Document) -> list[Problem]:
 
 
 def _twice(document: Document) -> Iterator[Problem]:
-    """Two resources of one name."""
-    first: dict[str, int] = {}
-    for index, (name, _) in enumerate(_resources(document)):
-        if name in first:
-            place: Place = ("rest", "resources", index)
-            line = document.marks[("rest", "resources", first[name])].value.line if document.marks else 1
-            yield document.problem(place, f"a second resource '{name}', first on line {line}; rename one")
-        first.setdefault(name, index)
+    """Two resources of one name, or of two names that become one table."""
+    written = tables.of_rest(document.data["rest"])
+    for first, second, table in tables.clashes(written):
+        line = document.marks[("rest", "resources", first)].value.line if document.marks else 1
+        name, other = written[second][0], written[first][0]
+        message = f"a second resource '{name}', first on line {line}; rename one"
+        if name != other:
+            message = f"'{name}' and '{other}' on line {line} would both write the table {table}; rename one"
+        yield document.problem(("rest", "resources", second), message)
 
 
 def _resources(document: Document) -> list[tuple[str, dict[str, Any]]]:

@@ -21,7 +21,7 @@ _WORDS = {
     "cursor_param": "Query parameter that takes the cursor.",
     "cursor_path": "JSON path of the cursor.",
     "data": "Body of the request, as a form or as text.",
-    "data_selector": "JSON path of the rows in the response.",
+    "data_selector": "JSON path of the rows in the response; null there means none, and an answer without it fails.",
     "default_token_expiration": "Seconds a token lasts when the answer does not say.",
     "end_param": "Query parameter that takes the end of the window.",
     "end_value": "End of the window; rows at or after it are left out.",

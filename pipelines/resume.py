@@ -30,11 +30,17 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 REPEATS_ITS_JOBS = {"duckdb", "postgres"}  # BigQuery knows a load job by its name and runs it once
 SQL = ".sql"
+STATE, SCHEMAS = dlt.Pipeline.STATE_FILE, "schemas"
+DESCRIPTIONS = (
+    PackageStorage.SCHEMA_FILE_NAME,
+    PackageStorage.SCHEMA_UPDATES_FILE_NAME,
+    PackageStorage.LOAD_PACKAGE_STATE_FILE_NAME,
+)
 PART = re.compile(r"[0-9a-f]{16}")  # how dlt names a file that it will rename when it is whole
 
 
 def clear(state_dir: Path, name: str) -> None:
-    """Remove what a killed run of a spec was writing: a throw-away folder, and files that dlt was to rename.
+    """Remove what a killed run of a spec was writing: a throw-away folder, files that dlt was to rename, torn files.
 
     To be called before the pipeline is opened, since dlt takes any file beside its schemas for a schema.
     """
@@ -45,6 +51,12 @@ def clear(state_dir: Path, name: str) -> None:
         for part in _files(folder):
             if PART.fullmatch(part.name) and part.is_file():
                 part.unlink()
+    _heal(home)
+
+
+def waits(state_dir: Path, name: str) -> bool:
+    """Whether a load package of a spec waits to be finished."""
+    return bool(_waiting(state_dir / name))
 
 
 def take_up(pipeline: dlt.Pipeline, kind: str) -> bool:
@@ -52,14 +64,14 @@ def take_up(pipeline: dlt.Pipeline, kind: str) -> bool:
     extracted = NormalizeStorage(True, pipeline._normalize_storage_config())
     load = LoadStorage(True, LoadStorage.ALL_SUPPORTED_FILE_FORMATS, pipeline._load_storage_config())
     _sweep(extracted, load)
+    _adopt_schemas(pipeline, load.normalized_packages)
     _adopt_schemas(pipeline, extracted.extracted_packages)
     if not pipeline.has_pending_data:
         return False
     with _client(pipeline) as client:
         known = _knows(client, pipeline.pipeline_name)
         if _is_outdated(client, pipeline, known):
-            pipeline.drop()  # what waits is read again, from where the destination stands
-            return False
+            return False  # what waits is read again, from where the destination stands
         _close_loaded(client, load)
         if kind in REPEATS_ITS_JOBS:
             for load_id in load.list_normalized_packages():
@@ -77,6 +89,41 @@ def forget_unfinished(pipeline: dlt.Pipeline, schema_name: str) -> None:
             loads = _qualified(client, schema.loads_table_name)
             column = _escaped(client, schema, C_DLT_LOADS_TABLE_LOAD_ID)
             _forget(client, schema, f"NOT IN (SELECT {column} FROM {loads})")
+
+
+def _heal(home: Path) -> None:
+    """Drop what a power cut tore: dlt writes its files without waiting for the disk."""
+    for package in _waiting(home):
+        if not all(map(_is_object, (package / name for name in DESCRIPTIONS if (package / name).exists()))):
+            shutil.rmtree(package)
+    if home.is_dir() and not all(map(_is_object, (home / STATE, *home.glob("schemas/*.json")))):
+        _rewind(home)
+
+
+def _rewind(home: Path) -> None:
+    """Make a pipeline as it was before the packages that wait; without any, as the destination will tell."""
+    before = next((package / PackageStorage.RESTORE_FOLDER for package in _waiting(home)), home / "none")
+    if not _is_object(before / STATE):
+        shutil.rmtree(home)
+        return
+    shutil.rmtree(home / SCHEMAS, ignore_errors=True)
+    if (before / SCHEMAS).is_dir():
+        shutil.copytree(before / SCHEMAS, home / SCHEMAS)
+    shutil.copy2(before / STATE, home / STATE)
+
+
+def _waiting(home: Path) -> list[Path]:
+    """The folders of the load packages that wait, in the order in which they are loaded."""
+    folders = (home / "load" / LoadStorage.NORMALIZED_FOLDER, home / "normalize" / NormalizeStorage.EXTRACTED_FOLDER)
+    return [package for folder in folders for package in _files(folder)]
+
+
+def _is_object(file: Path) -> bool:
+    """Whether a file holds a JSON object, whole."""
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _client(pipeline: dlt.Pipeline) -> SqlJobClientBase:

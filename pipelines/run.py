@@ -17,17 +17,18 @@ from typing import Any
 import dlt
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
-from dlt.extract import DltResource, DltSource
+from dlt.extract import DltSource
 from ulid import ULID
 
 from pipelines import build, configuration
 from pipelines.counting import rows_of
-from pipelines.cursors import narrow, narrow_rest
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
-from pipelines.errors import Exit, UsageError, did_you_mean
+from pipelines.errors import EtlError, Exit, UsageError, did_you_mean
+from pipelines.intake import Intake, spooled
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
-from pipelines.quarantine import Intake, guard, new_types, spooled
+from pipelines.quarantine import guard
+from pipelines.refusals import emptied_tables, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import clear, forget_unfinished, take_up
 from pipelines.spec import Spec
@@ -37,12 +38,6 @@ from pipelines.window import iso, parse
 
 # Parquet reaches Postgres through ADBC; dlt's CSV would load an empty text as NULL.
 LOADER_FORMAT = {"duckdb": "parquet", "postgres": "parquet", "bigquery": "parquet"}
-HARM = {
-    "append": "appends, and the rows of this run would come twice",
-    "replace": "is replaced whole, and this run would cut it",
-    "cdc": "loses what a run does not bring, and this run would cut it",
-    "scd2": "retires what a run does not bring, and this run would cut it",
-}
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -109,11 +104,14 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
     with _told(report):
         trace.begin()
         settle(environment, spec, order)
-        with held(environment, spec.name, run_id, order.wait_seconds), open_ledger(environment) as ledger:
+        with (
+            held(environment, spec.name, run_id, order.wait_seconds) as still_held,
+            open_ledger(environment) as ledger,
+        ):
             close_dead(environment.runs_dir, report)
             ledger.begin(report.row(), partial(end_of, environment.runs_dir))
             with _told(report):
-                _Load(environment, spec, order, report, trace, ledger, show).run()
+                _Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
             report.finish()
             ledger.finish(report.row())
     report.finish()
@@ -122,7 +120,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
     return report
 
 
-def settle(environment: Environment, spec: Spec, order: Order) -> None:
+def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> None:
     """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom."""
     window = parse(order.since, order.until, spec.timezone or "UTC")
     known = build.arguments(environment.root, spec)
@@ -134,7 +132,9 @@ def settle(environment: Environment, spec: Spec, order: Order) -> None:
     if order.max_retry is not None:
         mine["http.max_attempts"] = order.max_retry + 1
     overrides = configuration.nested({**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}})
-    configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}})
+    configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
+    for section in (("sources", spec.name, "http"), ("sources", "http")):
+        configuration.refuse_unknown_keys(section, _http_settings())
 
 
 def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
@@ -205,11 +205,10 @@ class _Load:
     """One run of one spec while its lock is held."""
 
     def __init__(
-        self, environment: Environment, spec: Spec, order: Order, report: Report, trace: Trace, ledger: Ledger,
-        show: Callable[[str], None] | None,
+        self, environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger, progress: Progress
     ) -> None:  # fmt: skip
         self.environment, self.spec, self.order, self.report = environment, spec, order, report
-        self.ledger, self.progress = ledger, Progress(trace, show)
+        self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
         self.spools = environment.state_dir / "quarantine" / spec.name
 
@@ -218,17 +217,24 @@ class _Load:
         kit.reset_counts()
         source = build.build(self.environment.root, self.spec, self.window)
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
-        self._refuse_append(source)
-        self._apply_window(source)
-        self._check_dataset()
+        self.report.window = str(self.window) if self.window else None
+        refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
         with self._timed("pending"):
             self._write_quarantine()
             pipeline = self._synced(source.schema.name)
-        self._refuse_new_types(pipeline, source)
+        refuse_new_types(self.spec, source.selected_resources.values(), self._known(pipeline, source))
         with self._working(pipeline) as working:
             intake = self._extract(working, source)
+            emptied = emptied_tables(source, intake)
+            if emptied:
+                working.abort_packages()
             self._write_quarantine()
             self.report.rejected = dict(intake.rejected)
+            if emptied:
+                raise EtlError(
+                    f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
+                    f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                )
             self._load(working)
         self.report.requests = kit.counts_as_dict()
 
@@ -238,7 +244,7 @@ class _Load:
         pipeline = open_pipeline(self.environment, self.spec)
         pipeline.collector = self.progress
         if self.order.full_refresh and pipeline.has_pending_data:
-            pipeline.drop_pending_packages()  # all of it is read again
+            pipeline.abort_packages()  # all of it is read again
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
             self._load(pipeline)
@@ -302,43 +308,6 @@ class _Load:
         name = source.schema.name
         return pipeline.schemas[name] if name in pipeline.schema_names and not self.order.full_refresh else None
 
-    def _refuse_new_types(self, pipeline: dlt.Pipeline, source: DltSource) -> None:
-        """A column keeps the type it was loaded with; another one would jam the load of this run and of all after."""
-        known = self._known(pipeline, source)
-        changed = [text for r in source.selected_resources.values() for text in new_types(r, known)] if known else []
-        if changed:
-            raise UsageError(
-                f"{self.spec.name}: {'; '.join(changed)}; take the declaration back, or load the table anew with "
-                f"--full-refresh"
-            )
-
-    def _refuse_append(self, source: DltSource) -> None:
-        """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
-        if not self.order.freezes_cursor:
-            return
-        for name, resource in source.selected_resources.items():
-            harm = HARM.get(_manner(resource))
-            if harm:
-                raise UsageError(f"{self.spec.name}: {name} {harm}; leave it out with --exclude {name}")
-
-    def _apply_window(self, source: DltSource) -> None:
-        """Put the window on the cursors; refuse it where nothing could act on it."""
-        if not self.window:
-            return
-        self.report.window = str(self.window)
-        narrowed = [narrow(resource, self.window) for resource in source.selected_resources.values()]
-        known = build.arguments(self.environment.root, self.spec)
-        takes_it = {"since", "until"} <= set(known) or (self.spec.rest and narrow_rest(self.spec.rest, self.window)[1])
-        if not any(narrowed) and not takes_it:
-            raise UsageError(f"{self.spec.name}: has no cursor, so --since and --until cannot act; leave them out")
-
-    def _check_dataset(self) -> None:
-        file = self.environment.duckdb_file
-        if file and file.stem == self.report.dataset:
-            raise UsageError(
-                f"{file.name}: DuckDB cannot tell the file from the dataset {file.stem!r}; rename one of them"
-            )
-
     def _refresh(self) -> Any:
         if not self.order.full_refresh:
             return None
@@ -363,23 +332,23 @@ def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str
         key, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--with {text}: write key=value")
-        if key not in known and not key.startswith("http."):
-            near = did_you_mean(key, list(known))
-            raise UsageError(f"--with {key}: {spec.name} has no such argument{near}; it has: {', '.join(known)}")
+        options = [f"http.{name}" for name in _http_settings()] if key.startswith("http.") else list(known)
+        if key not in options:
+            near = did_you_mean(key, options)
+            raise UsageError(f"--with {key}: {spec.name} has no such argument{near}; it has: {', '.join(options)}")
         is_list = "list" in known.get(key, "") and not value.startswith("[")
         found[key] = [part.strip() for part in value.split(",")] if is_list else value
     return found
 
 
+def _http_settings() -> list[str]:
+    """The settings of the HTTP client that all sources share."""
+    return list(importlib.import_module("sources.kit.http").HttpSettings.get_resolvable_fields())
+
+
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:
     """Any table may have rows of a package that a dead run had normalized: nobody has its counts."""
     return dict.fromkeys(pipeline.default_schema.data_table_names(seen_data_only=True), 1)
-
-
-def _manner(resource: DltResource) -> str:
-    """`append`, `replace`, or the strategy of a merge."""
-    disposition: Any = resource.write_disposition
-    return str(disposition.get("strategy", "merge") if isinstance(disposition, dict) else disposition)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipelines.spec_types import Cron, Dataset, Identifier, Line, ResourceHints,
 from pipelines.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
-RESERVED = ("kit", "quarantine", "sandbox", "scratch")  # sources/kit, and folders beside the pipelines
+RESERVED = ("http", "kit", "quarantine", "sandbox", "scratch")  # [sources.http], sources/kit, folders of the engine
 SECRETS = frozenset(
     {"token", "access_token", "refresh_token", "auth_token", "bearer_token", "password", "passwd", "secret"}
     | {"client_secret", "api_secret", "secret_key", "private_key", "api_key", "apikey", "x_api_key"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +18,32 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
 from pipelines.lock import held
 from pipelines.printing import Printer
+from pipelines.resume import clear, waits
 from pipelines.run import Order, open_pipeline, settle
+from pipelines.translate import told_of
 
 
 def show(root: Path, env: str, name: str, printer: Printer) -> Exit:
     """Print the state of a spec's source as the destination has it, per resource."""
     environment, spec = environments.load(root, env), specs.load(root, name)
-    settle(environment, spec, Order())
-    pipeline = open_pipeline(environment, spec)
-    if environment.duckdb_file is None or environment.duckdb_file.exists():
-        pipeline.sync_destination()
-    state = _source_state(pipeline, name)
-    printer.document({"spec": name, "environment": env, "pending": pipeline.has_pending_data, "state": state})
+    settle(environment, spec, Order(), read_only=True)
+    with told_of(name), remembered(environment, spec) as pipeline:
+        state: dict[str, Any] = pipeline.state.get("sources", {}).get(name, {}) if pipeline else {}
+    printer.document({"spec": name, "environment": env, "pending": waits(environment.state_dir, name), "state": state})
     printer.lines(f"{name}.{resource}: {content}" for resource, content in state.get("resources", {}).items())
     return Exit.OK
+
+
+@contextmanager
+def remembered(environment: Environment, spec: specs.Spec) -> Iterator[dlt.Pipeline | None]:
+    """The pipeline as the destination knows it, in a folder that is thrown away; None before a DuckDB file is there."""
+    if environment.duckdb_file and not environment.duckdb_file.exists():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="etl-look-") as folder:
+        pipeline = open_pipeline(environment, spec, Path(folder))
+        pipeline.sync_destination()
+        yield pipeline
 
 
 def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) -> Exit:
@@ -38,7 +53,8 @@ def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) 
     if resource is not None and resource not in known:
         raise UsageError(f"{name}: no resource {resource!r}{did_you_mean(resource, known)}; it has: {', '.join(known)}")
     settle(environment, spec, Order())
-    with held(environment, name, str(ULID())):
+    with told_of(name), held(environment, name, str(ULID())):
+        clear(environment.state_dir, name)
         pipeline = open_pipeline(environment, spec)
         if pending:
             pipeline.abort_packages()
@@ -55,6 +71,8 @@ def _forget(environment: Environment, pipeline: dlt.Pipeline, name: str, resourc
     if pipeline.has_pending_data:
         raise UsageError(f"{name}: a load package waits; run it first, or drop it with --pending")
     pipeline.sync_destination()
+    if not pipeline.default_schema_name:
+        raise UsageError(f"{name}: was never loaded, so nothing is remembered")
     with pipeline.managed_state(extract_state=True) as state:
         mine = state.setdefault("sources", {}).get(name, {})
         if resource is None:
@@ -63,8 +81,3 @@ def _forget(environment: Environment, pipeline: dlt.Pipeline, name: str, resourc
             mine.get("resources", {}).pop(resource, None)
     pipeline.normalize()
     pipeline.load()
-
-
-def _source_state(pipeline: dlt.Pipeline, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = pipeline.state.get("sources", {}).get(name, {})
-    return found

@@ -6,14 +6,17 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dlt.common.runtime.collector_base import Collector
 
 from pipelines.atomic import write_json, write_text
+from pipelines.environment import Environment
 from pipelines.errors import Exit
-from pipelines.ledger import End
+from pipelines.ledger import End, RunRow
 from pipelines.lock import alive
 from pipelines.report import Report
 
@@ -94,6 +97,26 @@ def end_of(runs_dir: Path, run_id: str) -> End:
     return said["status"], said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
 
 
+def local_runs(environment: Environment, spec: str | None, limit: int = 20) -> list[RunRow]:
+    """The newest runs of one spec or of all, as far as the folders on this machine tell."""
+    found = [row for folder in environment.runs_dir.glob("*/") if (row := _row_of(folder))]
+    mine = [row for row in found if row.environment == environment.name and spec in (None, row.spec)]
+    return sorted(mine, key=lambda row: (row.started_at, row.run_id), reverse=True)[:limit]
+
+
+def _row_of(folder: Path) -> RunRow | None:
+    said = _read(folder / "manifest.json")
+    if not said:
+        return None
+    finished, counts = said.get("finished_at"), said["counts"]
+    return RunRow(
+        said["run_id"], said["spec"], said["environment"], said["mode"], said["status"], said["exit_code"],
+        datetime.fromisoformat(said["started_at"]), datetime.fromisoformat(finished) if finished else None,
+        counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
+        _read(folder / "error.json").get("error"),
+    )  # fmt: skip
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -109,10 +132,13 @@ def _runs(said: dict[str, Any]) -> bool:
 
 
 class Progress(Collector):
-    """dlt's counters, written to progress.json and shown on a terminal, at most once a second."""
+    """dlt's counters, written to progress.json and shown on a terminal, at most once a second.
 
-    def __init__(self, trace: Trace, show: Any = None) -> None:
-        self._trace, self._show = trace, show
+    `check` is called as often, and at the start of each step; what it raises ends the run.
+    """
+
+    def __init__(self, trace: Trace, check: Callable[[], None], show: Any = None) -> None:
+        self._trace, self._check, self._show = trace, check, show
         self._counts: dict[str, int] = {}
         self._last = 0.0
 
@@ -128,9 +154,11 @@ class Progress(Collector):
         self._counts[name] = self._counts.get(name, 0) + inc
         if time.monotonic() - self._last >= EVERY_SECONDS:
             self._last = time.monotonic()
+            self._check()
             self._tell()
 
     def _start(self, step: str) -> None:
+        self._check()
         self._counts = {}
 
     def _stop(self) -> None:

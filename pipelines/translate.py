@@ -7,6 +7,7 @@ import re
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import EtlError, Exit, Locked, SettingError, SignInNeeded, Terminated, TryLater, UsageError
@@ -21,7 +22,12 @@ DEBUG = "run again with --debug to see where"
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+REFUSED = (  # settings that dlt takes, and fails on when it uses them
+    (r"max_workers must be greater than 0", "load.workers and normalize.workers must be 1 or more"),
+    (r"Unknown level: ", "runtime.log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    (r"No module named 'dlt\.common\.normalizers\.naming", "schema.naming must be a naming convention of dlt"),
+)
 
 
 class Interrupted(EtlError):
@@ -41,6 +47,15 @@ def translate(error: BaseException, where: str) -> EtlError:
             if found is not None:
                 return found
     return EtlError(f"{where}: {_place(chain)}{_named(chain[-1])}; {_advice(chain, where)}")
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """Name a spec in whatever goes wrong inside."""
+    try:
+        yield
+    except Exception as error:
+        raise translate(error, where) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -72,9 +87,15 @@ def _named(error: BaseException) -> str:
 
 def _advice(chain: list[BaseException], where: str) -> str:
     """What to do about an error nobody foresaw; a package that fails after extract would block later runs."""
-    if any(getattr(link, "step", "") in ("normalize", "load") for link in chain):
+    if any(_left_a_package(link) for link in chain):
         return f"{DEBUG}, or drop the package that waits with: etl state reset {where} --pending"
     return DEBUG
+
+
+def _left_a_package(link: BaseException) -> bool:
+    """Whether a step of dlt failed whose package stays: that of a replay or of a limited run is thrown away."""
+    folder = getattr(getattr(link, "pipeline", None), "working_dir", "")
+    return getattr(link, "step", "") in ("normalize", "load") and Path(folder).is_dir()
 
 
 def _signal(link: BaseException, where: str) -> EtlError | None:
@@ -121,6 +142,9 @@ def _setting(link: BaseException, where: str) -> EtlError | None:
         form = WORDS.get(str(getattr(link.hint, "__name__", "")), f"a {link.hint}")
         form = 'JSON, e.g. ["a", "b"]' if "list" in str(link.hint).lower() else form
         return SettingError(f"{where}: setting {link.field_name!r} cannot be read; write it as {form}")
+    for said, wanted in REFUSED:
+        if isinstance(link, (ValueError, ImportError)) and re.match(said, str(link)):
+            return SettingError(f"{where}: setting {wanted}; mend it where it is set")
     if isinstance(link, ConfigurationException):
         return SettingError(f"{where}: {_first_line(link)}; mend that setting")
     return None
@@ -174,11 +198,20 @@ def _network(link: BaseException, where: str) -> EtlError | None:
 
 
 def _duckdb_lock(link: BaseException, where: str) -> EtlError | None:
-    if "Could not set lock on file" in str(link) or "Conflicting lock is held" in str(link):
-        holder = re.search(r"PID (\d+)", str(link))
-        by = f"process {holder[1]}" if holder else "another process"
-        return Locked(f"{where}: the DuckDB file is open in {by}; close it there and run again")
-    return None
+    found = re.search(r'Could not set lock on file "(.+?)": .*?(?:PID (\d+)|$)', str(link), re.S)
+    if not found:
+        return None
+    from pipelines.lock import holder_of
+
+    file, process = Path(found[1]), found[2]
+    holder = holder_of(file)
+    if holder and str(holder.pid) == process:
+        return Locked(f"{where}: {file.name} is held by {holder}; let it end")
+    by = f"process {process}" if process else "another program"
+    return Locked(
+        f"{where}: the DuckDB file is open in {by}, which is no run (a DuckDB shell, a notebook); close it there and "
+        "run again"
+    )
 
 
 def _destination(link: BaseException, where: str) -> EtlError | None:
@@ -211,6 +244,10 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
         lambda w, t: TryLater(f"{w}: the destination is away: {t}; start it, or run again later"),
     ),
     (
+        r"too many levels of symbolic links",
+        lambda w, t: SettingError(f"{w}: the path of the warehouse is a circle of links; name another file"),
+    ),
+    (
         r"not a valid DuckDB database file|could not read from file.*is a directory",
         lambda w, t: SettingError(
             f"{w}: the warehouse file is not a DuckDB database; move it away or name another file"
@@ -220,6 +257,14 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
         r"corrupt database file|could not read enough bytes",
         lambda w, t: EtlError(
             f"{w}: the warehouse file is damaged; put a copy in its place, or move it away and run again"
+        ),
+    ),
+    (
+        r"violates [\w-]+ constraint|NOT NULL constraint failed|invalid input syntax for type"
+        r"|Could not convert|Cannot coerce NULL",
+        lambda w, t: EtlError(
+            f"{w}: a value does not fit its column in the warehouse; see what etl plan {w} says, declare the column as "
+            "it was loaded, or load the table anew with --full-refresh"
         ),
     ),
     (

@@ -300,7 +300,7 @@ PROMISES: tuple[Promise, ...] = (
 
 def _one_line(subject: Subject, text: str) -> bool:
     """Whether an error is one line that names the spec and says what to do."""
-    lines = text.splitlines()
+    lines = [line for line in text.splitlines() if "; trying again in " not in line]
     return len(lines) == 1 and subject.name in lines[0] and ";" in lines[0]
 
 

@@ -190,13 +190,52 @@ def test_a_settings_file_that_is_no_toml_is_named_with_its_line(paint, file):
     assert PLANTED not in result.out + result.err + traces(paint)
 
 
-def test_a_duckdb_file_is_named_in_one_place(paint):
-    result = paint.etl("run", "paint", "--env", "test", DESTINATION__WAREHOUSE__CREDENTIALS="elsewhere.duckdb")
-    assert result.code == 2
-    assert (
-        "Environment Variables: destination.warehouse.credentials: a DuckDB file is named in destinations.toml"
-        in result.err
-    )
+FILE = "Environment Variables: destination.warehouse.credentials"
+LAYOUT = "Environment Variables: pipelines.dataset_name_layout: the layout of names stands in destinations.toml"
+SETTINGS = {
+    "DESTINATION__WAREHOUSE__CREDENTIALS=x.duckdb": f"{FILE}: a DuckDB file is named in destinations.toml",
+    "DESTINATION__WAREHOUSE__CREDENTIALS__DATABASE=x": f"{FILE}.database: a DuckDB file is named in",
+    "PIPELINES__DATASET_NAME_LAYOUT=x_%s": LAYOUT,
+    "PIPELINES__PAINT__DATASET_NAME_LAYOUT=x_%s": LAYOUT,
+    "LOAD__WORKERS=0": "paint: setting load.workers and normalize.workers must be 1 or more; mend it where it is set",
+    "NORMALIZE__WORKERS=-1": "paint: setting load.workers and normalize.workers must be 1 or more; mend it where",
+    "LOAD__WORKERS=abc": "paint: setting 'workers' cannot be read; write it as a whole number",
+    "RUNTIME__LOG_LEVEL=LOUD": "paint: setting runtime.log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL; ",
+    "SCHEMA__NAMING=odd": "paint: setting schema.naming must be a naming convention of dlt; mend it where it is set",
+}
+
+
+@pytest.mark.parametrize(("given", "said"), SETTINGS.items())
+def test_a_setting_that_cannot_be_meant_is_one_line(paint, given, said):
+    variable, _, value = given.partition("=")
+    result = paint.etl("run", "paint", "--env", "test", **{variable: value})
+    assert (result.code, len(result.err.splitlines())) == (2, 1), result
+    assert result.err.startswith(f"ERROR: {said}")
+
+
+ROUND = "Too many levels of symbolic links; move what is in the way"
+CIRCLES = [
+    ("[x]\nfolder = 'round'\n[x.warehouse]\ndestination_type = 'duckdb'\n", 1, ROUND),
+    (
+        "[x.warehouse]\ndestination_type = 'duckdb'\ncredentials = 'round'\n",
+        2,
+        "is a circle of links; name another file",
+    ),
+    (
+        "[x.warehouse]\ndestination_type = 'duckdb'\ncredentials = 'round/x.duckdb'\n",
+        1,
+        "/round: File exists; move what",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "said"), CIRCLES)
+def test_a_path_that_leads_round_in_a_circle_is_one_line(paint, text, code, said):
+    (paint.root / "round").symlink_to("round")
+    paint.write("destinations.toml", text)
+    result = paint.etl("run", "paint", "--env", "x")
+    assert (result.code, len(result.err.splitlines())) == (code, 1), result
+    assert said in result.err
 
 
 def environment_of(workspace: Workspace, text: str) -> Environment:

@@ -98,7 +98,7 @@ FOREIGN = [
     (with_errno(errno.EROFS), 1, "toy: /data/x.duckdb: some reason; let this user read and write it"),
     (
         RuntimeError("IO Error: Could not set lock on file \"x\": Conflicting lock is held in python (PID 4711)"), 7,
-        "toy: the DuckDB file is open in process 4711; close it there and run again",
+        "toy: the DuckDB file is open in process 4711, which is no run",
     ),
     (
         RuntimeError('connection failed: FATAL:  password authentication failed for user "etl"'), 2,

@@ -39,25 +39,6 @@ def feed(made, *given) -> None:
     made.write("rows.json", json.dumps(given))
 
 
-def test_a_replay_leaves_the_other_rows_of_a_replaced_table(workspace):
-    made = whole(workspace, write_disposition="replace", **KEYED)
-    feed(made, {"id": 1, "n": 1}, {"id": 2, "n": "many"})
-    made.etl("run", "whole", "--env", "test")
-    source = made.root / "sources/whole.py"
-    source.write_text(source.read_text().replace("'n': {'data_type': 'bigint'}", "'m': {'data_type': 'bigint'}"))
-    made.run("quarantine", "replay", "whole", "--env", "test")
-    assert made.query("SELECT id FROM whole.things ORDER BY id") == [(1,), (2,)]
-
-
-def test_a_replay_without_a_key_is_refused(workspace):
-    made = whole(workspace, write_disposition="replace", columns={"n": {"data_type": "bigint"}})
-    feed(made, {"n": 1}, {"n": "many"})
-    made.etl("run", "whole", "--env", "test")
-    result = made.etl("quarantine", "replay", "whole", "--env", "test")
-    assert (result.code, "has no key" in result.err) == (2, True)
-    assert made.query("SELECT n FROM whole.things") == [(1,)]
-
-
 @pytest.mark.parametrize("disposition", ["replace", {"disposition": "merge", "strategy": "cdc"}])
 @pytest.mark.parametrize("part", [["--limit", "1"], ["--mode", "backfill", "--limit", "1"]])
 def test_a_part_never_cuts_a_whole_table(workspace, disposition, part):

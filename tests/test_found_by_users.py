@@ -171,3 +171,6 @@ def test_lists_in_lists_without_end_are_loaded(workspace):
         deep = [deep]
     toy(made, [{**row, "deep_list": deep} for row in rows(2)])
     assert made.etl("run", "toy", "--env", "test", "--select", "things").code == 0
+    [(deepest,)] = made.query("SELECT max_by(table_name, length(table_name)) FROM duckdb_tables()")
+    kept = made.query(f'SELECT "list"::VARCHAR FROM toy.{deepest}')
+    assert [text.strip("[]") for (text,) in kept] == ["1", "1"]  # what lies below the last table stays whole

@@ -21,9 +21,9 @@ from google.cloud.bigquery.dbapi import _helpers as bigquery
 
 from pipelines import configuration, environment, lock
 from pipelines.errors import Locked
+from pipelines.intake import Rejection
 from pipelines.ledger import Ledger, RunRow, open_ledger
 from pipelines.lock import Holder
-from pipelines.quarantine import Rejection
 from tests import crash_toy, killed
 from tests.killed import WAIT, At
 from tests.warehouse import Ask, contents
@@ -257,6 +257,55 @@ def test_a_heartbeat_renews_the_lease(leases, monkeypatch):
 
         first = expires()
         killed.until(lambda: expires() > first)
+
+
+THIEF = """\
+import threading
+
+import dlt
+import duckdb
+
+
+@dlt.source(name="toy", section="toy")
+def toy(warehouse: str = dlt.config.value):
+    yield dlt.resource(rows(warehouse), name="things", primary_key="id", write_disposition="merge")
+
+
+def rows(warehouse):
+    if warehouse:
+        with duckdb.connect(warehouse) as connection:
+            connection.execute("UPDATE _etl.locks SET run_id = 'thief'")
+        for thread in threading.enumerate():
+            if thread.name == "lease":  # ends when it sees that the lease is gone
+                thread.join()
+    yield [{"id": 1}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("stolen", "lease", "code", "said"),
+    [
+        (True, lock.LEASE, 7, r"ERROR: toy: its lease on the destination is lost to run thief of toy \(pid .*\); "),
+        (False, timedelta(0), 5, "ERROR: toy: the lease on the destination could not be renewed in time; "),
+        (False, lock.LEASE, 0, ""),
+    ],
+)
+def test_a_run_that_loses_its_lease_loads_nothing_more(workspace, monkeypatch, stolen, lease, code, said):
+    """A DuckDB file stands for BigQuery: its lock is a lease here."""
+    monkeypatch.setattr(lock, "_beside_file", lock._leased)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(lock, "LEASE", lease)
+    made = workspace()
+    made.write("specs/toy.yaml", "name: toy\nabout: A source for tests.\npython: {}\n")
+    made.write("sources/toy.py", THIEF)
+    file = str(made.root / "warehouse.duckdb") if stolen else ""
+    result = made.etl("run", "toy", "--env", "test", SOURCES__TOY__WAREHOUSE=file)
+    assert result.code == code, result
+    assert re.match(said, result.err), result.err
+    if code:
+        assert result.err.endswith("nothing more is loaded, run again\n")
+    loaded = made.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'things'")
+    assert bool(loaded) is (code == 0)
 
 
 def test_contenders_hold_a_lease_one_after_the_other(leases, monkeypatch):

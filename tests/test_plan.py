@@ -233,3 +233,42 @@ def test_the_estimate_of_chess_is_what_a_second_run_asks(workspace, sandbox):
     expected = of(plan(made, "chess"), "games")["requests"]
     assert made.etl("run", "chess", "--env", "test", "--select", "games").code == 0
     assert len(sandbox.requests) == expected
+
+
+BARE = "name: parts\nabout: Tables of which a part would do harm.\npython: {}\n"
+PARTS = f"""{BARE}
+resources:
+  logs: {{append_reason: a test}}
+  states: {{write_disposition: replace}}
+"""
+PARTED = """\
+import dlt
+
+
+@dlt.source(name="parts", section="parts")
+def parts():
+    for name in ("logs", "states"):
+        yield dlt.resource([{"id": 1}], name=name, primary_key="id", write_disposition="append")
+"""
+REFUSED = [
+    ("parts", PARTS + "dataset: warehouse\n", [], "warehouse.duckdb: DuckDB cannot tell the file from the dataset"),
+    ("parts", BARE, [], "sources/parts: logs appends, so a repeated run doubles its rows"),
+    ("parts", PARTS, ["--limit", "1", "--select", "logs"], "parts: logs appends, and the rows of this run would come"),
+    ("parts", PARTS, ["--limit", "1", "--select", "states"], "parts: states is replaced whole, and this run would cut"),
+    (
+        "toy",
+        PARTS,
+        ["--since", "2024-01-01", "--select", "others"],
+        "toy: has no cursor, so --since and --until cannot",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "spec", "words", "said"), REFUSED)
+def test_what_a_run_refuses_a_plan_refuses_with_the_same_words(engine, name, spec, words, said):
+    engine.write("specs/parts.yaml", spec)
+    engine.write("sources/parts.py", PARTED)
+    ran, planned = (engine.etl(command, name, "--env", "test", *words) for command in ("run", "plan"))
+    assert (ran.code, planned.code) == (2, 2), (ran, planned)
+    assert ran.err == f"ERROR: {planned.err}"
+    assert planned.err.startswith(said)

@@ -4,7 +4,8 @@ Docs:   https://www.chess.com/news/view/published-data-api
 Auth:   none, but the User-Agent must hold a contact, else 403 (`contact`).
 Limits: one request at a time, else 429. Answers are refreshed every 12 to 24 hours; an ETag saves the rest.
 Cursor: per player and page the ETag; for games one per player and month. A month is not asked for again once
-        it cannot grow any more; the month that runs is never done.
+        it cannot grow any more; the month that runs is never done. A row of it that went to quarantine is not
+        read again either: `etl quarantine replay` loads it once the declaration is mended.
 
 Epoch seconds leave as ISO 8601 in UTC and `@id` as `id_url`; all else leaves as the API sent it.
 """
@@ -137,6 +138,8 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
     for address in archive.listed("archives", of=str):
         month = Month.of(address)
         known = months.setdefault(str(month), {})
+        if "gone" in known:
+            yield notices.warning(f"chess: {player} {month}: gone since {known['gone']} (410), not asked for")
         if _settled(known) or not window.touches(month):
             continue
         page = upstream.fetch(upstream.here(address), known)

@@ -7,6 +7,8 @@ A `Session` is a requests session, so dlt's RESTClient takes it as `session=`. I
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 import re
 import ssl
@@ -21,10 +23,12 @@ from time import monotonic, sleep
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import dlt
 import requests
 from dlt.common.configuration import configspec
 from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.exceptions import ResourceNameNotAvailable
 from requests import PreparedRequest, Request
 from requests import Response as Response
 from requests.cookies import extract_cookies_to_jar
@@ -39,7 +43,9 @@ from requests.exceptions import (
     Timeout,
 )
 from requests.hooks import dispatch_hook
-from requests.utils import resolve_proxies
+from requests.models import REDIRECT_STATI
+from requests.utils import guess_json_utf, resolve_proxies
+from urllib3.exceptions import NewConnectionError
 
 from sources.kit.deadline import DeadlineAdapter, within
 from sources.kit.errors import BadSetting, SignInNeeded, SourceError, TryLater
@@ -49,7 +55,10 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 BROKEN = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodingError)
 SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|api-?key|password", re.I)
+CONDITION_HEADERS = ("If-None-Match", "If-Modified-Since")
 SAME_IN_A_ROW = 20
+UNREACHED_ATTEMPTS = 5  # where nobody listens or the name is unknown, patience seldom helps: about 8 s at most
+LOG = logging.getLogger("etl.http")
 UNASKABLE = (
     InvalidHeader,
     InvalidSchema,
@@ -126,8 +135,9 @@ class Session(requests.Session):
     """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
 
     408, 425, 429, 500, 502, 503, 504 and broken transport are repeated, as is a 200 without JSON when JSON
-    alone was accepted; other statuses are returned, save 401. With `stream=True` the body is left to the
-    caller, under the same deadline.
+    alone was accepted, each wait told in the log; other statuses are returned, save 401, a redirect to nowhere,
+    and a 304 to a request without a condition. With `stream=True` the body is left to the caller, under the
+    same deadline.
     """
 
     def __init__(self, name: str, settings: HttpSettings, user_agent: str, *, retry_post: bool = False) -> None:
@@ -136,7 +146,7 @@ class Session(requests.Session):
         self.headers.update({"User-Agent": user_agent, "Accept": JSON})
         self.mount("https://", DeadlineAdapter())
         self.mount("http://", DeadlineAdapter())
-        self.origin: str | None = None  # host and port of a REST spec's base_url
+        self.origin: str | None = None  # host and port of a REST spec's base_url, in lower case
         self._asked: tuple[Any, ...] = ()
         self._times = 0
         self._next_start = 0.0
@@ -148,7 +158,7 @@ class Session(requests.Session):
         return _counts.setdefault(self.name, Counts())
 
     def json(self, url: str, **kwargs: Any) -> Any:
-        """GET a JSON document, None when the body is empty; SourceError for a status that is not 2xx."""
+        """GET a JSON document, None for a 204; SourceError for a status that is not 2xx."""
         response = self.get(url, **{**kwargs, "headers": {**kwargs.get("headers", {}), "Accept": JSON}})
         raise_for_status(response)
         return document(response) if response.content else None
@@ -174,14 +184,14 @@ class Session(requests.Session):
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """As requests does on a redirect, and the same for keys in headers it does not know."""
+        if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
+            _drop_secrets(prepared_request)
         super().rebuild_auth(prepared_request, response)
-        self._keep_secrets(prepared_request)
 
     def _keep_secrets(self, request: PreparedRequest) -> None:
         """Take credentials off a request that leaves the source's own host, wherever its address came from."""
         if self.origin and urlsplit(str(request.url)).netloc != self.origin:
-            for name in [name for name in request.headers if SECRET_HEADER.search(name)]:
-                del request.headers[name]
+            _drop_secrets(request)
 
     def _refuse_loop(self, request: PreparedRequest) -> None:
         """Pages that lead to themselves would be asked for without end."""
@@ -189,24 +199,35 @@ class Session(requests.Session):
         self._times = self._times + 1 if asked == self._asked else 1
         self._asked = asked
         if self.origin and self._times > SAME_IN_A_ROW:
-            where = f"{self.name}: {request.method} {shown(str(request.url))}"
+            where = self._where(request)
             raise SourceError(f"{where}: leads to itself, asked {SAME_IN_A_ROW} times in a row; check the paginator")
 
     def _answered(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         """The first good answer; TryLater when there is none."""
         repeatable = request.method in REPEATABLE or (request.method == "POST" and self.retry_post)
-        attempts = self.settings.max_attempts if repeatable else 1
-        where = f"{self.name}: {request.method} {shown(str(request.url))}"
+        patience = self.settings.max_attempts if repeatable else 1
+        where = self._where(request)
         attempt = 1
         while isinstance(outcome := self._attempt(request, options, where), _Fault):
             self._check_patience(outcome, where)
+            attempts = min(patience, UNREACHED_ATTEMPTS) if outcome.unreached else patience
             if attempt >= attempts:
-                tried = f"in {attempts} attempts" if attempts > 1 else "and is not repeated"
+                tried = f"in {attempt} attempts" if patience > 1 else "and is not repeated"
                 raise TryLater(f"{where}: {outcome.reason} {tried}; {outcome.advice}")
-            self._count(retries=1)
-            self._wait(max(outcome.asked, self._backoff(attempt)))
             attempt += 1
+            wait = max(outcome.asked, self._backoff(attempt - 1))
+            LOG.warning(f"{where}: {outcome.reason}; trying again in {wait:.1f} s ({attempt} of {attempts})")
+            self._count(retries=1)
+            self._wait(wait)
         return outcome
+
+    def _where(self, request: PreparedRequest) -> str:
+        """The source, the resource that runs, and what is asked, without the query."""
+        try:
+            name = f"{self.name}.{dlt.current.resource_name()}"
+        except ResourceNameNotAvailable:
+            name = self.name
+        return f"{name}: {request.method} {shown(str(request.url))}"
 
     def _attempt(self, request: PreparedRequest, options: dict[str, Any], where: str) -> Response | _Fault:
         try:
@@ -221,8 +242,14 @@ class Session(requests.Session):
                 f"{where}: answered 401, the credentials are wrong or have expired; "
                 f"renew those of [sources.{self.name}] in .dlt/secrets.toml"
             )
+        if response.status_code in REDIRECT_STATI and not response.is_redirect:
+            raise SourceError(f"{where}: answered {response.status_code} without a Location; check base_url and path")
+        if response.status_code == 304 and not any(name in request.headers for name in CONDITION_HEADERS):
+            raise SourceError(f"{where}: answered 304 (not changed), though nothing was asked before; check any proxy")
         if response.status_code == 200 and not options["stream"] and _wants_json(request):
-            return _not_json(response) or response
+            _settle_encoding(response)
+            what = not_json(response)
+            return _Fault(f"answered with {what}", advice="check base_url, or run again later") if what else response
         return response
 
     def _exchange(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
@@ -309,9 +336,19 @@ def raise_for_status(response: Response) -> None:
 def document(response: Response) -> Any:
     """The JSON body, parsed once; ValueError when it is none."""
     kept = vars(response)
-    if "_etl_document" not in kept:
-        kept["_etl_document"] = response.json()
+    if kept.get("_etl_parsed") is not response.content:  # what a function of the spec replaced is parsed anew
+        kept["_etl_document"], kept["_etl_parsed"] = response.json(), response.content
     return kept["_etl_document"]
+
+
+def not_json(response: Response) -> str | None:
+    """What the body is instead of JSON, or None."""
+    try:
+        document(response)
+    except (ValueError, RecursionError):
+        first = response.content.lstrip()[:1]
+        return "an empty body" if not first else f"{'a web page' if first == b'<' else 'something else'}, not JSON"
+    return None
 
 
 def sent_at(response: Response) -> datetime:
@@ -335,10 +372,12 @@ class _Fault:
     reason: str
     asked: float = 0.0
     advice: str = "run again later"
+    unreached: bool = False
 
 
 def _broken(error: RequestException, where: str) -> _Fault:
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise SourceError(
                 f"{where}: its certificate is not valid; check base_url, the clock and any proxy"
@@ -346,7 +385,9 @@ def _broken(error: RequestException, where: str) -> _Fault:
         if isinstance(cause, TimeoutError):
             return _Fault("no whole answer in time")
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, RequestException):
-            return _Fault(cause.strerror.lower(), advice="check the network and base_url, or run again later")
+            unreached = any(isinstance(one, NewConnectionError) for one in causes)
+            advice = "check the network and base_url, or run again later"
+            return _Fault(cause.strerror.lower(), advice=advice, unreached=unreached)
     return _Fault("no whole answer in time" if isinstance(error, Timeout) else "the answer broke off")
 
 
@@ -357,16 +398,21 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _wants_json(request: PreparedRequest) -> bool:
-    return request.method != "HEAD" and request.headers.get("Accept") == JSON
+    """Whether nothing but JSON was accepted, e.g. `application/vnd.github+json`."""
+    accepted = str(request.headers.get("Accept", "")).lower().split(",")
+    return request.method != "HEAD" and all(re.search(r"[/+]json\s*(;|$)", kind) for kind in accepted)
 
 
-def _not_json(response: Response) -> _Fault | None:
-    try:
-        document(response)
-    except (ValueError, RecursionError):
-        what = "a web page" if response.content.lstrip()[:1] == b"<" else "something else"
-        return _Fault(f"answered with {what}, not JSON", advice="check base_url, or run again later")
-    return None
+def _settle_encoding(response: Response) -> None:
+    """A mark at the start decides, then the header; else `text` would guess from the whole body."""
+    guessed = guess_json_utf(response.content)
+    if response.encoding is None or guessed != "utf-8":
+        response.encoding = guessed or response.encoding
+
+
+def _drop_secrets(request: PreparedRequest) -> None:
+    for name in [name for name in request.headers if SECRET_HEADER.search(name)]:
+        del request.headers[name]
 
 
 def _asked(response: Response) -> float:
@@ -381,15 +427,17 @@ def _asked(response: Response) -> float:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _check(name: str, settings: HttpSettings) -> None:
     optional = ("requests_per_second", "max_body_bytes")
+    never_zero = (*optional, "deadline_seconds", "connect_timeout_seconds", "read_timeout_seconds")
     for field, value in dict(settings).items():
         if value is None and field in optional:
             continue
-        if value < (1 if field == "max_attempts" else 0) or (value == 0 and field in (*optional, "deadline_seconds")):
+        too_small = value < (1 if field == "max_attempts" else 0)
+        if too_small or not math.isfinite(value) or (value == 0 and field in never_zero):
             raise BadSetting(f"sources.{name}.http.{field}: {value} cannot work; give a positive number")

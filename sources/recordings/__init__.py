@@ -45,7 +45,23 @@ from sources.recordings.reader import Item, Reading, items
 
 TABLE = "recordings"
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}
-COLUMNS: Any = {field.name: {"data_type": TYPES[str(field.type)], "nullable": field.nullable} for field in SCHEMA}
+MEANING = {
+    "recording_id": "the vendor's name of the recording; of a grouped list the `PR_<uuid>` in the URL",
+    "url": "where the audio is, as the list has it",
+    "url_sha1": "key: SHA-1 of `url`",
+    "phone": "as the list has it, with `+` and leading zeros",
+    "campaign_name": "the campaign the call belongs to",
+    "duration_seconds": "from `started` and `stopped` where the list has none",
+    "started": "when the call began (UTC)",
+    "stopped": "when it ended (UTC)",
+    "source_row_id": "the row's number in the vendor's database, where the list has it",
+    "source_file": "the list that named the URL first",
+    "source_line": "the line of that list on which its record starts",
+}
+COLUMNS: Any = {
+    field.name: {"data_type": TYPES[str(field.type)], "nullable": field.nullable, "description": MEANING[field.name]}
+    for field in SCHEMA
+}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ LONGEST_CELL = 8 << 20
 LONGEST_HEADER = 1 << 20
 KEPT_TEXT = 64 << 10
 DELIMITERS = (",", ";", "\t", "|")
+DECLARED = re.compile(r'"?sep=([^"\r\n])"?\s*', re.I)  # Excel's own first line, which is no data
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 RECORDS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 16 << 20
@@ -60,6 +61,10 @@ class Records:
     def __init__(self, stream: TextIO, delimiter: str | None) -> None:
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
         skipped, first = _first_line(stream)
+        if declared := DECLARED.fullmatch(first):
+            delimiter = delimiter or declared[1]
+            more, first = _first_line(stream)
+            skipped += 1 + more
         self._kept: list[str] = []
         delimiter = delimiter or delimiter_of(first)
         self._reader = csv.reader(_keeping(self._kept, first, stream), delimiter=delimiter, strict=True)

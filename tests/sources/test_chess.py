@@ -365,7 +365,9 @@ def test_a_month_that_is_listed_and_absent_is_told_and_the_rest_goes_on(world):
     assert world.told == [("failed", "ann 2024/01"), ("failed", "ann 2024/02")]
     world.site.statuses.clear()
     assert ids(world.read("games")["games"]) == ["g1"]  # 404 is asked for again, 410 never
-    assert world.told == []
+    assert [(notice["_etl_notice"], notice["message"]) for notice in world.notices] == [
+        ("warning", "chess: ann 2024/02: gone since 2024-03-15 (410), not asked for")
+    ]
 
 
 def test_a_game_without_uuid_is_known_by_its_url(world):

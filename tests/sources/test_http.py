@@ -7,7 +7,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
 
@@ -103,6 +105,37 @@ def test_nobody_listens(waits):
         client.get(server.url)
 
 
+NOWHERE = {
+    "nobody listens": ("http://127.0.0.1:9/x?token=hidden", "connection refused"),
+    "no such name": ("http://nobody.invalid/x?token=hidden", "name resolution|not known"),
+}
+
+
+@pytest.mark.parametrize(("url", "says"), NOWHERE.values(), ids=NOWHERE)
+def test_what_cannot_be_reached_is_given_up_soon_and_each_wait_is_told(url, says, waits, monkeypatch, caplog):
+    monkeypatch.setattr(http.random, "uniform", lambda low, high: high)
+    patient = {"max_attempts": 8, "backoff_seconds": http.HttpSettings.backoff_seconds}
+    with session(**patient) as client, pytest.raises(TryLater, match=f"({says}).* in 5 attempts; check the network"):
+        client.get(url)
+    assert sum(waits) <= 8
+    told = [record.getMessage() for record in caplog.records if record.name == "etl.http"]
+    assert [line.rpartition("; ")[2] for line in told] == [
+        f"trying again in {wait:.1f} s ({attempt} of 5)" for attempt, wait in enumerate(waits, 2)
+    ]
+    assert all(line.startswith(f"probe: GET {url.partition('?')[0]}: ") for line in told)
+
+
+def test_the_resource_that_runs_is_named(waits):
+    @dlt.resource
+    def things():
+        with session() as client:
+            yield client.get(server.url)
+
+    with serving(in_turn(reply(503))) as server, pytest.raises(ResourceExtractionError) as raised:
+        list(things())
+    assert str(raised.value.__cause__).startswith(f"probe.things: GET {server.url}/: answered 503")
+
+
 LATE = b'{"late": true}'
 CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(LATE), LATE)
 
@@ -196,7 +229,9 @@ def test_more_patience_than_the_cap_ends_at_once(after, waits):
     assert waits == []
 
 
-@pytest.mark.parametrize("after", ["0", "-5", "Fri, 01 Mar 2024 00:00:01 GMT"])
+@pytest.mark.parametrize(
+    "after", ["0", "-5", "nan", "inf", "1e3", "Fri, 01 Mar 2024 00:00:01 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"]
+)
 def test_retry_after_without_patience_still_backs_off(after, waits, monkeypatch):
     monkeypatch.setattr(http.random, "uniform", lambda low, high: high)
     refusal = reply(429, headers={"Retry-After": after})
@@ -243,11 +278,50 @@ def test_401_needs_a_person():
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("status", [204, 304, 400, 403, 404, 410, 422, 501])
+@pytest.mark.parametrize("status", [204, 400, 403, 404, 410, 422, 501])
 def test_other_statuses_are_returned(status):
     with serving(in_turn(reply(status))) as server, session() as client:
         assert client.get(server.url).status_code == status
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("condition", ["If-None-Match", "If-Modified-Since"])
+def test_not_changed_is_for_who_asked(condition):
+    with serving(in_turn(reply(304))) as server, session() as client:
+        assert client.get(server.url, headers={condition: "x"}).status_code == 304
+        with pytest.raises(SourceError, match="though nothing was asked before; check any proxy"):
+            client.get(server.url)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_to_nowhere_is_one_line(status):
+    with serving(in_turn(reply(status))) as server, session() as client, pytest.raises(SourceError) as raised:
+        client.get(f"{server.url}/x?token=hidden")
+    assert str(raised.value) == (
+        f"probe: GET {server.url}/x: answered {status} without a Location; check base_url and path"
+    )
+
+
+@pytest.mark.parametrize("accept", ["application/vnd.github+json", "application/json;q=1, text/json"])
+def test_a_web_page_is_a_fault_for_who_accepts_only_kinds_of_json(accept, waits):
+    with serving(in_turn(PAGE, GOOD)) as server, session() as client:
+        assert client.get(server.url, headers={"Accept": accept}).json() == {"ok": True}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.github+json"])
+def test_json_with_a_mark_at_its_start(encoding, kind, waits):
+    body = json.dumps({"city": "Łódź"}, ensure_ascii=False).encode(encoding)
+    with serving(in_turn(reply(body=body, headers={"Content-Type": kind}))) as server, session() as client:
+        response = client.get(server.url, headers={"Accept": kind})
+    assert http.document(response) == response.json() == json.loads(response.text) == {"city": "Łódź"}
+
+
+def test_a_body_that_was_replaced_is_parsed_anew():
+    with serving(in_turn(GOOD)) as server, session() as client:
+        response = client.get(server.url)
+    response._content = b'{"ok": false}'
+    assert http.document(response) == {"ok": False}
 
 
 def test_raise_for_status_hides_the_query():
@@ -343,6 +417,17 @@ def test_shown(url, expected):
     assert http.shown(url) == expected
 
 
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_takes_credentials_to_its_own_host_only(status):
+    keys = {"Authorization": "Bearer hidden", "X-Api-Key": "hidden", "Cookie": "session=hidden"}
+    with serving(in_turn(GOOD)) as other:
+        away = reply(status, headers={"Location": f"{other.url}/there"})
+        with serving(in_turn(reply(status, headers={"Location": "/here"}), away)) as home, session() as client:
+            client.get(home.url, headers=keys)
+    assert [("hidden" in str(asked.headers)) for asked in home.asked] == [True, True]
+    assert [("hidden" in str(asked.headers)) for asked in other.asked] == [False]
+
+
 def test_cookies_are_kept():
     with serving(in_turn(reply(headers={"Set-Cookie": "a=1"}, body={}), GOOD)) as server, session() as client:
         client.get(server.url)
@@ -385,7 +470,16 @@ def test_settings_come_from_the_configuration(variable, expected, monkeypatch, w
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_attempts": 0}, {"deadline_seconds": 0.0}, {"requests_per_second": 0.0}, {"backoff_seconds": -1.0}],
+    [
+        {"max_attempts": 0},
+        {"deadline_seconds": 0.0},
+        {"connect_timeout_seconds": 0.0},
+        {"read_timeout_seconds": 0.0},
+        {"requests_per_second": 0.0},
+        {"backoff_seconds": -1.0},
+        {"deadline_seconds": float("nan")},
+        {"connect_timeout_seconds": float("inf")},
+    ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(BadSetting, match=f"sources.probe.http.{next(iter(wrong))}: .* cannot work"):

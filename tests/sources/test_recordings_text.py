@@ -90,6 +90,29 @@ def test_delimiter_of(header: str, delimiter: str) -> None:
     assert delimiter_of(header) == delimiter
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("first", "given", "delimiter"),
+    [
+        ("sep=;\n", None, ";"),
+        ('"SEP=|"\r\n', None, "|"),
+        ("\nsep=\t\n\n", None, "\t"),
+        ("sep=~\n", None, "~"),
+        ("sep=;\n", ",", ","),  # the setting knows better
+    ],
+)
+def test_a_first_line_that_only_names_the_delimiter_is_no_header(tmp_path, encoding, first, given, delimiter) -> None:
+    content = first + f"url{delimiter}phone\nh{delimiter}+49\n"
+    header, whole, broken = read(tmp_path / "list.csv", content.encode(encoding), given)
+    assert header == ["url", "phone"]
+    assert (whole, broken) == ({first.count("\n") + 2: ["h", "+49"]}, [])
+
+
+def test_a_delimiter_and_nothing_else_is_an_empty_list(tmp_path) -> None:
+    with pytest.raises(Unreadable, match="is empty"):
+        read(tmp_path / "list.csv", "sep=;\n")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

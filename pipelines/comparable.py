@@ -1,0 +1,92 @@
+"""The cursor of a resource as the rows meet it: which of them dlt could not place before or after the others."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pyarrow as pa
+from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
+from dlt.extract.incremental.exceptions import (
+    IncrementalCursorInvalidCoercion,
+    IncrementalCursorPathHasValueNone,
+    IncrementalCursorPathMissing,
+)
+
+from pipelines.intake import MISSING, shown
+
+INCOMPARABLE = "cannot be compared with the values before it"  # the same in every run, as it is part of an id
+COMPARE_WITH_THEIR_OWN = (str, int)  # exact types whose values dlt can always order
+
+
+class Comparable:
+    """Asks a copy of dlt's own cursor step, which then knows the values seen so far and moves no state."""
+
+    def __init__(self, steps: list[Any]) -> None:
+        self._step = next((step for step in steps if isinstance(step, (Incremental, IncrementalResourceWrapper))), None)
+        self._twin: Any = None
+        self._kind: type | None = None
+        self._keys: frozenset[str] = frozenset()
+
+    @property
+    def _cursor(self) -> Any:
+        """The cursor; a wrapped one is there only once its function has been called."""
+        return self._step.incremental if isinstance(self._step, IncrementalResourceWrapper) else self._step
+
+    def fault(self, row: dict[str, Any]) -> str | None:
+        """Why dlt would stop at this row, or None."""
+        if self._step is None or (self._twin is None and not self._begin(row)):
+            return None
+        path = self._cursor.cursor_path
+        try:
+            value = self._twin.find_cursor_value(row)
+        except (IncrementalCursorPathMissing, IncrementalCursorPathHasValueNone):
+            return f"{path}: {MISSING}"
+        if not self._keys <= row.keys():
+            return f"{min(self._keys - row.keys())}: {MISSING}"
+        if value is None or type(value) is self._kind:
+            return None
+        return self._compared(path, value, row)
+
+    def table_fault(self, table: pa.Table) -> str | None:
+        """Why dlt would stop at this Arrow table, or None."""
+        cursor = self._cursor
+        if cursor is None:
+            return None
+        if cursor.cursor_path not in table.column_names:
+            return f"{cursor.cursor_path}: {MISSING}"
+        try:
+            pa.scalar(cursor.start_value, table.schema.field(cursor.cursor_path).type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return f"{cursor.cursor_path}: a {table.schema.field(cursor.cursor_path).type} {INCOMPARABLE}"
+        return None
+
+    def needs(self, name: str) -> bool:
+        """Whether a null in this column of an Arrow table would stop dlt."""
+        cursor = self._cursor
+        return cursor is not None and cursor.cursor_path == name and cursor.on_cursor_value_missing == "raise"
+
+    def _begin(self, row: dict[str, Any]) -> bool:
+        cursor = self._cursor
+        if cursor is None:
+            return False
+        twin = copy.copy(cursor._get_transform([row]))
+        key = cursor.primary_key
+        if twin.boundary_deduplication and key and not callable(key):
+            self._keys = frozenset([key] if isinstance(key, str) else key)
+        twin.boundary_deduplication = False
+        self._twin = twin
+        return True
+
+    def _compared(self, path: str, value: Any, row: dict[str, Any]) -> str | None:
+        last = self._twin.last_value
+        try:
+            self._twin(row)
+        except IncrementalCursorInvalidCoercion:
+            return f"{path}: {shown(value)} {INCOMPARABLE}"
+        if isinstance(value, dict) or value != value:  # alone it passes, and the next one fails
+            self._twin.last_value = last
+            return f"{path}: {shown(value)} {INCOMPARABLE}"
+        if type(value) in COMPARE_WITH_THEIR_OWN and self._twin.last_value_func in (min, max):
+            self._kind = type(value)
+        return None

@@ -1,0 +1,307 @@
+"""What the tables of a resource take: the first reason why a row may not be loaded, at any depth of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlt.common.data_types import TDataType, py_type_to_sc_type
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.normalizers.json import helpers as dlt_names
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import DLT_NAME_PREFIX, TTableSchemaColumns
+from dlt.common.schema.utils import autodetect_sc_type
+from dlt.extract import DltResource, DltSource
+
+from pipelines.columns import Column
+from pipelines.intake import MISSING
+
+MOST_SHAPES = 5000  # of objects, remembered per level
+CONTAINERS = (dict, list, tuple)
+Object = dict[str, Any]
+Shape = tuple[tuple[str, ...], tuple[type, ...]]
+
+
+@dataclass(eq=False)
+class Table:
+    """A table that rows fill: its columns, and which key of a row fills each."""
+
+    name: str
+    hints: TTableSchemaColumns
+    columns: dict[str, Column] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    shared: bool = False  # whether two keys were seen that become one column
+
+
+@dataclass(eq=False)
+class Level:
+    """One place in a row where an object stands: the row itself, an object in it, or an item of a list."""
+
+    table: Table
+    idents: tuple[str, ...]  # the table's name, in the parts dlt makes it of
+    keys: tuple[str, ...]
+    parts: tuple[str, ...]  # the same, normalized
+    depth: int  # levels left before dlt keeps what it finds as JSON
+    row_depth: int
+    places: dict[str, Place] = field(default_factory=dict)
+    plans: dict[Shape, Plan] = field(default_factory=dict)
+    wrapped: Level | None = None  # of a list whose items are lists
+
+
+@dataclass(eq=False)
+class Place:
+    """One key of a level: its column, or what lies below it."""
+
+    path: str
+    column: Column
+    fault: str | None
+    object: Level | None = None
+    items: Level | None = None
+
+
+@dataclass(eq=False)
+class Plan:
+    """What there is to look at in an object, by its keys and the types of its values."""
+
+    fault: str | None = None
+    present: int = 0  # required columns
+    checks: list[tuple[str, Column]] = field(default_factory=list)
+    objects: list[tuple[str, Level]] = field(default_factory=list)
+    lists: list[tuple[str, Level]] = field(default_factory=list)
+
+
+class Declared:
+    """The tables of a resource: as declared, as loaded, and as the rows of this run fill them."""
+
+    def __init__(
+        self, schema: Schema, table: str | None, typed: set[str], caps: DestinationCapabilitiesContext
+    ) -> None:
+        """`typed` are the columns of a declared type. Without a table nothing is known before a row is there."""
+        self._schema, self._naming, self._caps = schema, schema.naming, caps
+        self._known, self._typed, self._name = table is not None, typed, table or ""
+        self._tables: dict[str, Table] = {}
+        self._levels: list[Level] = []
+        self._learned: list[Column] = []
+        self._present = 0
+        deepest: int = schema.data_item_normalizer.max_nesting  # type: ignore[attr-defined]
+        depth = dlt_names.get_table_nesting_level(schema, self._name, deepest) or 0
+        self._root = self._level(self._table(self._name), (self._name,), (), (), depth, depth)
+        columns = [self.column(name) for name in self._root.table.hints if not name.startswith(DLT_NAME_PREFIX)]
+        self.required = {column.name for column in columns if column.required}
+
+    @classmethod
+    def of(cls, source: DltSource, resource: DltResource, known: Schema | None, kind: str) -> Declared:
+        """What is declared on top of what is loaded, put together as dlt will do it."""
+        schema = (known or source.schema).clone()
+        if known:
+            schema.update_schema(source.schema)
+        caps = Destination.from_reference(kind).capabilities()  # type: ignore[union-attr]
+        if dynamic(resource):
+            return cls(schema, None, set(), caps)
+        table: Any = resource.compute_table_schema()
+        typed = {schema.naming.normalize_path(name) for name, hints in table["columns"].items() if "data_type" in hints}
+        schema.update_table(table)
+        return cls(schema, schema.naming.normalize_table_identifier(table["name"]), typed, caps)
+
+    def violation(self, row: Object) -> str | None:
+        """Why the row may not be loaded, or None."""
+        self._present = 0
+        reason = self._row(row, self._root)
+        if reason is None and self._present < len(self.required):
+            filled = {place.column.name for place, value in _filled(row, self._root) if value is not None}
+            reason = f"{min(self.required - filled)}: {MISSING}"
+        if self._learned:
+            self._keep_learned(reason is None)
+        return reason
+
+    def widens(self, key: str) -> bool:
+        """Whether the column of a key is declared as something that may hold more than 64-bit integers."""
+        name = self.identifier(key)
+        return name in self._typed and self.column(name).data_type != "bigint"
+
+    def column(self, name: str) -> Column:
+        """The column of that name in the resource's own table."""
+        return self._column(self._root.table, name)
+
+    def identifier(self, key: str) -> str:
+        """The name of the column that a key fills."""
+        return dlt_names.normalize_identifier(self._schema, self._naming, key)
+
+    def _row(self, row: Object, level: Level) -> str | None:
+        """One row of a table: its values, and whether two of them would share a column."""
+        reason = self._object(row, level)
+        return _collision(row, level) if reason is None and level.table.shared else reason
+
+    def _object(self, given: Object, level: Level) -> str | None:
+        shape = tuple(given), tuple(map(type, given.values()))
+        plan = level.plans.get(shape) or self._plan(given, level, shape)
+        if plan.fault:
+            return plan.fault
+        self._present += plan.present
+        for key, column in plan.checks:
+            reason = column.refusal(given[key])
+            if reason:
+                return reason
+        for key, below in plan.objects:
+            reason = self._object(given[key], below)
+            if reason:
+                return reason
+        for key, below in plan.lists:
+            reason = self._items(given[key], below)
+            if reason:
+                return reason
+        return None
+
+    def _items(self, items: Any, level: Level) -> str | None:
+        """The items of a list, each a row of the list's own table."""
+        value = level.table.columns.get("value")
+        if value and value.easy.issuperset(map(type, items)):
+            return None
+        for item in items:
+            if isinstance(item, dict):
+                reason = self._row(item, level)
+            elif isinstance(item, (list, tuple)):
+                reason = self._object({"list": item}, self._wrapped(level))
+            else:
+                reason = self._object({"value": item}, level)
+            if reason:
+                return reason
+        return None
+
+    def _plan(self, given: Object, level: Level, shape: Shape) -> Plan:
+        plan = Plan()
+        for key, value in given.items():
+            place = level.places.get(key) or self._place(level, key)
+            plan.fault = plan.fault or place.fault
+            if value is None or plan.fault:
+                continue
+            column = place.column
+            plan.present += column.required and level.table is self._root.table
+            if isinstance(value, CONTAINERS) and not column.strict and not self._is_json(level, column):
+                if isinstance(value, dict):
+                    plan.objects.append((key, self._inside(level, key)))
+                else:
+                    plan.lists.append((key, self._below(level, key)))
+            elif self._to_be_checked(column, value):
+                plan.checks.append((key, column))
+        if len(level.plans) >= MOST_SHAPES:
+            level.plans.clear()
+        level.plans[shape] = plan
+        return plan
+
+    def _to_be_checked(self, column: Column, value: Any) -> bool:
+        """Whether a value of this type may not fit; the first value of all gives a column its type."""
+        if column.data_type is None and self._known and not isinstance(value, CONTAINERS):
+            column.learn(self._infer(value))
+            self._learned.append(column)
+        return type(value) not in column.easy and (column.data_type is not None or column.strict)
+
+    def _keep_learned(self, keep: bool) -> None:
+        """A row that is refused teaches nothing."""
+        if not keep:
+            for column in self._learned:
+                column.forget()
+            for level in self._levels:
+                level.plans.clear()
+        self._learned.clear()
+
+    def _is_json(self, level: Level, column: Column) -> bool:
+        """Whether dlt keeps an object or a list in this place as it is."""
+        return dlt_names.is_nested_type(self._schema, level.table.name, column.name, level.depth)
+
+    def _place(self, level: Level, key: str) -> Place:
+        path = ".".join((*level.keys, key))
+        part = self.identifier(key)
+        column = self._column(level.table, self._naming.shorten_fragments(*level.parts, part))
+        if level.table.owners.setdefault(column.name, path) != path:
+            level.table.shared = True
+        place = level.places[key] = Place(path, column, _fault(level, key, part))
+        return place
+
+    def _inside(self, level: Level, key: str) -> Level:
+        """The level of an object, whose values go into the same table."""
+        place = level.places[key]
+        if place.object is None:
+            keys, parts = (*level.keys, key), (*level.parts, self.identifier(key))
+            place.object = self._level(level.table, level.idents, keys, parts, level.depth - 1, level.row_depth)
+        return place.object
+
+    def _below(self, level: Level, key: str) -> Level:
+        """The level of the items of a list, which have a table of their own."""
+        place = level.places[key]
+        if place.items is None:
+            ident = dlt_names.normalize_table_identifier(self._schema, self._naming, key)
+            idents, depth = (*level.idents, *level.parts, ident), level.row_depth - 1
+            table = self._table(self._naming.shorten_fragments(*idents))
+            place.items = self._level(table, idents, (place.path, "*"), (), depth, depth)
+        return place.items
+
+    def _wrapped(self, level: Level) -> Level:
+        """The level of an item that is itself a list: dlt makes `{"list": …}` of it."""
+        if level.wrapped is None:
+            depth = level.depth - 1
+            level.wrapped = self._level(level.table, level.idents, level.keys, (), depth, depth)
+        return level.wrapped
+
+    def _level(self, *arguments: Any) -> Level:
+        level = Level(*arguments)
+        self._levels.append(level)
+        return level
+
+    def _table(self, name: str) -> Table:
+        if name not in self._tables:
+            self._tables[name] = Table(name, self._schema.tables.get(name, {}).get("columns", {}))
+        return self._tables[name]
+
+    def _column(self, table: Table, name: str) -> Column:
+        column = table.columns.get(name)
+        if column is None:
+            hints: Any = {**table.hints.get(name, {}), "name": name}
+            preferred = self._schema.get_preferred_type(name)
+            strict = hints.get("nullable") is False or hints.get("primary_key")
+            strict = strict or (name in self._typed and table.name == self._name)
+            if preferred and "data_type" not in hints:
+                hints["data_type"] = preferred
+            column = table.columns[name] = Column(hints, self._caps, self._infer, strict=bool(strict))
+        return column
+
+    def _infer(self, value: Any) -> TDataType | None:
+        try:
+            inferred: Any = autodetect_sc_type(self._schema._type_detections, type(value), value)
+            return inferred or py_type_to_sc_type(type(value))
+        except TypeError:
+            return None
+
+
+def dynamic(resource: DltResource) -> bool:
+    """Whether hints depend on the row, so that nothing is declared before a row is there."""
+    return bool(resource.has_other_dynamic_hints) or resource.has_dynamic_table_name
+
+
+def _fault(level: Level, key: str, part: str) -> str | None:
+    """Why the key can be no column, or None."""
+    where = f"{'.'.join(level.keys)}: " if level.keys else ""
+    if not key.strip():
+        return f"{where}{key!r} is no name"
+    return f"{where}the name {key!r} belongs to dlt" if part.startswith(DLT_NAME_PREFIX) else None
+
+
+def _collision(row: Object, level: Level) -> str | None:
+    """Two keys of the row that name one column, of which dlt would keep one value, or None."""
+    owners: dict[str, str] = {}
+    for place, _ in _filled(row, level):
+        owner = owners.setdefault(place.column.name, place.path)
+        if owner != place.path:
+            return f"{place.column.name}: {owner!r} and {place.path!r} both become this column"
+    return None
+
+
+def _filled(row: Object, level: Level) -> Iterator[tuple[Place, Any]]:
+    """The places that a row has a value or a null in."""
+    for key, value in row.items():
+        place = level.places[key]
+        if isinstance(value, dict) and place.object:
+            yield from _filled(value, place.object)
+        else:
+            yield place, value

@@ -1,0 +1,81 @@
+"""What would do harm, refused before anything is read or loaded: the same for a run, a plan and a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dlt.common.schema import Schema
+from dlt.extract import DltResource, DltSource
+
+from pipelines import build
+from pipelines.cursors import narrow, narrow_rest
+from pipelines.environment import Environment
+from pipelines.errors import UsageError
+from pipelines.intake import Intake
+from pipelines.redeclared import new_types
+from pipelines.spec import Spec
+from pipelines.window import Window
+
+HARM = {
+    "append": "appends, and the rows of this run would come twice",
+    "replace": "is replaced whole, and this run would cut it",
+    "cdc": "loses what a run does not bring, and this run would cut it",
+    "scd2": "retires what a run does not bring, and this run would cut it",
+}
+
+
+def refuse(environment: Environment, spec: Spec, source: DltSource, window: Window, part: bool) -> None:
+    """Refuse a run by its order; what is left of it has the window on its cursors. `part`: it reads not all."""
+    if part:
+        _refuse_parts(spec, source)
+    if window:
+        _apply_window(environment, spec, source, window)
+    _refuse_dataset(environment, environment.dataset(build.dataset_name(spec)))
+
+
+def refuse_new_types(spec: Spec, resources: Iterable[DltResource], known: Schema | None) -> None:
+    """A column keeps the type it was loaded with; another one would jam the load of this run and of all after."""
+    changed = [text for resource in resources for text in new_types(resource, known)]
+    if changed:
+        raise UsageError(
+            f"{spec.name}: {'; '.join(changed)}; take the declaration back, or load the table anew with --full-refresh"
+        )
+
+
+def emptied_tables(source: DltSource, intake: Intake) -> list[str]:
+    """The resources whose rows were all set aside and whose table would be replaced by nothing."""
+    whole = [
+        name for name, resource in source.selected_resources.items() if manner(resource) in HARM.keys() - {"append"}
+    ]
+    return [name for name in whole if intake.rejected.get(name) and not intake.read.get(name)]
+
+
+def manner(resource: DltResource) -> str:
+    """`append`, `replace`, or the strategy of a merge."""
+    disposition: Any = resource.write_disposition
+    return str(disposition.get("strategy", "merge") if isinstance(disposition, dict) else disposition)
+
+
+def _refuse_parts(spec: Spec, source: DltSource) -> None:
+    """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
+    for name, resource in source.selected_resources.items():
+        harm = HARM.get(manner(resource))
+        if harm:
+            raise UsageError(f"{spec.name}: {name} {harm}; leave it out with --exclude {name}")
+
+
+def _apply_window(environment: Environment, spec: Spec, source: DltSource, window: Window) -> None:
+    """Put the window on the cursors; refuse it where nothing could act on it."""
+    narrowed = [narrow(resource, window) for resource in source.selected_resources.values()]
+    known = build.arguments(environment.root, spec)
+    takes_it = {"since", "until"} <= set(known) or (spec.rest and narrow_rest(spec.rest, window)[1])
+    if not any(narrowed) and not takes_it:
+        raise UsageError(f"{spec.name}: has no cursor, so --since and --until cannot act; leave them out")
+
+
+def _refuse_dataset(environment: Environment, dataset: str) -> None:
+    """DuckDB names a catalog after its file, and a dataset of that name cannot be told from it."""
+    file = environment.duckdb_file
+    if file and file.stem == dataset:
+        raise UsageError(f"{file.name}: DuckDB cannot tell the file from the dataset {file.stem!r}; rename one of them")
