@@ -71,7 +71,7 @@ def _forget(environment: Environment, pipeline: dlt.Pipeline, name: str, resourc
     if pipeline.has_pending_data:
         raise UsageError(f"{name}: a load package waits; run it first, or drop it with --pending")
     pipeline.sync_destination()
-    if not pipeline.default_schema_name:
+    if not pipeline.schema_names:
         raise UsageError(f"{name}: was never loaded, so nothing is remembered")
     with pipeline.managed_state(extract_state=True) as state:
         mine = state.setdefault("sources", {}).get(name, {})
