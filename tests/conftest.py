@@ -14,6 +14,9 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.pipeline import PipelineContext
 
 from sandbox.server import Sandbox, World
+from tests.clouds.bigquery import BigQuery
+from tests.clouds.project import Project
+from tests.clouds.project import project as clouds_project
 from tests.postgres_server import database, postgres
 from tests.workspace import Workspace
 
@@ -53,6 +56,20 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """A fresh database on it."""
     with database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture
+def project() -> Iterator[Project]:
+    """An empty BigQuery project."""
+    with clouds_project() as empty:
+        yield empty
+
+
+@pytest.fixture
+def bigquery() -> Iterator[BigQuery]:
+    """A stand-in of BigQuery, which does what a test tells it to."""
+    with BigQuery() as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

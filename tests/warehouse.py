@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -37,10 +39,17 @@ class Ask:
                 found.append(cursor.fetchall())
             return found
 
+    def columns(self, dataset: str) -> Rows:
+        """Table and column, for every column of a dataset."""
+        return self(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            f"WHERE table_schema = '{dataset}' ORDER BY table_name, column_name"
+        )
+
 
 def contents(ask: Ask, dataset: str) -> Contents:
     """The rows of every table, each as its filled columns, and those in quarantine."""
-    tables = _columns(ask, dataset, "column_name NOT LIKE '\\_dlt\\_%' ESCAPE '\\' OR column_name = '_dlt_list_idx'")
+    tables = _columns(ask, dataset, lambda name: not name.startswith("_dlt_") or name == "_dlt_list_idx")
     listed = {table: ", ".join(f'"{column}"' for column in columns) for table, columns in tables.items()}
     answers = ask.all(f'SELECT {listed[table]} FROM {dataset}."{table}"' for table in tables)
     found = {table: _counted(tables[table], rows) for table, rows in zip(tables, answers, strict=True)}
@@ -51,7 +60,7 @@ def contents(ask: Ask, dataset: str) -> Contents:
 def faults(ask: Ask, dataset: str) -> list[str]:
     """Rows that stand twice, children without a parent, loads counted twice."""
     questions = {"_dlt_loads: a load stands twice": _repeated(f"{dataset}._dlt_loads", "load_id")}
-    tables = _columns(ask, dataset, "true")
+    tables = _columns(ask, dataset, lambda name: True)
     for table, columns in tables.items():
         if "_dlt_id" in columns:
             questions[f"{table}: a row stands twice"] = _repeated(f'{dataset}."{table}"', "_dlt_id")
@@ -68,16 +77,24 @@ def _repeated(table: str, column: str) -> str:
     return f"SELECT {column} FROM {table} GROUP BY {column} HAVING count(*) > 1"
 
 
-def _columns(ask: Ask, dataset: str, condition: str) -> dict[str, list[str]]:
+def _columns(ask: Ask, dataset: str, wanted: Callable[[str], bool]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for table, column in ask(
-        "SELECT table_name, column_name FROM information_schema.columns "
-        f"WHERE table_schema = '{dataset}' AND ({condition}) ORDER BY table_name, column_name"
-    ):
-        if not table.startswith("_dlt_"):
+    for table, column in ask.columns(dataset):
+        if wanted(column) and not table.startswith("_dlt_"):
             found.setdefault(table, []).append(column)
     return found
 
 
 def _counted(columns: list[str], rows: Rows) -> Counter[tuple[Any, ...]]:
-    return Counter(tuple((c, str(v)) for c, v in zip(columns, row, strict=True) if v is not None) for row in rows)
+    return Counter(tuple((c, _text(v)) for c, v in zip(columns, row, strict=True) if v is not None) for row in rows)
+
+
+def _text(value: Any) -> str:
+    """A value, the same whichever driver read it."""
+    match value:
+        case Decimal():
+            return format(value.normalize(), "f")
+        case dict() | list():
+            return json.dumps(value, separators=(",", ":"))
+        case _:
+            return str(value)

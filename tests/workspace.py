@@ -39,6 +39,11 @@ port = {port}
 database = "{database}"
 username = "{user}"
 """
+BIGQUERY = """
+[bq]
+[bq.warehouse]
+destination_type = "bigquery"
+"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,11 @@ class Workspace:
         text = POSTGRES.format(host=parts.hostname, port=parts.port, database=parts.path[1:], user=parts.username)
         self.write("destinations.toml", DESTINATIONS + text)
         self.variables["DESTINATION__WAREHOUSE__CREDENTIALS__PASSWORD"] = parts.password or "x"
+
+    def bigquery(self, variables: Mapping[str, str], settings: str = "") -> None:
+        """Add the environment `bq`; `variables` lead to the service, `settings` are more lines of its warehouse."""
+        self.write("destinations.toml", DESTINATIONS + BIGQUERY + settings)
+        self.variables.update(variables)
 
     def point_at(self, settings: Mapping[str, Any]) -> None:
         """Point sources at a sandbox: `Sandbox.settings(…)`."""
