@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "data_writer": {"disable_compression": True},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
 }
+OURS = {"bigquery": "pipelines.bigquery.bigquery"}
 
 
 class Variables(EnvironProvider):
@@ -126,7 +127,7 @@ def _check(environment: Environment, *names: str) -> None:
     problems = [
         problem(environment.root, (environment.name, name, key), f"unknown key{did_you_mean(key, known)}")
         for name, table in environment.destinations().items()
-        for known in [_known_keys(table["destination_type"])]
+        for known in [_known_keys(_type(table))]
         for key in table
         if key not in known
     ]
@@ -153,6 +154,12 @@ def _known_keys(destination_type: str) -> list[str]:
     return list(destination.spec.get_resolvable_fields())
 
 
+def _type(table: dict[str, Any]) -> str:
+    """The destination dlt is to use: its own, or ours over it."""
+    kind = str(table["destination_type"])
+    return OURS.get(kind, kind)
+
+
 def _document(name: str, content: dict[str, Any], secrets: bool = True) -> ConfigProvider:
     return CustomLoaderDocProvider(name, lambda: content, supports_secrets=secrets, locations=[name])
 
@@ -175,6 +182,6 @@ def _destinations(environment: Environment, read_only: bool) -> dict[str, Any]:
     if read_only and environment.duckdb_file:
         tables[WAREHOUSE]["credentials"] = {"database": str(environment.duckdb_file), "read_only": True}
     return {
-        "destination": tables,
+        "destination": {name: {**table, "destination_type": _type(table)} for name, table in tables.items()},
         "pipelines": {"dataset_name_layout": environment.layout},
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from dlt.common.schema.utils import (
     get_nested_tables,
     is_nested_table,
 )
-from dlt.common.storages import LoadStorage, NormalizeStorage, PackageStorage
+from dlt.common.storages import LoadStorage, NormalizeStorage, PackageStorage, ParsedLoadJobFileName
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-REPEATS_ITS_JOBS = {"duckdb", "postgres"}  # BigQuery knows a load job by its name and runs it once
+REPEATS_ITS_JOBS = {"duckdb", "postgres"}  # BigQuery knows a load job by its name and runs it once, unlike a merge
 SQL = ".sql"
 STATE, SCHEMAS = dlt.Pipeline.STATE_FILE, "schemas"
 DESCRIPTIONS = (
@@ -73,10 +73,11 @@ def take_up(pipeline: dlt.Pipeline, kind: str) -> bool:
         if _is_outdated(client, pipeline, known):
             return False  # what waits is read again, from where the destination stands
         _close_loaded(client, load)
-        if kind in REPEATS_ITS_JOBS:
-            for load_id in load.list_normalized_packages():
-                if not known or load.normalized_packages.list_started_jobs(load_id):
-                    _start_again(client, load.normalized_packages, load_id)
+        for load_id in load.list_normalized_packages():
+            if kind not in REPEATS_ITS_JOBS:
+                _merge_again(client, load.normalized_packages, load_id)
+            elif not known or load.normalized_packages.list_started_jobs(load_id):
+                _start_again(client, load.normalized_packages, load_id)
     return pipeline.has_pending_data
 
 
@@ -221,6 +222,14 @@ def _start_again(client: SqlJobClientBase, packages: PackageStorage, load_id: st
             _renew(job, new)
 
 
+def _merge_again(client: SqlJobClientBase, packages: PackageStorage, load_id: str) -> None:
+    """Take back what a started merge without a key may have appended from its staging table; it will run again."""
+    started = map(ParsedLoadJobFileName.parse, packages.list_started_jobs(load_id))
+    merging = {job.table_name for job in started if job.file_format == "sql"}
+    if merging:
+        _forget(client, packages.load_schema(load_id), "= %s", load_id, only=merging)
+
+
 def _renew(job: Path, new: Path) -> None:
     """A job with rows waits again; one that follows from others is made anew by them."""
     if job.suffix == SQL:
@@ -229,10 +238,13 @@ def _renew(job: Path, new: Path) -> None:
         job.replace(new / job.name)
 
 
-def _forget(client: SqlJobClientBase, schema: Schema, load_ids: str, *values: Any) -> None:
+def _forget(
+    client: SqlJobClientBase, schema: Schema, load_ids: str, *values: Any, only: Collection[str] | None = None
+) -> None:
     """Delete the rows of some loads from tables that only grow; in all others keys or truncation see to it."""
     column = schema.naming.normalize_identifier(C_DLT_LOAD_ID)
-    roots = [name for name, t in schema.tables.items() if column in t["columns"] and _only_grows(t)]
+    growing = [name for name, t in schema.tables.items() if column in t["columns"] and _only_grows(t)]
+    roots = [name for name in growing if only is None or name in only]
     there = _existing(client, (name for root in roots for name in _chain(schema, root)))
     for root in roots:
         for name in [name for name in _chain(schema, root) if name in there]:

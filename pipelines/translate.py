@@ -19,6 +19,9 @@ KINDS: dict[str, type[EtlError]] = {
     "sign_in": SignInNeeded,
 }
 DEBUG = "run again with --debug to see where"
+DROP = DEBUG + ", or drop the package that waits with: etl state reset {} --pending"
+TEMPORARY = {"quotaExceeded", "rateLimitExceeded", "backendError", "internalError", "badGateway", "timeout"}
+KEY_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -88,7 +91,7 @@ def _named(error: BaseException) -> str:
 def _advice(chain: list[BaseException], where: str) -> str:
     """What to do about an error nobody foresaw; a package that fails after extract would block later runs."""
     if any(_left_a_package(link) for link in chain):
-        return f"{DEBUG}, or drop the package that waits with: etl state reset {where} --pending"
+        return DROP.format(where)
     return DEBUG
 
 
@@ -118,6 +121,31 @@ def _http(link: BaseException, where: str) -> EtlError | None:
         return None
     address = re.sub(r"//[^/@]*@", "//", url.split("?")[0])
     return EtlError(f"{where}: {address}: answered {status}; check base_url, path and what they name")
+
+
+def _google(link: BaseException, where: str) -> EtlError | None:
+    """An error that BigQuery or GCS answers with, by its reason; its text names the address, the answer's does not."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    if isinstance(link, GoogleAuthError) and not isinstance(link, TransportError):
+        return SettingError(f"{where}: Google does not know the account: {_first_line(link)}; mend its credentials")
+    causes = list(_chain(link))
+    if isinstance(link, RetryError) and not any(isinstance(cause, GoogleAPICallError) for cause in causes):
+        away = _first_line(causes[-1])
+        return TryLater(f"{where}: the destination is away: {away}; check the network, or run again later")
+    if not isinstance(link, GoogleAPICallError):
+        return None
+    told = link.errors[0] if link.errors and isinstance(link.errors[0], dict) else {}
+    reason, text = str(told.get("reason", link.code)), str(told.get("message", link.message)).splitlines()[0][:300]
+    if reason in TEMPORARY or (link.code or 0) in (429, *range(500, 600)):
+        return TryLater(f"{where}: the destination asks for time ({reason}): {text}; run again later")
+    if reason in ("accessDenied", "authError"):
+        return SettingError(
+            f"{where}: the destination refuses the account ({reason}): {text}; give it the role it needs"
+        )
+    advice = DEBUG if link.response is not None else DROP.format(where)  # a job that failed has no answer of its own
+    return EtlError(f"{where}: the destination refuses ({reason}): {text}; {advice}")
 
 
 def _source(link: BaseException, where: str) -> EtlError | None:
@@ -178,6 +206,19 @@ def _syntax(link: BaseException, where: str) -> EtlError | None:
     return UsageError(f"{shown}:{link.lineno}: not Python: {link.msg}; mend that line")
 
 
+def _bucket(link: BaseException, where: str) -> EtlError | None:
+    """What S3 and GCS say of a bucket or a key, through s3fs and gcsfs."""
+    told = getattr(link, "response", None)
+    code = str(told.get("Error", {}).get("Code", "")) if isinstance(told, dict) else ""
+    missing = isinstance(link, FileNotFoundError) and re.search(r"/upload/storage/v1/b/[^/]+/o$", str(link))
+    if code == "NoSuchBucket" or missing:
+        return SettingError(f"{where}: there is no such bucket; create it, or mend bucket_url")
+    if code in KEY_REFUSED or str(link).startswith("Forbidden: http"):
+        why = f" ({code})" if code else ""
+        return SettingError(f"{where}: the bucket refuses the key{why}; check the key and its rights")
+    return None
+
+
 def _disk(link: BaseException, where: str) -> EtlError | None:
     number = link.errno if isinstance(link, OSError) else None
     if number in FULL or re.search(r"no space left|disk full|disk quota|: file too large", str(link), re.I):
@@ -193,7 +234,8 @@ def _disk(link: BaseException, where: str) -> EtlError | None:
 
 def _network(link: BaseException, where: str) -> EtlError | None:
     if isinstance(link, (ConnectionError, TimeoutError, socket.gaierror)):
-        return TryLater(f"{where}: {_first_line(link)}; check the network and the address, or run again later")
+        what = _first_line(link) if str(link) else "no answer in time"
+        return TryLater(f"{where}: {what}; check the network and the address, or run again later")
     return None
 
 
@@ -246,6 +288,10 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
     (
         r"too many levels of symbolic links",
         lambda w, t: SettingError(f"{w}: the path of the warehouse is a circle of links; name another file"),
+    ),
+    (
+        r"load job .* runs for more than",
+        lambda w, t: TryLater(f"{w}: {t}; the next run looks at it again"),
     ),
     (
         r"not a valid DuckDB database file|could not read from file.*is a directory",
@@ -312,5 +358,6 @@ def _first_line(error: BaseException) -> str:
 
 
 _RULES = (
-    _signal, _ours, _source, _http, _setting, _syntax, _disk, _duckdb_lock, _destination, _network, _contract, _memory,
+    _signal, _ours, _google, _source, _http, _setting, _syntax, _bucket, _disk, _duckdb_lock, _destination, _network,
+    _contract, _memory,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import psycopg2
 import pyarrow.compute
 import pyarrow.parquet
 
+import pipelines.bigquery
 import pipelines.commands
 import pipelines.run
 import sources.kit.http

@@ -16,13 +16,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-import sqlglot
-from google.cloud.bigquery.dbapi import _helpers as bigquery
 
 from pipelines import configuration, environment, lock
 from pipelines.errors import Locked
-from pipelines.intake import Rejection
-from pipelines.ledger import Ledger, RunRow, open_ledger
+from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import Holder
 from tests import crash_toy, killed
 from tests.killed import WAIT, At
@@ -164,16 +161,21 @@ def test_a_lock_file_that_cannot_be_written_is_one_line(workspace):
     assert "warehouse.duckdb.lock: Is a directory; move what is in the way" in result.err
 
 
-# the lease, meant for BigQuery, on ledgers that can be had here
+# the lease, meant for BigQuery
 
 
-@pytest.fixture
-def leases(site):
+@pytest.fixture(params=["test", "pg", "bq"], ids=["duckdb", "postgres", "bigquery"])
+def leases(request, workspace):
     """An environment whose ledger is at hand, for leases."""
+    made = workspace()
+    if request.param == "pg":
+        made.postgres(request.getfixturevalue("postgres_url"))
+    if request.param == "bq":
+        made.bigquery(request.getfixturevalue("bigquery").variables)
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in site.workspace.variables.items():
+        for name, value in made.variables.items():
             patched.setenv(name, value)
-        found = environment.load(site.workspace.root, site.env)
+        found = environment.load(made.root, request.param)
         configuration.activate(found)
         yield found
 
@@ -329,44 +331,3 @@ def test_contenders_hold_a_lease_one_after_the_other(leases, monkeypatch):
         for thread in threads:
             thread.join()
     assert (errors, most) == ([], [1] * 9)
-
-
-class Recorder:
-    """Stands where dlt's BigQuery client would, and keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.statements: list[tuple[str, tuple[object, ...]]] = []
-
-    def has_dataset(self) -> bool:
-        return True
-
-    def make_qualified_table_name(self, table: str) -> str:
-        return f"`project`.`_etl`.`{table}`"
-
-    def execute_sql(self, sql: str, *values: object) -> list[tuple[object, ...]]:
-        self.statements.append((sql, values))
-        return []
-
-
-def test_the_sql_of_ledger_and_lease_is_that_of_bigquery():
-    client, now = Recorder(), datetime.now(UTC)
-    ledger = Ledger(client, "bigquery")
-    row = RunRow("a", "crash", "prd", "incr", "running", None, now)
-    ledger.ensure()
-    ledger.begin(row, lambda run_id: ("crashed", 1, None))
-    ledger.finish(row)
-    ledger.ended_well(row)
-    ledger.history("crash")
-    ledger.quarantine("a", [Rejection("crash", "things", "why", "", "{}")])
-    ledger.quarantined("crash", "things", ["a"], limit=3)
-    ledger.replayed(["a"])
-    ledger.drop_quarantined(["a"])
-    lock._lease(ledger, holder("a"))
-    lock._row(ledger, "crash")
-    lock._strike(ledger, holder("a"))
-    lock._renew(ledger, holder("a"))
-    assert len(client.statements) > 14
-    for sql, values in client.statements:
-        sqlglot.parse_one(sql.replace("%s", "?"), read="bigquery")
-        assert sql.count("%s") == len(values)
-        bigquery.to_query_parameters(values, [None] * len(values))

@@ -1,0 +1,138 @@
+"""BigQuery that refuses, fails, is slow or away: the exit code, one line, and no row lost or loaded twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.clouds.bigquery import BigQuery
+from tests.clouds.google import Refused
+from tests.clouds.loopback import Answer, unused_port
+from tests.workspace import Workspace
+
+SPEC = """\
+name: log
+about: A source for tests; what is loaded twice stands there twice.
+python: {}
+resources:
+  entries: {append_reason: an entry does not change}
+"""
+SOURCE = '''\
+"""Ten entries, once."""
+
+import dlt
+
+
+@dlt.source(name="log", section="log")
+def log():
+    yield entries
+
+
+@dlt.resource(primary_key="id", write_disposition="append")
+def entries(id=dlt.sources.incremental("id", initial_value=0)):
+    yield [{"id": n} for n in range(1, 11) if n > id.start_value]
+'''
+IMPATIENT = "retry_deadline = 1.0\nhttp_timeout = 1.0\njob_timeout = 2.0\n"
+ALWAYS = 10_000
+UPLOAD, QUERY, POLL = "(POST|PUT) .*/upload/", "POST .*/queries", "GET .*/jobs/"
+
+
+@pytest.fixture
+def engine(workspace, bigquery, monkeypatch) -> Workspace:
+    monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda seconds: None)
+    made = workspace()
+    made.write("specs/log.yaml", SPEC)
+    made.write("sources/log.py", SOURCE)
+    made.bigquery(bigquery.variables, IMPATIENT)
+    return made
+
+
+def refusal(status: int, reason: str) -> Answer:
+    return Refused(status, reason, f"the stand-in refuses: {reason}").answer
+
+
+def loaded(bigquery: BigQuery) -> list[int]:
+    with bigquery.client() as client:
+        return sorted(row[0] for row in client.query_and_wait("SELECT id FROM log.entries"))
+
+
+Fault = Callable[[BigQuery], None]
+
+
+def stumble(bigquery: BigQuery) -> None:
+    """Refuse each kind of request for a while."""
+    bigquery.refuse(QUERY, refusal(403, "rateLimitExceeded"), 2)
+    bigquery.refuse("POST .*/upload/", refusal(503, "backendError"))
+    bigquery.refuse("PUT .*/upload/", refusal(500, "internalError"))
+    bigquery.refuse("POST .*/upload/", refusal(403, "quotaExceeded"))
+
+
+def fail_then_tell_nothing(bigquery: BigQuery) -> None:
+    """Let a load job fail, and say nothing of the one after."""
+    bigquery.fail_load("entries", "backendError")
+    bigquery.refuse(f"{POLL}.*_1_parquet", refusal(503, "backendError"), 6)
+
+
+PASSING: dict[str, Fault] = {
+    "requests are refused for a while": stumble,
+    "the answer to an upload is lost": lambda b: b.lose("PUT .*/upload/", refusal(503, "backendError")),
+    "a load job fails, the next does not tell": fail_then_tell_nothing,
+}
+ENDING: dict[str, tuple[Fault, int, str]] = {
+    "a quota": (lambda b: b.refuse(UPLOAD, refusal(403, "quotaExceeded"), ALWAYS), 5, r"asks for time \(quotaExceeded"),
+    "no query": (lambda b: b.refuse(QUERY, refusal(503, "backendError"), ALWAYS), 5, r"asks for time \(backendError"),
+    "no upload": (lambda b: b.refuse("POST .*/upload/", refusal(500, "backendError"), ALWAYS), 5, "asks for time"),
+    "no right": (lambda b: b.refuse(QUERY, refusal(403, "accessDenied"), ALWAYS), 2, "refuses the account"),
+    "no account": (lambda b: b.refuse("/token", Answer(400, {"error": "invalid_grant"}), ALWAYS), 2, "mend its cred"),
+    "a load job fails": (lambda b: b.fail_load("entries", "invalid", ALWAYS), 1, r"\(invalid\): .*; .* --pending$"),
+    "a query never ends": (lambda b: b.stall("SELECT"), 5, "no answer in time"),
+    "a query without an answer": (lambda b: b.hold(QUERY, ALWAYS), 5, "timed out"),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_what_passes_does_not_end_a_run(engine: Workspace, bigquery: BigQuery, fault: Fault):
+    fault(bigquery)
+    result = engine.etl("run", "log", "--env", "bq")
+    assert (result.code, result.err) == (0, "")
+    assert loaded(bigquery) == list(range(1, 11))
+
+
+@pytest.mark.parametrize(("fault", "code", "said"), ENDING.values(), ids=ENDING)
+def test_what_does_not_pass_is_one_line_and_the_next_run_goes_on(
+    engine: Workspace, bigquery: BigQuery, fault: Fault, code: int, said: str
+):
+    fault(bigquery)
+    result = engine.etl("run", "log", "--env", "bq")
+    bigquery.heal()
+    again = engine.etl("run", "log", "--env", "bq")
+    assert (result.code, len(result.err.splitlines())) == (code, 1), result
+    assert re.search(said, result.err)
+    assert (again.code, loaded(bigquery)) == (0, list(range(1, 11)))
+
+
+def test_nobody_listens(engine: Workspace):
+    engine.variables["BIGQUERY_EMULATOR_HOST"] = f"http://127.0.0.1:{unused_port()}"
+    result = engine.etl("run", "log", "--env", "bq")
+    assert (result.code, len(result.err.splitlines())) == (5, 1), result
+    assert "Connection refused" in result.err
+
+
+def test_a_dataset_that_is_gone_is_loaded_anew(engine: Workspace, bigquery: BigQuery):
+    assert engine.etl("run", "log", "--env", "bq").code == 0
+    bigquery.warehouse.drop_dataset("log")
+    assert engine.etl("run", "log", "--env", "bq").code == 0
+    assert loaded(bigquery) == list(range(1, 11))
+
+
+def test_a_job_that_takes_long_is_looked_at_again_not_made_again(engine: Workspace, bigquery: BigQuery):
+    bigquery.stall(r"^log\.entries$")
+    results = [engine.etl("run", "log", "--env", "bq") for _ in range(2)]
+    bigquery.heal()
+    results.append(engine.etl("run", "log", "--env", "bq"))
+    assert [result.code for result in results] == [5, 5, 0]
+    assert "runs for more than 2 s; the next run looks at it again" in results[0].err
+    assert [load["destinationTable"]["tableId"] for load in bigquery.loads].count("entries") == 1
+    assert loaded(bigquery) == list(range(1, 11))
