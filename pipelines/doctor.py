@@ -132,8 +132,8 @@ def _write_and_delete(name: str) -> None:
     filesystem, folder = fsspec_from_config(config)
     if config.is_local_filesystem:
         folder = config.make_local_path(config.bucket_url)  # fsspec's keeps the %20 of a URL
+        filesystem.makedirs(folder, exist_ok=True)  # of a bucket that is missing, s3fs would make one
     probe = f"{folder}/.etl-doctor-{uuid.uuid4().hex}"
-    filesystem.makedirs(folder, exist_ok=True)
     filesystem.pipe_file(probe, b"etl doctor")
     filesystem.rm_file(probe)
 
