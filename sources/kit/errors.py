@@ -9,6 +9,10 @@ class SourceError(Exception):
     kind = "failed"
 
 
+class Unreadable(SourceError):
+    """One file cannot be read; the message is *what; what to do*, without the name of the file."""
+
+
 class BadSetting(SourceError):
     """A setting of the source is missing or wrong."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 KEY = "_etl_notice"
+LONGEST_QUOTE = 80
 
 
 class Notice(dict[str, Any]):
@@ -33,3 +34,13 @@ def failed(item: str, reason: str) -> dict[str, Any]:
 def warning(message: str) -> dict[str, Any]:
     """Something a person should know that leaves the run whole."""
     return Notice({KEY: "warning", "message": message})
+
+
+def quoted(value: str) -> str:
+    """A value as a reason names it."""
+    return repr(shortened(value, LONGEST_QUOTE))
+
+
+def shortened(text: str, length: int) -> str:
+    """A text, cut where it is longer than that."""
+    return text if len(text) <= length else f"{text[:length]}…"

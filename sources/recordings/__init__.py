@@ -11,7 +11,7 @@ or `url` (`location` wins where both are filled), *grouped* has the URLs of a ph
   `PR_<uuid>` of the URL, the form in which the vendor's other exports name a recording.
 * `phone` stays the text of its cell, without blanks around it, with `+` and leading zeros.
 * `duration_seconds` is computed from both times where the list has none. Times without an offset are local
-  to `timezone` (see `rows.instants` for the hours around a change of the clock).
+  to `timezone` (see `kit.cells.instants` for the hours around a change of the clock).
 * Cursor: a file is not opened when its size, its version (ETag or time of change) and the settings are those
   of its last whole reading. With `since` or `until` every file is read, only rows that started in the window
   are loaded, and nothing is remembered.
@@ -38,10 +38,11 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from sources.kit import notices
-from sources.kit.errors import BadSetting
-from sources.recordings.files import ListFile, Unreadable, find
+from sources.kit.errors import BadSetting, Unreadable
+from sources.recordings.files import ListFile, find
 from sources.recordings.ledger import SCHEMA, Ledger
 from sources.recordings.reader import Item, Reading, items
+from sources.recordings.rows import READ
 
 TABLE = "recordings"
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}
@@ -123,8 +124,9 @@ def _new_or_changed(files: list[ListFile], reading: Reading, window: Window) -> 
         for file in due:
             if (yield from _into(ledger, file, reading, window)):
                 done.append(file)
-        for rows in _known_rows():
-            ledger.remember(rows)
+        with ledger.at_once():
+            for rows in _known_rows():
+                ledger.remember(rows)
         if repeats := ledger.repeats():
             yield [notices.warning(_repeated(name, count)) for name, count in repeats]
         yield from ledger.changes()
@@ -145,15 +147,15 @@ def _known_rows() -> Iterator[pa.Table]:
         return
     loaded = dlt.current.source_schema().data_table_names(seen_data_only=True)
     if TABLE in loaded and "refresh" not in package:
-        relation = dlt.current.pipeline().dataset().table(TABLE).select(*SCHEMA.names)
+        relation = dlt.current.pipeline().dataset().table(TABLE).select(*READ.names)
         for rows in relation.iter_arrow(chunk_size=50_000):
-            yield rows.select(SCHEMA.names).cast(SCHEMA)
+            yield rows.select(READ.names).cast(READ)
 
 
 def _into(ledger: Ledger, file: ListFile, reading: Reading, window: Window) -> Generator[Item, None, bool]:
     """Read one file into the ledger; whether it was read to its end. What it yields are notices."""
     try:
-        with ledger.whole_file():
+        with ledger.at_once():
             for item in items(file, reading):
                 if isinstance(item, list):
                     yield item

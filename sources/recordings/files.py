@@ -32,10 +32,6 @@ VERSIONS = (
 )
 
 
-class Unreadable(Exception):
-    """One file cannot be read; the message is *what; what to do*, without the name of the file."""
-
-
 @dataclass(frozen=True)
 class ListFile:
     """One list: its name in `source_file`, size and version as its store tells them, and its path there."""

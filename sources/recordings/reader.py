@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from sources.kit import notices
+from sources.kit.delimited import Broken, Records, encoding_of
 from sources.recordings.files import ListFile, local_copy
 from sources.recordings.rows import Notice, Page, recognise, typed
-from sources.recordings.text import Broken, Records, encoding_of
 
 Item: TypeAlias = pa.Table | list[Notice]
 

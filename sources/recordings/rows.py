@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sources.kit import notices
-from sources.recordings.files import Unreadable
-from sources.recordings.text import Batch
+from sources.kit import cells, notices
+from sources.kit.cells import INSTANT, instants
+from sources.kit.delimited import Batch, refuse_repeated
+from sources.kit.errors import Unreadable
 
-INSTANT = pa.timestamp("us", "UTC")
 READ = pa.schema(
     [
         pa.field("recording_id", pa.string()),
@@ -54,16 +51,6 @@ GROUPED = (
 
 WEB_ADDRESS = r"^(?i:https?)://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 VENDOR_ID = re.compile(r"/(PR_[^./]+)")
-DAY_AND_TIME = r"[12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d"
-# What Arrow reads exactly as Python does, at many times the speed; the rest goes value by value.
-PLAIN_LOCAL = rf"^{DAY_AND_TIME}:\d\d(\.\d{{1,6}})?$"
-PLAIN_INSTANT = rf"^{DAY_AND_TIME}:\d\d(\.\d{{1,6}})?(Z|[+-](0\d|1[0-4]):[0-5]\d)$"
-PLAIN_NUMBER = r"^\d{1,15}(\.\d{1,12})?$"
-PLAIN_INTEGER = r"^\d{1,18}$"
-ANY_INSTANT = re.compile(rf"{DAY_AND_TIME}(:\d\d([.,]\d{{1,9}})?)?( ?(Z|[+-]\d\d(:?\d\d)?))?", re.ASCII)
-ANY_NUMBER = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-ANY_INTEGER = re.compile(r"(-?\d{1,19})(\.0*)?", re.ASCII)
-LONGEST_QUOTE = 80
 LONGEST_LIST = 400
 
 ODD_ROW_ID = "recordings_row_id is no whole number and is left empty"
@@ -105,11 +92,11 @@ class Page:
         self.layout = layout
         self.zone = zone
         self.lines = batch.lines
-        self._rows = batch.rows
+        self._batch = batch
         self._columns = {name: self._column(name) for name in layout.columns}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._batch)
 
     def text(self, name: str) -> pa.StringArray:
         """One column of the schema."""
@@ -117,14 +104,13 @@ class Page:
 
     def refused(self, number: int, reason: str, **instead: str) -> Notice:
         """One row that is not loaded, as it stands in the file but for the cells given."""
-        row = dict(zip(self.layout.names, self._rows[number], strict=True)) | instead
-        return notices.rejected(row, reason, f"{self.file}:{self.lines[number]}")
+        row = dict(zip(self.layout.names, self._batch.row(number), strict=True)) | instead
+        return notices.rejected(row, reason, f"{self.file}:{self._batch.line(number)}")
 
     def _column(self, name: str) -> pa.StringArray:
         if name not in self.layout.names:
             return pa.nulls(len(self), pa.string())
-        place = self.layout.names.index(name)
-        trimmed = pc.utf8_trim_whitespace(pa.array([row[place] for row in self._rows], pa.string()))
+        trimmed = pc.utf8_trim_whitespace(self._batch.cells[self.layout.names.index(name)])
         return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
@@ -139,13 +125,11 @@ class Rows(NamedTuple):
 def recognise(header: Sequence[str]) -> Layout:
     """The layout that a header line declares; Unreadable when it is neither or names a column twice."""
     names = tuple(cell.strip().lower() or f"(column {n})" for n, cell in enumerate(header, 1))
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
-        raise Unreadable(f"names a column twice: {', '.join(twice)}; keep one of each")
+    refuse_repeated(names)
     if not {"location", "url", "recording_urls"} & set(names):
         raise Unreadable(
             "CSV schema not recognised: needs location, url or recording_urls; "
-            f"found {_shortened(', '.join(names), LONGEST_LIST)}"
+            f"found {notices.shortened(', '.join(names), LONGEST_LIST)}"
         )
     return Layout(names, grouped="recording_urls" in names)
 
@@ -155,36 +139,14 @@ def typed(page: Page) -> Rows:
     return _grouped(page) if page.layout.grouped else _flat(page)
 
 
-def instants(text: pa.StringArray, zone: ZoneInfo) -> pa.TimestampArray:
-    """Times in UTC, null where the text is none.
-
-    A time without an offset is local to `zone`: of the two readings of an hour that occurs twice the first is
-    taken, and a time that the clock skipped moves forward by the gap (02:30 becomes 03:30).
-    """
-    try:
-        if _all_match(text, PLAIN_INSTANT):
-            return pc.cast(text, INSTANT)
-        if _all_match(text, PLAIN_LOCAL):
-            local = pc.cast(text, pa.timestamp("us"))
-            known = pc.assume_timezone(local, timezone=zone.key, ambiguous="earliest", nonexistent="raise")
-            return pc.cast(known, INSTANT)
-    except pa.ArrowInvalid:
-        pass  # a 30th of February, or a time that the clock skipped: Python looks at each
-    return pa.array([_instant(value, zone) for value in text.to_pylist()], INSTANT)
-
-
 def numbers(text: pa.StringArray) -> pa.DoubleArray:
     """Finite numbers from 0 up, null where the text is none."""
-    if _all_match(text, PLAIN_NUMBER):
-        return pc.cast(text, pa.float64())
-    return pa.array([_number(value) for value in text.to_pylist()], pa.float64())
+    return pc.if_else(pc.starts_with(text, "-"), None, cells.doubles(text))
 
 
 def integers(text: pa.StringArray) -> pa.Int64Array:
     """Whole numbers of 64 bits, null where the text is none; `7.0` counts as 7."""
-    if _all_match(text, PLAIN_INTEGER):
-        return pc.cast(text, pa.int64())
-    return pa.array([_integer(value) for value in text.to_pylist()], pa.int64())
+    return cells.integers(pc.replace_substring_regex(text, r"\.0*$", ""))
 
 
 def _flat(page: Page) -> Rows:
@@ -213,7 +175,7 @@ def _flat(page: Page) -> Rows:
             "stopped": stopped,
             "source_row_id": row_id,
             "source_file": pa.repeat(page.file, len(page)),
-            "source_line": pa.array(page.lines, pa.int64()),
+            "source_line": page.lines,
         },
         schema=READ,
     )
@@ -226,17 +188,18 @@ def _grouped(page: Page) -> Rows:
     refused: list[Notice] = []
     odd: list[int] = []
     columns = (page.text(name).to_pylist() for name in ("phone", "campaign_name", "recording_urls", "total_recordings"))
+    totals = integers(page.text("total_recordings")).to_pylist()
     for number, (phone, campaign, cell, total) in enumerate(zip(*columns, strict=True)):
         urls = [url.strip() for url in re.split(r"[\r\n]+", cell or "") if url.strip()]
         if not urls:
             refused.append(page.refused(number, "recording_urls is empty"))
-        if total is not None and _integer(total) != len(urls):
-            odd.append(page.lines[number])
+        if total is not None and totals[number] != len(urls):
+            odd.append(page.lines[number].as_py())
         for url in urls:
             if re.match(WEB_ADDRESS, url):
                 rows.append(_group_row(page, number, url, phone, campaign))
             else:
-                reason = f"recording_urls: {_quoted(url)} is no http(s) address"
+                reason = f"recording_urls: {notices.quoted(url)} is no http(s) address"
                 refused.append(page.refused(number, reason, recording_urls=url))
     return Rows(pa.Table.from_pylist(rows, schema=READ), refused, _odd(ODD_TOTAL, odd))
 
@@ -249,7 +212,7 @@ def _group_row(page: Page, number: int, url: str, phone: str | None, campaign: s
         "phone": phone,
         "campaign_name": campaign,
         "source_file": page.file,
-        "source_line": page.lines[number],
+        "source_line": page.lines[number].as_py(),
     }
 
 
@@ -267,7 +230,7 @@ def _parted(page: Page, table: pa.Table, faults: Sequence[Fault]) -> tuple[pa.Ta
 
 def _reason(page: Page, fault: Fault, number: int) -> str:
     value = page.text(fault.column)[number].as_py()
-    return f"{fault.column} {_quoted(value)} {fault.what}" if value else f"{fault.column} {fault.what}"
+    return f"{fault.column} {notices.quoted(value)} {fault.what}" if value else f"{fault.column} {fault.what}"
 
 
 def _unless(holds: pa.BooleanArray, column: str, what: str) -> Fault:
@@ -288,46 +251,9 @@ def _numbers_of(rows: pa.BooleanArray) -> list[int]:
 
 
 def _lines(page: Page, rows: pa.BooleanArray) -> list[int]:
-    return [page.lines[number] for number in _numbers_of(rows)]
+    return list(page.lines.filter(rows).to_pylist())
 
 
 def _seconds_between(started: pa.TimestampArray, stopped: pa.TimestampArray) -> pa.DoubleArray:
     microseconds = pc.cast(pc.subtract(stopped, started), pa.int64())
     return pc.divide(pc.cast(microseconds, pa.float64()), 1e6)
-
-
-def _all_match(text: pa.StringArray, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(text, pattern), min_count=0).as_py())
-
-
-def _instant(value: str | None, zone: ZoneInfo) -> datetime | None:
-    if value is None or not ANY_INSTANT.fullmatch(value):
-        return None
-    day, _, time = value.partition(value[10])
-    try:
-        parsed = datetime.fromisoformat(f"{day}T{time.replace(' ', '')}")
-    except ValueError:
-        return None
-    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
-    return aware.astimezone(UTC)
-
-
-def _number(value: str | None) -> float | None:
-    if value is None or not ANY_NUMBER.fullmatch(value):
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _integer(value: str | None) -> int | None:
-    match = ANY_INTEGER.fullmatch(value or "")
-    number = int(match.group(1)) if match else None
-    return number if number is not None and -(2**63) <= number < 2**63 else None
-
-
-def _quoted(value: str) -> str:
-    return repr(_shortened(value, LONGEST_QUOTE))
-
-
-def _shortened(value: str, length: int) -> str:
-    return value if len(value) <= length else f"{value[:length]}…"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.kit.delimited import Batch
+from sources.kit.errors import Unreadable
 from sources.kit.notices import KEY, rejected
 from sources.recordings import rows as module
-from sources.recordings.files import Unreadable
 from sources.recordings.rows import Page, instants, integers, numbers, recognise, typed
-from sources.recordings.text import Batch
 
 UTC_ZONE, BERLIN = ZoneInfo("UTC"), ZoneInfo("Europe/Berlin")
 URL = "https://vault.example.test/vr/PR_67ee516e-053d-412a-41f2-a76ee9ff1dcc.mp3"
@@ -20,7 +20,7 @@ URL = "https://vault.example.test/vr/PR_67ee516e-053d-412a-41f2-a76ee9ff1dcc.mp3
 
 def page(header: list[str], *rows: list[str], zone: ZoneInfo = UTC_ZONE):
     """(rows, refused, odd) of the records on lines 2, 3, …"""
-    batch = Batch(lines=list(range(2, 2 + len(rows))), rows=[list(row) for row in rows])
+    batch = Batch.of(len(header), list(range(2, 2 + len(rows))), [list(row) for row in rows], [])
     table, refused, odd = typed(Page("calls.csv", recognise(header), batch, zone))
     assert table.schema.equals(module.READ)
     return table.to_pylist(), refused, odd

@@ -4,10 +4,12 @@ import codecs
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from sources.recordings import text as module
-from sources.recordings.files import Unreadable
-from sources.recordings.text import Records, delimiter_of, encoding_of
+from sources.kit import delimited as module
+from sources.kit.delimited import Records, delimiter_of, encoding_of, plain_cells
+from sources.kit.errors import Unreadable
 
 HEADER = "url,phone,campaign_name\n"
 
@@ -18,7 +20,7 @@ def read(path: Path, content: str | bytes, delimiter: str | None = None):
     with path.open(encoding=encoding_of(path, None), newline="") as stream:
         records = Records(stream, delimiter)
         batches = list(records.batches())
-    whole = {line: cells for batch in batches for line, cells in zip(batch.lines, batch.rows, strict=True)}
+    whole = {batch.line(number): batch.row(number) for batch in batches for number in range(len(batch))}
     return records.header, whole, [tuple(broken) for batch in batches for broken in batch.broken]
 
 
@@ -199,14 +201,60 @@ def test_a_quote_that_never_closes_costs_a_bounded_part_of_the_file(tmp_path: Pa
 
 def test_batches_end_by_number_and_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "list.csv"
-    path.write_text(HEADER + "".join(f"h,{n},a\n" for n in range(450)))
+    odd = 'h,0,5" pipe\n'
+    path.write_text(HEADER + odd + "".join(f"h,{n},a\n" for n in range(449)))
 
     def sizes() -> list[int]:
         with path.open(newline="") as stream:
-            return [len(batch.rows) for batch in Records(stream, None).batches()]
+            return [len(batch) for batch in Records(stream, None).batches()]
 
     assert sizes() == [450]
     monkeypatch.setattr(module, "RECORDS_AT_ONCE", 200)
     assert sizes() == [200, 200, 50]
     monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", 300)
     assert sizes() == [100, 100, 100, 100, 50]
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "BLOCK_CHARACTERS", len(odd))
+    assert sizes()[:2] == [100, 2]
+
+
+cells = st.text(st.sampled_from('ab ,;"\n\r\0ü\u2028\ufeff'), max_size=4)
+written = st.one_of(cells.map(lambda cell: '"' + cell.replace('"', '""') + '"'), cells)
+lines = st.lists(st.lists(written, min_size=1, max_size=4).map(",".join), max_size=6)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.sampled_from([1, 9, 4 << 20]))
+def test_blocks_are_read_as_records_are(tmp_path: Path, lines: list[str], end: str, last: bool, block: int) -> None:
+    content = HEADER + end.join(lines) + (end if last else "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK_CHARACTERS", block)
+        by_blocks = read(tmp_path / "list.csv", content)
+        patch.setattr(module, "plain_cells", lambda *_: None)
+        assert by_blocks == read(tmp_path / "list.csv", content)
+
+
+@pytest.mark.parametrize(
+    ("block", "cells"),
+    [
+        ("a,b\nc,\n", [["a", "c"], ["b", ""]]),
+        ("a,b\r\nc,d", [["a", "c"], ["b", "d"]]),
+        ('"a","b, c"\n"",d\n', [["a", ""], ["b, c", "d"]]),
+        ("NULL, nan \n-,+1\n", [["NULL", "-"], [" nan ", "+1"]]),
+        ("a,b\n\nc,d\n", None),
+        ("a,b\nc\n", None),
+        ("a,b\n c,d,e\n", None),
+        ("a,b\rc,d\r", None),
+        ("a,b\0\n", None),
+        ('"a ""b""",c\n', None),
+        ('5" pipe,c\n', None),
+        ('"a\nb",c\n', None),
+        ('"a,"b",c"\n', None),
+        ('"a" ,b\n', None),
+        ('a, "b"\n', None),
+        ("\ufeffa,b\n", None),
+    ],
+)
+def test_what_is_plain(block: str, cells: list[list[str]] | None) -> None:
+    found = plain_cells(block, 2, ",")
+    assert (found and [column.to_pylist() for column in found]) == cells
