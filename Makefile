@@ -11,7 +11,7 @@ args =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check fix lock docs clean help
+.PHONY: demo test check fix bench lock docs clean help
 
 demo: .venv/run.stamp  ## fill warehouse.duckdb from every spec, offline
 	.venv/bin/etl demo $(args)
@@ -29,6 +29,9 @@ check: .venv/dev.stamp  ## lint, format, types, import directions, generated fil
 fix: .venv/dev.stamp  ## let ruff mend what it can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+bench: .venv/dev.stamp  ## measure against stock dlt and the floor; args='--size full --publish' writes docs/benchmarks.md
+	.venv/bin/python -m benchmarks $(args)
 
 docs: .venv/dev.stamp  ## write the files that are generated from code
 	.venv/bin/etl schema --write

@@ -1,0 +1,1 @@
+"""The cases; one file per idea, each with its `CASES`."""
