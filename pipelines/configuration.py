@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
 from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.configuration.utils import deserialize_value
 from dlt.common.destination.reference import Destination
 
 from pipelines.environment import (
@@ -101,6 +103,18 @@ def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[An
     return None
 
 
+def wants_columnar() -> bool:
+    """The setting `engine.columnar`: whether JSON is normalised by columns; true where nobody says otherwise."""
+    found = setting("columnar", ("engine",))
+    if found is None:
+        return True
+    try:
+        return deserialize_value("engine.columnar", found[0], bool)
+    except ConfigValueCannotBeCoercedException as error:
+        message = f"{found[1]}: engine.columnar: {found[0]!r} is neither true nor false; write one of them"
+        raise SettingError(message) from error
+
+
 def refuse_unknown_keys(sections: Sequence[str], known: Sequence[str]) -> None:
     """Stop at the first key of a section that nothing reads, wherever it is set."""
     for place, key in _keys(sections):
@@ -133,6 +147,7 @@ def _check(environment: Environment, *names: str) -> None:
     ]
     if problems:
         raise SpecError(problems)
+    wants_columnar()
     layout = setting("dataset_name_layout", ("pipelines", *names))
     if layout and layout[1] != FILE:
         raise SettingError(

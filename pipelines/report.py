@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,10 @@ STATUS = {
 
 @dataclass
 class Report:
-    """Grows while a run goes on; `exit` is None until it has ended."""
+    """Grows while a run goes on; `exit` is None until it has ended.
+
+    `gears` counts records by table and the gear of the columnar normaliser that they took.
+    """
 
     run_id: str
     spec: str
@@ -40,6 +44,7 @@ class Report:
     exit: Exit | None = None
     resources: list[str] = field(default_factory=list)
     tables: dict[str, int] = field(default_factory=dict)
+    gears: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

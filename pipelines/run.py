@@ -21,6 +21,7 @@ from dlt.extract import DltSource
 from ulid import ULID
 
 from pipelines import build, configuration
+from pipelines.columnar import columnar
 from pipelines.counting import rows_of
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.errors import EtlError, Exit, UsageError, did_you_mean
@@ -288,7 +289,7 @@ class _Load:
         if not pipeline.has_pending_data:
             return
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
-            with self._timed("normalize"):
+            with self._timed("normalize"), columnar(self.report.gears):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
             with self._timed("load"):

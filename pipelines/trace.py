@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -66,8 +67,17 @@ def metrics(report: Report) -> dict[str, Any]:
         "items_failed": len(report.failed_items),
         "seconds_total": round((ended - report.started_at).total_seconds(), 3),
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
+        "gears": gears(report.gears),
         "http": report.requests,
     }
+
+
+def gears(records: Counter[tuple[str, str]]) -> dict[str, dict[str, float]]:
+    """How many records each gear of the columnar normaliser took, and which share of them all."""
+    taken: Counter[str] = Counter()
+    for (_, gear), count in records.items():
+        taken[gear] += count
+    return {gear: {"records": n, "share": round(n / taken.total(), 4)} for gear, n in sorted(taken.items()) if n}
 
 
 def close_dead(runs_dir: Path, report: Report) -> None:

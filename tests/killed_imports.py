@@ -11,8 +11,11 @@ import pyarrow.compute
 import pyarrow.parquet
 
 import pipelines.bigquery
+import pipelines.columnar.normalizer
 import pipelines.commands
 import pipelines.run
 import sources.kit.http
+
+pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears, too
 
 __all__ = ["dlt", "duckdb", "pipelines", "psycopg2", "pyarrow", "sources"]

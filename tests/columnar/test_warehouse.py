@@ -1,0 +1,76 @@
+"""What loads decide is the same at the destination: merges in all strategies, on DuckDB and on Postgres."""
+
+from __future__ import annotations
+
+import dlt
+import pytest
+
+from tests.columnar.cases import CASES, Case, column, drawn, loads
+from tests.columnar.parity import Outcome, both, page_by_page
+from tests.postgres_server import database
+
+KINDS = Case(
+    "every type",
+    [[drawn("", "x", None, n={"a": [1, ""]}, i=1, f=0.1, b=True, at="2024-05-01T10:00:00.123456+02:00",
+            day="2024-05-01", time="10:00:00", money=1.25, bytes="aGFsbG8=", tags=["", "a"], many=[{"t": ""}])] * 2],
+    column(n="json", day="date", time="time", bytes="binary",
+           money={"data_type": "decimal", "precision": 9, "scale": 2}),
+    "dicts",
+)  # fmt: skip
+MERGED = {f"t{number}": case for number, case in enumerate([*CASES, KINDS]) if case.is_merged or case is KINDS}
+SOUND = {table: case for table, case in MERGED.items() if not case.fails}
+FAILING = [case for case in MERGED.values() if case.fails]  # what fails without a load: test_parity
+NAMES = {"merge None", "merge upsert", KINDS.name}
+ON_POSTGRES = {table: case for table, case in SOUND.items() if case.name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory) -> tuple[Outcome, Outcome]:
+    """dlt's and ours of all sound cases, side by side in one pipeline."""
+    folder = tmp_path_factory.mktemp("duckdb")
+    with pytest.MonkeyPatch.context() as patch, page_by_page(patch, few=4):
+        return both(folder, loads(SOUND), dlt.destinations.duckdb(str(folder / "warehouse.duckdb")))
+
+
+@pytest.fixture(scope="module")
+def on_postgres(tmp_path_factory, postgres_server) -> tuple[Outcome, Outcome]:
+    folder = tmp_path_factory.mktemp("postgres")
+    with pytest.MonkeyPatch.context() as patch, page_by_page(patch, few=4), database(postgres_server) as url:
+        return both(folder, loads(ON_POSTGRES), dlt.destinations.postgres(url))
+
+
+@pytest.mark.parametrize("table", SOUND, ids=lambda table: SOUND[table].name)
+def test_a_case_is_loaded_into_duckdb_like_dlt_does(table, on_duckdb):
+    _compare(SOUND[table], *(outcome.of(table) for outcome in on_duckdb))
+
+
+@pytest.mark.parametrize("table", ON_POSTGRES, ids=lambda table: SOUND[table].name)
+def test_a_case_is_loaded_into_postgres_like_dlt_does(table, on_postgres):
+    _compare(SOUND[table], *(outcome.of(table) for outcome in on_postgres))
+
+
+@pytest.mark.parametrize("case", FAILING, ids=str)
+def test_a_case_fails_like_dlt_does(case: Case, tmp_path, monkeypatch):
+    with page_by_page(monkeypatch, few=4):
+        destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+        dlts, ours = both(tmp_path, loads({"t": case}), destination)
+    assert set(dlts.endings) != {"ok"}
+    _compare(case, dlts, ours)
+
+
+def test_several_workers_make_the_same_tables_and_count_their_gears(tmp_path, monkeypatch):
+    monkeypatch.setenv("NORMALIZE__WORKERS", "2")
+    monkeypatch.setenv("SOURCES__DATA_WRITER__FILE_MAX_ITEMS", "100")
+    upsert = next(case for case in CASES if case.name == "merge upsert")
+    pages = {"t": Case(upsert.name, [[*load * 3] for load in upsert.loads[:2]], upsert.hints)}
+    with page_by_page(monkeypatch, few=4):
+        destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+        dlts, ours = both(tmp_path, loads(pages), destination)
+    assert ours.differences(dlts) == []
+    assert ours.taken["arrow"] > ours.taken["rows"] > 0, ours.gears
+
+
+def _compare(case: Case, dlts: Outcome, ours: Outcome) -> None:
+    assert ours.differences(dlts) == []
+    assert ours.taken[case.gear], ours.taken
+    assert sum(trees.total() for trees in ours.trees.values()), "nothing was loaded"
