@@ -11,13 +11,18 @@ args =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check fix bench lock docs clean help
+.PHONY: demo test newest bench check fix lock docs clean help
 
 demo: .venv/run.stamp  ## fill warehouse.duckdb from every spec, offline
 	.venv/bin/etl demo $(args)
 
 test: .venv/dev.stamp  ## run the tests; args='-k chess' picks some
 	.venv/bin/pytest --numprocesses auto --dist worksteal $(args)
+
+newest: .venv/dev.stamp  ## compare the columnar normaliser with the newest dlt, past our bounds
+	.venv/bin/uv pip install --quiet --upgrade --no-deps --target .venv/newest dlt
+	PYTHONPATH=.venv/newest .venv/bin/python -c 'import dlt; print("dlt", dlt.__version__)'
+	PYTHONPATH=.venv/newest .venv/bin/pytest tests/columnar $(args)
 
 check: .venv/dev.stamp  ## lint, format, types, import directions, generated files
 	.venv/bin/ruff check .
