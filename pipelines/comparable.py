@@ -33,6 +33,11 @@ class Comparable:
         """The cursor; a wrapped one is there only once its function has been called."""
         return self._step.incremental if isinstance(self._step, IncrementalResourceWrapper) else self._step
 
+    @property
+    def acts(self) -> bool:
+        """Whether the resource has a cursor."""
+        return self._cursor is not None
+
     def fault(self, row: dict[str, Any]) -> str | None:
         """Why dlt would stop at this row, or None."""
         if self._step is None or (self._twin is None and not self._begin(row)):

@@ -79,15 +79,15 @@ class Declared:
     ) -> None:
         """`typed` are the columns of a declared type. Without a table nothing is known before a row is there."""
         self._schema, self._naming, self._caps = schema, schema.naming, caps
-        self._known, self._typed, self._name = table is not None, typed, table or ""
+        self.learns, self._typed, self._name = table is not None, typed, table or ""
         self._tables: dict[str, Table] = {}
         self._levels: list[Level] = []
         self._learned: list[Column] = []
         self._present = 0
         deepest: int = schema.data_item_normalizer.max_nesting  # type: ignore[attr-defined]
         depth = dlt_names.get_table_nesting_level(schema, self._name, deepest) or 0
-        self._root = self._level(self._table(self._name), (self._name,), (), (), depth, depth)
-        columns = [self.column(name) for name in self._root.table.hints if not name.startswith(DLT_NAME_PREFIX)]
+        self.root = self._level(self._table(self._name), (self._name,), (), (), depth, depth)
+        columns = [self.column(name) for name in self.root.table.hints if not name.startswith(DLT_NAME_PREFIX)]
         self.required = {column.name for column in columns if column.required}
 
     @classmethod
@@ -107,9 +107,9 @@ class Declared:
     def violation(self, row: Object) -> str | None:
         """Why the row may not be loaded, or None."""
         self._present = 0
-        reason = self._row(row, self._root)
+        reason = self._row(row, self.root)
         if reason is None and self._present < len(self.required):
-            filled = {place.column.name for place, value in _filled(row, self._root) if value is not None}
+            filled = {place.column.name for place, value in _filled(row, self.root) if value is not None}
             reason = f"{min(self.required - filled)}: {MISSING}"
         if self._learned:
             self._keep_learned(reason is None)
@@ -122,7 +122,7 @@ class Declared:
 
     def column(self, name: str) -> Column:
         """The column of that name in the resource's own table."""
-        return self._column(self._root.table, name)
+        return self._column(self.root.table, name)
 
     def identifier(self, key: str) -> str:
         """The name of the column that a key fills."""
@@ -172,17 +172,17 @@ class Declared:
     def _plan(self, given: Object, level: Level, shape: Shape) -> Plan:
         plan = Plan()
         for key, value in given.items():
-            place = level.places.get(key) or self._place(level, key)
+            place = level.places.get(key) or self.place(level, key)
             plan.fault = plan.fault or place.fault
             if value is None or plan.fault:
                 continue
             column = place.column
-            plan.present += column.required and level.table is self._root.table
-            if isinstance(value, CONTAINERS) and not column.strict and not self._is_json(level, column):
+            plan.present += column.required and level.table is self.root.table
+            if isinstance(value, CONTAINERS) and not column.strict and not self.is_json(level, column):
                 if isinstance(value, dict):
-                    plan.objects.append((key, self._inside(level, key)))
+                    plan.objects.append((key, self.inside(level, key)))
                 else:
-                    plan.lists.append((key, self._below(level, key)))
+                    plan.lists.append((key, self.below(level, key)))
             elif self._to_be_checked(column, value):
                 plan.checks.append((key, column))
         if len(level.plans) >= MOST_SHAPES:
@@ -192,7 +192,7 @@ class Declared:
 
     def _to_be_checked(self, column: Column, value: Any) -> bool:
         """Whether a value of this type may not fit; the first value of all gives a column its type."""
-        if column.data_type is None and self._known and not isinstance(value, CONTAINERS):
+        if column.data_type is None and self.learns and not isinstance(value, CONTAINERS):
             column.learn(self._infer(value))
             self._learned.append(column)
         return type(value) not in column.easy and (column.data_type is not None or column.strict)
@@ -206,11 +206,11 @@ class Declared:
                 level.plans.clear()
         self._learned.clear()
 
-    def _is_json(self, level: Level, column: Column) -> bool:
+    def is_json(self, level: Level, column: Column) -> bool:
         """Whether dlt keeps an object or a list in this place as it is."""
         return dlt_names.is_nested_type(self._schema, level.table.name, column.name, level.depth)
 
-    def _place(self, level: Level, key: str) -> Place:
+    def place(self, level: Level, key: str) -> Place:
         path = ".".join((*level.keys, key))
         part = self.identifier(key)
         column = self._column(level.table, self._naming.shorten_fragments(*level.parts, part))
@@ -219,7 +219,7 @@ class Declared:
         place = level.places[key] = Place(path, column, _fault(level, key, part))
         return place
 
-    def _inside(self, level: Level, key: str) -> Level:
+    def inside(self, level: Level, key: str) -> Level:
         """The level of an object, whose values go into the same table."""
         place = level.places[key]
         if place.object is None:
@@ -227,7 +227,7 @@ class Declared:
             place.object = self._level(level.table, level.idents, keys, parts, level.depth - 1, level.row_depth)
         return place.object
 
-    def _below(self, level: Level, key: str) -> Level:
+    def below(self, level: Level, key: str) -> Level:
         """The level of the items of a list, which have a table of their own."""
         place = level.places[key]
         if place.items is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pyarrow as pa
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
@@ -14,6 +16,7 @@ from pipelines.arrow_tables import sifted
 from pipelines.comparable import Comparable
 from pipelines.declared import Declared
 from pipelines.intake import Intake, shown
+from pipelines.raw_lines import Screen, parsed
 from pipelines.storable import Storable
 
 SCALARS = (str, int, float, bool)
@@ -42,16 +45,33 @@ class Intercept(ItemTransform[Any, Any]):
     def __init__(self, resource: str, intake: Intake, declared: Declared, cursor: Comparable, kind: str) -> None:
         super().__init__(_same)
         self.resource, self.intake, self.declared, self.cursor = resource, intake, declared, cursor
-        self.storable = Storable(kind, declared.widens)
+        self.storable, self.screen = Storable(kind, declared.widens), Screen(declared, kind)
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
-        if not isinstance(item, (list, dict, *SCALARS)):
+        if not isinstance(item, (list, dict, orjson.Fragment, *SCALARS)):
             return self._table(item)
         page = item if isinstance(item, list) else [item]
-        suspect = self.storable.suspects(page)
-        rows = [row for row in page if self._passes(row, suspect)]
+        if not self.cursor.acts and self.screen.is_clean(page):
+            return page
+        pairs = [*self._pairs(page)]
+        suspect = self.storable.suspects([row for _, row in pairs])
+        rows = [given for given, row in pairs if self._passes(row, suspect)]
         self.intake.flush()
         return rows or None
+
+    def _pairs(self, page: list[Any]) -> Iterator[tuple[Any, Any]]:
+        """What is to go on, and the row to look at: an item twice, or a raw line and what stands in it."""
+        for item in page:
+            if not isinstance(item, orjson.Fragment):
+                yield item, item
+                continue
+            line = orjson.dumps(item)
+            try:
+                row = parsed(line)
+            except orjson.JSONDecodeError as error:
+                self.intake.reject(self.resource, line.decode(errors="backslashreplace"), f"is not JSON: {error}")
+                continue
+            yield row if self.cursor.acts else item, row  # dlt's cursor cannot see into a line
 
     def _passes(self, row: Any, suspect: bool) -> bool:
         if not isinstance(row, (dict, list, *SCALARS, type(None))):

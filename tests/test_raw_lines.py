@@ -1,0 +1,189 @@
+"""Raw JSON lines meet the guard that rows meet, and whole pages of good ones pass it unread."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dlt
+import orjson
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pipelines.intake import Intake, spooled
+from pipelines.quarantine import Intercept, guard
+from tests.test_bad_input import SPEC, module, quarantine, run
+
+COLUMNS = {
+    "id": {"data_type": "bigint", "nullable": False},
+    "at": {"data_type": "timestamp"},
+    "day": {"data_type": "date"},
+    "price": {"data_type": "decimal", "precision": 6, "scale": 2},
+    "code": {"data_type": "text", "precision": 3},
+    "place__city": {"data_type": "text"},
+    "any": {"data_type": "json"},
+}
+GOOD = {
+    "id": 1, "at": "2024-05-01T10:00:00Z", "day": "2024-02-29", "price": 1.5, "code": "abc", "place": {"city": "Ghent"},
+    "any": {"x": [1]}, "free": 0.5, "seen": "2024-05-01T10:00:00+02:00", "tags": [{"k": "a", "n": 1}], "ok": True,
+    "marks": [1, 2],
+}  # fmt: skip
+
+
+def intercept(folder: Path, kind: str, **hints: Any) -> Intercept:
+    """The guard of a resource with declared columns."""
+
+    @dlt.source(name="toy")
+    def toy():
+        return dlt.resource([], name="things", primary_key="id", **{"columns": COLUMNS, **hints})
+
+    source, intake = toy(), Intake("toy", folder / "spool.jsonl")
+    guard(source, intake, None, kind)
+    return next(step for step in source.things._pipe.steps if isinstance(step, Intercept))
+
+
+def passed(step: Intercept, pages: list[list[Any]]) -> tuple[list[Any], set[tuple[str, str]]]:
+    """The rows that pass, parsed, and the others with their reasons."""
+    rows = [json.loads(orjson.dumps(row)) for page in pages for row in step(page) or ()]
+    step.intake.close()
+    return rows, {(each.payload, each.reason) for each in spooled(step.intake.spool)}
+
+
+def raw(*rows: Any) -> list[Any]:
+    return [orjson.Fragment(row if isinstance(row, bytes) else json.dumps(row)) for row in rows]
+
+
+def good(**more: Any) -> dict[str, Any]:
+    return {**GOOD, **more}
+
+
+ODD = {
+    "text for a number": good(id="x"), "number as a text": good(id="7"), "fraction": good(id=2.5),
+    "null": good(id=None),
+    "no key": {"at": GOOD["at"]}, "whole float": good(id=2.0), "odd time": good(at="x"),
+    "other time": good(at="2024-05"),
+    "seconds": good(at=1717171717), "last year": good(at="9999-12-31T23:59:59-14:00"), "no day": good(day="2024-02-30"),
+    "fine price": good(price=1), "long price": good(price=1.005), "long code": good(code="four"),
+    "number for a text": good(code=12), "place": good(place="Ghent"), "place of lists": good(place={"city": [1]}),
+    "json": good(any=3), "json of lists": good(any=[[1, "x"]]), "variant": good(free="x"), "big": good(free=2**63),
+    "bigger": good(free=2**64), "wide": good(ok=2**63), "same name": good(Free=1),
+    "same name below": good(tags=[{"K": 1, "k": 2}]),
+    "names of dlt": good(_dlt_id="x"), "no name": good(**{"": 1}), "no name below": good(place={" ": 1}),
+    "no name in json": good(any={"": 1}), "new key": good(later={"a": [1]}), "mixed list": good(tags=[{"k": 1}, 2]),
+    "mixed list below": good(tags=[None]), "list of lists": good(marks=[[1], [2]]), "NUL": good(note="a\0b"),
+    "another time": good(seen="9999-12-31T23:59:59-14:00"), "no time": good(seen="soon"), "deep": good(any=[[[[1]]]]),
+    "too deep": good(deep=json.loads("[" * 260 + "]" * 260)), "list": [1], "scalar": 3, "nothing": None,
+    "flag": good(ok=3), "mark": good(marks=[2.5]), "word": good(marks=["x"]), "empty": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_the_guard_says_of_a_line_what_it_says_of_a_row(odd, kind, tmp_path):
+    pages = [
+        [good(id=1), good(id=2, free=7)],
+        [good(id=3), good(id=4)],
+        [good(id=5), odd, good(id=6)],
+        [odd],
+        [good(id=7)],
+    ]
+    as_rows = passed(intercept(tmp_path / "rows", kind), pages)
+    step = intercept(tmp_path / "lines", kind)
+    assert passed(step, [raw(*page) for page in pages]) == as_rows
+    assert [row["id"] for row in as_rows[0] if isinstance(row, dict) and row.get("id") in range(1, 8)]
+
+
+BROKEN = [
+    b"", b" ", b"{", b'{"id": 1', b'{"id": 1}}', b'{"id": 01}', b'{"id": NaN}', b'{"free": Infinity}', b"{'id': 1}",
+    b'{"id": 1,}', b'{"note": "\xff"}', b'{"note": "\\ud800"}', b'{"note": "a\nb"}', b'{"id": 1} {"id": 2}',
+    b'{"id": 1}, {"id": 2}', b'{"id": 1}\n{"id": 2}', b'{"free": 1e400}', b"\xef\xbb\xbf{}", b"nonsense",
+    b'{"deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", b'{"deep": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+]  # fmt: skip
+
+
+def test_pages_of_good_lines_pass_unread(tmp_path):
+    step = intercept(tmp_path, "postgres")
+    assert not step.screen.is_clean(raw(good(), good(id=2)))  # the first page teaches the types
+    passed(step, [raw(good(), good(id=2, later=1))])
+    assert step.screen.is_clean(raw(good(id=3, later=None), good(id=4, at="2024-05-01 10:00:00.123456", tags=[])))
+    assert not step.screen.is_clean(raw(good(id=5), good(id=6, price=1.005)))
+
+
+@pytest.mark.parametrize("line", BROKEN, ids=range(len(BROKEN)))
+def test_a_line_that_is_no_json_is_set_aside(line, tmp_path):
+    step = intercept(tmp_path, "duckdb")
+    rows, refused = passed(step, [raw(good(id=1)), raw(good(id=2), line, good(id=3))])
+    assert [row["id"] for row in rows] == [1, 2, 3]
+    assert [reason.split(":")[0] for _, reason in refused] == ["is not JSON"]
+
+
+def test_a_key_may_stand_twice_in_a_line_and_the_last_one_counts(tmp_path):
+    line = json.dumps(good(id=2))[:-1].encode() + b', "id": 3}'
+    rows, refused = passed(intercept(tmp_path, "duckdb"), [raw(good()), raw(line)])
+    assert ([row["id"] for row in rows], refused) == ([1, 3], set())
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 300), st.floats(-1e4, 1e4), st.sampled_from([2**63, 2.0, 1e300, 1.25]),
+    st.sampled_from(["", "x", "7", "2024-05-01", "2024-05-01T10:00:00Z", "9999-12-31T23:59:59-05:00", "a\0"]),
+)  # fmt: skip
+ANY = st.recursive(
+    VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("kK_n"), inner), max_leaves=3
+)
+CHANGES = st.dictionaries(st.sampled_from([*GOOD, "Free", "new", "_dlt_id", " "]), ANY, max_size=2)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(
+    changes=st.lists(st.lists(CHANGES, min_size=1, max_size=3), min_size=1, max_size=4),
+    kind=st.sampled_from(["duckdb", "postgres"]),
+)
+@example(changes=[[{"free": 1}], [{"free": 2.5}]], kind="duckdb")
+def test_whatever_stands_in_lines_the_guard_says_what_it_says_of_rows(changes, kind, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guard")
+    pages = [
+        [GOOD],
+        *(
+            [good(id=number, **change) if "id" not in change else good(**change) for number, change in enumerate(page)]
+            for page in changes
+        ),
+    ]
+    as_rows = passed(intercept(folder / "rows", kind), pages)
+    assert passed(intercept(folder / "lines", kind), [raw(*page) for page in pages]) == as_rows
+
+
+SOURCE = '''\
+"""Raw lines, as landing yields them."""
+
+import dlt
+import orjson
+
+LINES = {lines!r}
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    @dlt.resource(primary_key="id", write_disposition="merge", columns={columns!r})
+    def things({cursor}):
+        for start in range(0, len(LINES), 50):
+            yield [orjson.Fragment(line) for line in LINES[start : start + 50]]
+
+    return things
+'''
+
+
+@pytest.mark.parametrize("cursor", ["", 'id=dlt.sources.incremental("id")'], ids=["no cursor", "a cursor"])
+def test_a_run_sets_bad_lines_aside_and_loads_the_others_by_columns(cursor, workspace):
+    made = workspace()
+    made.write("specs/toy.yaml", SPEC)
+    lines = [json.dumps({"id": number, "n": {"k": number}, "l": [{"x": 1}]}).encode() for number in range(300)]
+    lines[70:70] = [b'{"id": null}', b'{"id": "x"}', b'{"id": 900, "N": 1, "n": 2}', b"{"]
+    module(made, SOURCE.format(lines=lines, columns={"id": {"data_type": "bigint"}}, cursor=cursor))
+    result = run(made, "toy", "--run-id", "one")
+    assert result.code == 3, result
+    assert made.query("SELECT count(*), count(DISTINCT id), max(n__k) FROM toy.things") == [(300, 300, 299)]
+    assert len(quarantine(made)) == 4
+    taken = json.loads((made.root / "runs/one/metrics.json").read_text())["gears"]
+    assert taken["arrow"]["records"] == 300 - taken["rows"]["records"]
