@@ -12,7 +12,7 @@ from uuid import UUID
 
 from dlt.common.wei import Wei
 
-from tests.columnar.parity import Load
+from tests.columnar.parity import Load, Outcome
 
 Loads = list[list[list[Any]]]
 AT, DATE, DAY = datetime(2024, 5, 1, 10, 0, 0, 250_000, UTC), date(2024, 2, 29), timedelta(days=1)
@@ -48,6 +48,17 @@ def loads(cases: Mapping[str, Case]) -> list[Load]:
         }
         for number in range(count)
     ]
+
+
+def unlike(cases: Mapping[str, Case], dlts: Outcome, ours: Outcome) -> dict[str, list[str]]:
+    """What is wrong with ours, by case: how it differs from dlt's, and that no row took the gear."""
+    wrong = {case.name: _unlike(case, dlts.of(table), ours.of(table)) for table, case in cases.items()}
+    return {name: found for name, found in wrong.items() if found}
+
+
+def _unlike(case: Case, dlts: Outcome, ours: Outcome) -> list[str]:
+    idle = [] if ours.taken[case.gear] else [f"gears: {case.gear} is not in {dict(ours.taken)}"]
+    return [*ours.differences(dlts), *idle]
 
 
 def record(number: int, version: int = 0, laps: list[Any] | None = None) -> dict[str, Any]:
@@ -99,7 +110,7 @@ def with_every(step: int, **extra: Any) -> list[dict[str, Any]]:
 MERGES = [
     *(
         Case(f"merge {strategy}", [[BASE], [CHANGED, EMPTIED], [SHRUNK]], merged(strategy), is_merged=True)
-        for strategy in (None, "delete-insert", "upsert", "insert-only")
+        for strategy in (None, "upsert", "insert-only")
     ),
     Case("dedup_sort over two pages", [[BASE, AGAIN]],
          merged(columns={"upd": {"dedup_sort": "desc"}}), is_merged=True),
@@ -262,4 +273,7 @@ CONTRACTS = [
     for mode in ("freeze", "discard_row", "discard_value")
 ]  # fmt: skip
 
-CASES = [*MERGES, *EVOLUTION, *NAMES, *LISTS, *TYPES, *CONTRACTS]
+GROUPS = {
+    "merges": MERGES, "evolution": EVOLUTION, "names": NAMES, "lists": LISTS, "types": TYPES, "contracts": CONTRACTS
+}  # fmt: skip
+CASES = [case for cases in GROUPS.values() for case in cases]

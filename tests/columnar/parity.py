@@ -20,6 +20,9 @@ from typing import Any
 import dlt
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.load_package import ParsedLoadJobFileName
 
@@ -218,7 +221,12 @@ def _unlike(one: Any, other: Any) -> str:
 
 @contextmanager
 def page_by_page(monkeypatch: Any, few: int) -> Iterator[None]:
-    """Small tests with the roads of big ones: a page of rows stays one, and a few rows teach."""
+    """Small tests with the roads of big ones: a page of rows stays one, and a few rows teach.
+
+    Settings come from the environment alone: half of the time would go into looking for files of them.
+    """
+    settings = ConfigProvidersContainer([EnvironProvider()])
+    monkeypatch.setattr(Container()[PluggableRunContext], "providers", settings)
     monkeypatch.setenv("SOURCES__DATA_WRITER__BUFFER_MAX_ITEMS", "1")
     monkeypatch.setattr("pipelines.columnar.normalizer.FEW", few)
     yield
