@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import dlt
 from dlt.extract import DltResource, DltSource
 
-from pipelines import tables
 from pipelines.configuration import setting
 from pipelines.cursors import narrow_rest
 from pipelines.errors import EtlError, UsageError, did_you_mean
-from pipelines.spec import Spec
-from pipelines.spec_types import ResourceHints
+from pipelines.specs import tables
+from pipelines.specs.spec import Spec
+from pipelines.specs.types import ResourceHints
 from pipelines.window import Window
 
 # Lists in lists become tables down to here and stay whole, as JSON, below. dlt's own 1000 makes names of tables, and
@@ -154,7 +154,7 @@ def _rest(root: Path, spec: Spec, window: Window) -> DltSource:
     from dlt.sources.rest_api import rest_api_source
     from dlt.sources.rest_api.typing import RESTAPIConfig
 
-    from pipelines.rest_model import bind
+    from pipelines.specs.rest_model import bind
 
     assert spec.rest is not None
     narrowed, _ = narrow_rest(spec.rest, window)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
-from pipelines import spec as specs_
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
+from pipelines.specs import spec as specs_
 
 if TYPE_CHECKING:
     from pipelines.ledger import RunRow
@@ -133,7 +133,7 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
     """Tables that two specs of one dataset would write; which ones a spec writes is asked only where it shares."""
     from pipelines.build import dataset_name, tables_of
-    from pipelines.tables import clashes
+    from pipelines.specs.tables import clashes
 
     datasets = {dataset_name(spec): [s for s in chosen if dataset_name(s) == dataset_name(spec)] for spec in chosen}
     for dataset, sharing in datasets.items():
@@ -155,7 +155,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
     """Print, write or check the JSON Schema and the reference page."""
     import json
 
-    from pipelines import schema as schemas
+    from pipelines.specs import schema as schemas
 
     if write and check:
         raise UsageError("--write and --check: give one of them")

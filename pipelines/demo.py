@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pipelines import commands
 from pipelines import environment as environments
-from pipelines import spec as specs
 from pipelines.environment import Environment
 from pipelines.errors import Exit
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.printing import Printer
 from pipelines.run import Order
+from pipelines.specs import spec as specs
 
 
 def demo(root: Path, env: str, seed: int, records: int) -> Exit:

@@ -18,12 +18,12 @@ from packaging.specifiers import SpecifierSet
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
-from pipelines import spec as specs
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.printing import Printer
 from pipelines.run import Order, settle
+from pipelines.specs import spec as specs
 from pipelines.translate import translate
 
 ANSWER_SECONDS = 30.0

@@ -21,7 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.intake import Rejection
+from pipelines.rows.intake import Rejection
 
 DATASET = "_etl"
 End = tuple[str, int, str | None]  # status, exit code and message of a run

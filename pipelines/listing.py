@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines import spec as specs
 from pipelines.errors import Exit
 from pipelines.printing import Printer
+from pipelines.specs import spec as specs
 
 
 def show(root: Path, types: bool, printer: Printer) -> Exit:

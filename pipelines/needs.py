@@ -15,7 +15,7 @@ from dlt.common.typing import extract_inner_type
 from pipelines.build import factory
 from pipelines.configuration import setting
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
-from pipelines.spec import Spec
+from pipelines.specs.spec import Spec
 
 AUTH_FIELDS = {
     "bearer": ("token",),

@@ -16,7 +16,7 @@ from pipelines.errors import EtlError
 from pipelines.needs import Need
 from pipelines.refusals import refuse, refuse_new_types
 from pipelines.run import LOADER_FORMAT, Order, settle
-from pipelines.spec import Spec
+from pipelines.specs.spec import Spec
 from pipelines.state import remembered
 from pipelines.translate import translate
 from pipelines.window import parse

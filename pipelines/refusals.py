@@ -12,9 +12,9 @@ from pipelines import build
 from pipelines.cursors import narrow, narrow_rest
 from pipelines.environment import Environment
 from pipelines.errors import UsageError
-from pipelines.intake import Intake
-from pipelines.redeclared import new_types
-from pipelines.spec import Spec
+from pipelines.rows.intake import Intake
+from pipelines.rows.redeclared import new_types
+from pipelines.specs.spec import Spec
 from pipelines.window import Window
 
 HARM = {

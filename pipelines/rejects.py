@@ -11,13 +11,13 @@ from typing import Any
 from ulid import ULID
 
 from pipelines import environment as environments
-from pipelines import spec as specs
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, Quarantined, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.printing import Printer
 from pipelines.run import Order, settle
+from pipelines.specs import spec as specs
 from pipelines.translate import told_of
 
 MINUTE = "%Y-%m-%d %H:%M"

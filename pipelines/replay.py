@@ -16,18 +16,18 @@ from dlt.extract import DltResource, DltSource
 from ulid import ULID
 
 from pipelines import build
-from pipelines import spec as specs
-from pipelines.declared import dynamic
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
-from pipelines.intake import Intake
 from pipelines.ledger import Ledger, Quarantined
 from pipelines.printing import Printer
-from pipelines.quarantine import guard
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
 from pipelines.resume import clear, forget_unfinished, take_up
+from pipelines.rows.declared import dynamic
+from pipelines.rows.intake import Intake
+from pipelines.rows.quarantine import guard
 from pipelines.run import LOADER_FORMAT, Order, open_pipeline, reopened, scratch_copy
+from pipelines.specs import spec as specs
 
 BATCH = 100
 FIRST_STAYS = ("append", "insert-only")  # a key that is in such a table is never written again

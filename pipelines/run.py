@@ -25,14 +25,14 @@ from pipelines.columnar import columnar
 from pipelines.counting import rows_of
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.errors import EtlError, Exit, UsageError, did_you_mean
-from pipelines.intake import Intake, spooled
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
-from pipelines.quarantine import guard
 from pipelines.refusals import emptied_tables, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import clear, forget_unfinished, take_up
-from pipelines.spec import Spec
+from pipelines.rows.intake import Intake, spooled
+from pipelines.rows.quarantine import guard
+from pipelines.specs.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead, end_of
 from pipelines.translate import translate
 from pipelines.window import iso, parse

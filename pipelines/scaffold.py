@@ -8,9 +8,9 @@ from pathlib import Path
 from string import Template
 
 from pipelines import atomic
-from pipelines import spec as specs
 from pipelines.errors import Exit, SpecError, UsageError
 from pipelines.printing import Printer
+from pipelines.specs import spec as specs
 
 SPEC = """\
 # yaml-language-server: $$schema=spec.schema.json

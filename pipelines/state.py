@@ -12,7 +12,6 @@ import dlt
 from ulid import ULID
 
 from pipelines import environment as environments
-from pipelines import spec as specs
 from pipelines.build import resource_names
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
@@ -20,6 +19,7 @@ from pipelines.lock import held
 from pipelines.printing import Printer
 from pipelines.resume import clear, waits
 from pipelines.run import Order, open_pipeline, settle
+from pipelines.specs import spec as specs
 from pipelines.translate import told_of
 
 

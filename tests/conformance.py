@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipelines import spec as specs
+from pipelines.specs import spec as specs
 from tests.subject import Site, Subject, keyed, newest
 
 Promise = Callable[[Subject], None]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines import spec as specs
+from pipelines.specs import spec as specs
 from tests.conformance import PROMISES, Promise
 from tests.subject import Subject
 from tests.workspace import REPOSITORY

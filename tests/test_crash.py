@@ -39,8 +39,8 @@ LEDGER = "pipelines.ledger:Ledger"
 POINTS = {
     "start: the run is not yet written down": At(f"{LEDGER}.begin"),
     "extract: nothing is read": At(f"{PIPELINE}.extract"),
-    "extract: bad rows are on disk, their page is not": At("pipelines.quarantine:Intake.flush", "after"),
-    "extract: between two pages": At("pipelines.quarantine:Intercept.__call__", nth=3),
+    "extract: bad rows are on disk, their page is not": At("pipelines.rows.quarantine:Intake.flush", "after"),
+    "extract: between two pages": At("pipelines.rows.quarantine:Intercept.__call__", nth=3),
     "extract: all is read, nothing committed": At(f"{EXTRACT}.commit_packages"),
     "extract: committed, the state is not saved": At(f"{EXTRACT}.commit_packages", "after"),
     "extract: the bad rows are not in quarantine": At(f"{LEDGER}.quarantine"),
@@ -244,7 +244,7 @@ def test_random_moments(yards, spec, share, server, request):
 
 
 TWICE = {
-    "reading": (At("pipelines.quarantine:Intercept.__call__", nth=2), At(f"{EXTRACT}.commit_packages")),
+    "reading": (At("pipelines.rows.quarantine:Intercept.__call__", nth=2), At(f"{EXTRACT}.commit_packages")),
     "normalizing": (At(f"{STORAGE}.commit_new_load_package", "after"), At(f"{PACKAGES}.delete_package")),
     "making the package anew": (At(f"{PACKAGES}.save_pending_transition", nth=3), At("pipelines.resume:_renew", nth=4)),
     "loading again": (
@@ -265,7 +265,7 @@ def test_two_crashes_are_not_worse_than_one(yards, moments):
 
 
 LOST = {
-    "reading": At("pipelines.quarantine:Intercept.__call__", nth=3),
+    "reading": At("pipelines.rows.quarantine:Intercept.__call__", nth=3),
     "read": At(f"{LEDGER}.quarantine", "after"),
     "some jobs done": At(f"{PACKAGES}.save_pending_transition", nth=5),
     "all jobs done": At(f"{LOAD}.complete_package"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines import spec as specs
+from pipelines.specs import spec as specs
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 

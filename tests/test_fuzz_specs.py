@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import spec
 from pipelines.errors import SpecError
+from pipelines.specs import spec
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = {path.stem: path.read_bytes() for path in sorted((ROOT / "specs").glob("*.yaml"))}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.intake import Intake, spooled
-from pipelines.quarantine import Intercept, guard
+from pipelines.rows.intake import Intake, spooled
+from pipelines.rows.quarantine import Intercept, guard
 from tests.test_bad_input import SPEC, module, quarantine, run
 
 COLUMNS = {

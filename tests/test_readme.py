@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 import cli
-from pipelines import spec as specs
+from pipelines.specs import spec as specs
 from tests.readme import README, rendered
 
 TEXT = README.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from tests.workspace import Result, Workspace
 RUN = ("run", "crash", "--env", "test")
 NAMED = (*RUN, "--run-id", "stopped")
 MOMENTS = {
-    "extract": At("pipelines.quarantine:Intercept.__call__", nth=2),
+    "extract": At("pipelines.rows.quarantine:Intercept.__call__", nth=2),
     "committing the extract": At("dlt.extract.extract:Extract.commit_packages"),
     "normalize": At("dlt.normalize.normalize:Normalize.spool_files"),
     "normalize, at its end": At("dlt.normalize.normalize:Normalize.run", "after"),

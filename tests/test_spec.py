@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cron, spec
 from pipelines.errors import Problem, SpecError, UsageError
+from pipelines.specs import cron, spec
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL_KEYS = """\
@@ -401,7 +401,7 @@ def test_a_problem_of_any_place(root):
 
 def test_reading_the_envelope_imports_no_dlt():
     code = (
-        "import sys; from pathlib import Path; from pipelines import spec; spec.load_all(Path('.'));"
+        "import sys; from pathlib import Path; from pipelines.specs import spec; spec.load_all(Path('.'));"
         "sys.exit('dlt' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -12,7 +12,7 @@ import dlt
 import pytest
 from dlt.sources.rest_api import rest_api_source
 
-from pipelines import rest_model, spec
+from pipelines.specs import rest_model, spec
 from sandbox import github
 from sandbox.server import Request, Sandbox, World
 

@@ -11,8 +11,9 @@ from dlt.common.data_types.typing import TDataType
 from dlt.common.schema import typing as schema
 from dlt.sources.rest_api.config_setup import AUTH_MAP, PAGINATOR_MAP
 
-from pipelines import rest_model, spec, spec_types
 from pipelines.errors import UsageError
+from pipelines.specs import rest_model, spec
+from pipelines.specs import types as spec_types
 
 ROOT = Path(__file__).resolve().parents[1]
 REASONS = "resources: {a: {append_reason: events have no key}}\n"

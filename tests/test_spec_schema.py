@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import rest_model, schema, spec, yaml_marks
+from pipelines.specs import rest_model, schema, spec, yaml_marks
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = schema.json_schema()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import spec
+from pipelines.specs import spec
 
 NO_SECRET = "secrets have no place in a spec; put it in [sources.x] of .dlt/secrets.toml"
 NO_SOURCE = "3:1: python: sources/x.py has no @dlt.source function named x; name it as the spec"

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from pipelines import yaml_marks
-from pipelines.yaml_marks import Mark, Marks
+from pipelines.specs import yaml_marks
+from pipelines.specs.yaml_marks import Mark, Marks
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.tables import clashes, of_rest
+from pipelines.specs.tables import clashes, of_rest
 
 REST = """\
 name: shop

@@ -1,4 +1,4 @@
-"""The one place where dlt is made to take another normaliser; docs/adr/0009-columnar-normaliser.md has the way back."""
+"""The one place where dlt is made to take another normaliser; docs/adr/0010-columnar-normaliser.md has the way back."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from dlt.common.schema.typing import DLT_NAME_PREFIX, TTableSchemaColumns
 from dlt.common.schema.utils import autodetect_sc_type
 from dlt.extract import DltResource, DltSource
 
-from pipelines.columns import Column
-from pipelines.intake import MISSING
+from pipelines.rows.columns import Column
+from pipelines.rows.intake import MISSING
 
 MOST_SHAPES = 5000  # of objects, remembered per level
 CONTAINERS = (dict, list, tuple)

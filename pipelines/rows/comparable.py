@@ -13,7 +13,7 @@ from dlt.extract.incremental.exceptions import (
     IncrementalCursorPathMissing,
 )
 
-from pipelines.intake import MISSING, shown
+from pipelines.rows.intake import MISSING, shown
 
 INCOMPARABLE = "cannot be compared with the values before it"  # the same in every run, as it is part of an id
 COMPARE_WITH_THEIR_OWN = (str, int)  # exact types whose values dlt can always order

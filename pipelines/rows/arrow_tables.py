@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from dlt.common.libs.pyarrow import get_column_type_from_py_arrow
 from dlt.common.schema.typing import DLT_NAME_PREFIX
 
-from pipelines.columns import Column
-from pipelines.comparable import Comparable
-from pipelines.declared import Declared
-from pipelines.intake import MISSING
+from pipelines.rows.columns import Column
+from pipelines.rows.comparable import Comparable
+from pipelines.rows.declared import Declared
+from pipelines.rows.intake import MISSING
 
 Reject = Callable[[Any, str], None]
 LEFT_TO_DLT = ("text", "bool", "timestamp", "date", "time", "binary", "json")  # where the type is the declared one

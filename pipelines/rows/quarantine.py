@@ -12,12 +12,12 @@ from dlt.extract import DltSource
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.items_transform import ItemTransform
 
-from pipelines.arrow_tables import sifted
-from pipelines.comparable import Comparable
-from pipelines.declared import Declared
-from pipelines.intake import Intake, shown
-from pipelines.raw_lines import Screen, parsed
-from pipelines.storable import Storable
+from pipelines.rows.arrow_tables import sifted
+from pipelines.rows.comparable import Comparable
+from pipelines.rows.declared import Declared
+from pipelines.rows.intake import Intake, shown
+from pipelines.rows.raw_lines import Screen, parsed
+from pipelines.rows.storable import Storable
 
 SCALARS = (str, int, float, bool)
 

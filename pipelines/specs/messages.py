@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, Vali
 from pydantic_core import ErrorDetails
 
 from pipelines.errors import Problem, did_you_mean
-from pipelines.yaml_marks import Document, Place
+from pipelines.specs.yaml_marks import Document, Place
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -33,10 +33,10 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, create_model
 from typing_extensions import is_typeddict
 
 from pipelines.errors import UsageError
-from pipelines.rest_words import describe
-from pipelines.spec_messages import BOOLEAN, LIST, MAPPING, NUMBER, TEXT, Strict, by_kind, kind_of
-from pipelines.spec_source import named_functions
-from pipelines.spec_types import (
+from pipelines.specs.messages import BOOLEAN, LIST, MAPPING, NUMBER, TEXT, Strict, by_kind, kind_of
+from pipelines.specs.rest_words import describe
+from pipelines.specs.source import named_functions
+from pipelines.specs.types import (
     NAME,
     Column,
     ColumnNames,
@@ -47,7 +47,7 @@ from pipelines.spec_types import (
     WriteDisposition,
     matching,
 )
-from pipelines.yaml_marks import shorten
+from pipelines.specs.yaml_marks import shorten
 
 _SECRETS = {"token", "api_key", "password", "client_secret", "access_token"}
 _LEFT_OUT = {("HttpBasicAuthConfig", "username")}  # dlt takes it only together with the password

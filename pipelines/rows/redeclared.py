@@ -10,7 +10,7 @@ from dlt.common.schema.typing import DLT_NAME_PREFIX
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource
 
-from pipelines.declared import dynamic
+from pipelines.rows.declared import dynamic
 
 Columns = dict[str, Any]
 

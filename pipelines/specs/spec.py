@@ -1,6 +1,6 @@
 """What a spec may say: one file of `specs/` becomes one `Spec`, or every mistake in it with line and column.
 
-Reading the envelope imports no dlt; `rest:` is read by `pipelines.rest_rules` in a second step.
+Reading the envelope imports no dlt; `rest:` is read by `pipelines.specs.rest_rules` in a second step.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from pipelines import yaml_marks
 from pipelines.errors import Problem, SpecError, UsageError, did_you_mean
-from pipelines.spec_messages import Strict, expected, read_as
-from pipelines.spec_types import Cron, Dataset, Identifier, Line, ResourceHints, TimeZone, Url
-from pipelines.yaml_marks import Document, Place, leaves, shorten
+from pipelines.specs import yaml_marks
+from pipelines.specs.messages import Strict, expected, read_as
+from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, TimeZone, Url
+from pipelines.specs.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
 RESERVED = ("http", "kit", "quarantine", "sandbox", "scratch")  # [sources.http], sources/kit, folders of the engine
@@ -217,13 +217,13 @@ def _is_secret(place: Place, value: Any) -> bool:
 def _rest_problems(document: Document) -> list[Problem]:
     if not isinstance(document.data, dict) or not isinstance(document.data.get("rest"), dict):
         return []
-    from pipelines import rest_rules
+    from pipelines.specs import rest_rules
 
     return rest_rules.problems(document)
 
 
 def _source_problems(root: Path, name: str, document: Document) -> list[Problem]:
-    from pipelines import spec_source
+    from pipelines.specs import source as spec_source
 
     return spec_source.problems(root, name, document)
 

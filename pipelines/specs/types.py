@@ -13,9 +13,9 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandl
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from pipelines import cron
 from pipelines.errors import did_you_mean
-from pipelines.spec_messages import LIST, MAPPING, TEXT, Strict, by_kind
+from pipelines.specs import cron
+from pipelines.specs.messages import LIST, MAPPING, TEXT, Strict, by_kind
 
 NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 

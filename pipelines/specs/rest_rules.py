@@ -9,10 +9,10 @@ from dlt.common.exceptions import DltException
 from dlt.sources.rest_api import rest_api_resources
 from dlt.sources.rest_api.typing import RESTAPIConfig
 
-from pipelines import rest_model, tables
 from pipelines.errors import Problem
-from pipelines.spec_messages import read_as
-from pipelines.yaml_marks import Document, Place, shorten
+from pipelines.specs import rest_model, tables
+from pipelines.specs.messages import read_as
+from pipelines.specs.yaml_marks import Document, Place, shorten
 
 
 def problems(document: Document) -> list[Problem]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import Problem, did_you_mean
-from pipelines.spec_messages import expected, one_of
-from pipelines.yaml_marks import Document, Place, leaves
+from pipelines.specs.messages import expected, one_of
+from pipelines.specs.yaml_marks import Document, Place, leaves
 
 FOLDER = "sources"
 _STEPS = ("filter", "map", "yield_map")

@@ -17,7 +17,7 @@ from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.time import normalize_timezone
 
-from pipelines.intake import shown
+from pipelines.rows.intake import shown
 
 Fits = Callable[[Any], bool]
 Infer = Callable[[Any], TDataType | None]
@@ -26,7 +26,7 @@ UNFIT = (*MAKES_A_VARIANT, TypeError, ArithmeticError, OSError)
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 EASY: dict[str, frozenset[type]] = {
     "text": frozenset({str}),
-    "bigint": frozenset({int}),  # pipelines.storable lets no more than 64 bits pass
+    "bigint": frozenset({int}),  # pipelines.rows.storable lets no more than 64 bits pass
     "double": frozenset({int}),
     "bool": frozenset({bool}),
     "json": frozenset({dict, list, str, int, float, bool}),

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.types as pt
 
-from pipelines.columns import Column
-from pipelines.declared import Declared, Level
-from pipelines.storable import DEEPEST, NUL
+from pipelines.rows.columns import Column
+from pipelines.rows.declared import Declared, Level
+from pipelines.rows.storable import DEEPEST, NUL
 
 KINDS: list[tuple[Any, frozenset[type]]] = [
     (pt.is_int64, frozenset({int})),

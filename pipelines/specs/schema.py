@@ -11,9 +11,9 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from pipelines import rest_model
 from pipelines.atomic import write_text
-from pipelines.spec import FOLDER, Spec
+from pipelines.specs import rest_model
+from pipelines.specs.spec import FOLDER, Spec
 
 SCHEMA_FILE = f"{FOLDER}/spec.schema.json"
 REFERENCE_FILE = "docs/spec.md"

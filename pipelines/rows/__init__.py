@@ -1,0 +1,1 @@
+"""The guard before every load: what a row must be, and where one goes that is not."""
