@@ -13,7 +13,7 @@ import pyarrow.json as pj
 import pyarrow.types as pt
 
 from pipelines.rows.columns import Column
-from pipelines.rows.declared import Declared, Level
+from pipelines.rows.declared import Declared, Level, Place
 from pipelines.rows.storable import DEEPEST, NUL
 
 KINDS: list[tuple[Any, frozenset[type]]] = [
@@ -27,8 +27,6 @@ LOOKED_AT = ("timestamp", "date", "time", "binary")  # as the texts they are
 SAFE = 4000  # brackets, or bytes, in a line; Arrow dies of much deeper ones
 EXACT, WIDEST = float(2**53), float(2**63)
 ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
-
-
 LONG = re.compile(rb"\d{19}")
 
 
@@ -165,7 +163,7 @@ def _take_each(values: pa.Array, column: Column) -> bool:
 
 
 def _is_below(numbers: pa.Array, limit: float) -> bool:
-    return bool(pc.all(pc.less(pc.abs(numbers), limit)).as_py() is not False)
+    return pc.all(pc.less(pc.abs(numbers), limit)).as_py() is not False  # None: all are null
 
 
 def _check_storable(values: pa.Array, depth: int) -> None:
@@ -185,15 +183,12 @@ def _check_storable(values: pa.Array, depth: int) -> None:
 
 def _texts(level: Level) -> list[pa.Field]:
     """The keys of a level that hold what must be read as texts, at any depth."""
-    fields = []
-    for key, place in level.places.items():
-        kind = _text_kind(place)
-        if kind is not None:
-            fields.append(pa.field(key, kind))
-    return fields
+    kinds = {key: _text_kind(place) for key, place in level.places.items()}
+    return [pa.field(key, kind) for key, kind in kinds.items() if kind is not None]
 
 
-def _text_kind(place: Any) -> Any:
+def _text_kind(place: Place) -> pa.DataType | None:
+    """The type of a place that must be read as texts, or holds some; None where Arrow is to find out."""
     if place.object and place.items:
         return None
     if place.object:
@@ -201,7 +196,6 @@ def _text_kind(place: Any) -> Any:
         return pa.struct(fields) if fields else None
     if place.items:
         fields = _texts(place.items)
-        return (
-            pa.list_(fields[0].type if [f.name for f in fields] == ["value"] else pa.struct(fields)) if fields else None
-        )
+        is_bare = [field.name for field in fields] == ["value"]
+        return pa.list_(fields[0].type if is_bare else pa.struct(fields)) if fields else None
     return pa.string() if place.column.data_type in LOOKED_AT else None

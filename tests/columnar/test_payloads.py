@@ -15,7 +15,7 @@ FOLDERS = ("chess", "errors", "garmin", "halo", "ingest_api", "landing", "spinoc
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_recorded_payloads_are_normalised_like_dlt_does(folder: str, payloads: Path, tmp_path, monkeypatch):
-    recorded = {_table(file): [_records(file)] * 2 for file in _files(payloads / folder)}
+    recorded = {_table(file): [_records(file)] * 3 for file in _files(payloads / folder)}
     assert recorded, f"no payload in {folder}"
     with page_by_page(monkeypatch, few=4):
         dlts, ours = both(tmp_path, [{name: (pages, {}) for name, pages in recorded.items() if pages[0]}])
