@@ -231,7 +231,7 @@ def quarantine_show(row: Annotated[str, typer.Argument(metavar="ID")], env: Env 
     """Show one row with its payload."""
     from pipelines import rejects
 
-    finish(rejects.show_one(root(), env, row, printer("json")))
+    finish(rejects.show_one(root(), env, ",".join(listed([row])), printer("json")))
 
 
 @quarantine_app.command("replay")
@@ -364,11 +364,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     tolerate(sys.stdout)
     tolerate(sys.stderr)
-    signal.signal(signal.SIGTERM, terminate)
-    command = hoist(sys.argv[1:] if arguments is None else arguments)
     session.root, session.debug = None, False
     try:
-        code = app(command, prog_name="etl", standalone_mode=False)
+        signal.signal(signal.SIGTERM, terminate)
+        code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         code = hang_up()
@@ -377,10 +376,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def obey(command: list[str]) -> int:
+    """Run a command; its exit code. The parser's own way to run it makes a silent 130 of every signal."""
+    parser = typer.main.get_command(app)
+    try:
+        with parser.make_context("etl", command) as context:
+            parser.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
 def hang_up() -> int:
     """The reader of stdout has gone, as in `etl list | head -1`: say nothing, not even while Python ends."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
@@ -388,7 +396,6 @@ def hang_up() -> int:
 def complain(error: BaseException) -> int:
     """Print an error as its message alone, as GitHub annotations under Actions, and with a trace for --debug."""
     from pipelines import logs
-    from pipelines.commands import annotate
     from pipelines.errors import SpecError
 
     if session.debug:
@@ -397,7 +404,10 @@ def complain(error: BaseException) -> int:
         traceback.print_exception(error)
     known = understood(error)
     logs.complain(str(known))
-    annotate(known.problems if isinstance(known, SpecError) else ())
+    if isinstance(known, SpecError):
+        from pipelines.commands import annotate
+
+        annotate(known.problems)
     return int(known.exit)
 
 

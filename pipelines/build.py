@@ -16,21 +16,19 @@ import dlt
 from dlt.extract import DltResource, DltSource
 
 from pipelines.configuration import setting
-from pipelines.cursors import narrow_rest
 from pipelines.errors import EtlError, UsageError, did_you_mean
 from pipelines.specs import tables
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import ResourceHints
-from pipelines.window import Window
 
 # Lists in lists become tables down to here and stay whole, as JSON, below. dlt's own 1000 makes names of tables, and
 # of the job files called after them, that no file system takes.
 DEEPEST_TABLES = 10
 
 
-def build(root: Path, spec: Spec, window: Window | None = None) -> DltSource:
+def build(root: Path, spec: Spec) -> DltSource:
     """The source of a spec with the spec's hints on its resources; does no I/O upstream."""
-    return _hinted(_rest(root, spec, window or Window()) if spec.rest is not None else _python(root, spec), spec)
+    return _hinted(_rest(root, spec, spec.rest) if spec.rest is not None else _python(root, spec), spec)
 
 
 def _hinted(source: DltSource, spec: Spec) -> DltSource:
@@ -45,17 +43,14 @@ def _hinted(source: DltSource, spec: Spec) -> DltSource:
         _apply(source.resources[name], hints)
     if cast("int | None", source.max_table_nesting) is None:
         source.max_table_nesting = DEEPEST_TABLES
-    for name, resource in source.resources.items():
-        if resource.write_disposition == "append" and not _append_reason(spec, name):
-            raise UsageError(
-                f"sources/{spec.name}: {name} appends, so a repeated run doubles its rows; merge it by a key, or say "
-                f"why in specs/{spec.name}.yaml under resources.{name}.append_reason"
-            )
     return source
 
 
 def choose(source: DltSource, spec: Spec, select: Iterable[str], exclude: Iterable[str]) -> list[str]:
-    """Select resources by name or glob; UsageError when a pattern matches none. Returns the chosen names."""
+    """Select resources by name or glob; UsageError when a pattern matches none, or one appends for no reason.
+
+    Returns the chosen names.
+    """
     known = list(source.resources)
     default = [name for name in known if source.resources[name].selected]
     chosen = _matching(spec, known, select) or default
@@ -65,7 +60,18 @@ def choose(source: DltSource, spec: Spec, select: Iterable[str], exclude: Iterab
         raise UsageError(f"{spec.name}: nothing is left after --select and --exclude; it has: {_list(known)}")
     for name in known:
         source.resources[name].selected = name in chosen
+    _refuse_to_append(source, spec)
     return chosen
+
+
+def _refuse_to_append(source: DltSource, spec: Spec) -> None:
+    for name, resource in source.selected_resources.items():
+        appends = resource.write_disposition in ("append", {"disposition": "append"})
+        if appends and not _append_reason(spec, name):
+            raise UsageError(
+                f"sources/{spec.name}: {name} appends, so a repeated run doubles its rows; merge it by a key, or say "
+                f"why in specs/{spec.name}.yaml under resources.{name}.append_reason"
+            )
 
 
 def outline(root: Path, spec: Spec) -> DltSource:
@@ -81,7 +87,9 @@ def resource_names(root: Path, spec: Spec) -> list[str]:
 def _bare(root: Path, spec: Spec) -> DltSource:
     """The outline without the spec's hints, which may name a resource that is not there."""
     if spec.rest is not None:
-        return _rest(root, spec, Window())
+        from pipelines.specs.rest_model import unsigned
+
+        return _rest(root, spec, unsigned(spec.rest))
     function = factory(root, spec)
     required = [p for p in inspect.signature(function).parameters.values() if _is_required(p)]
     source = function(**{p.name: ["-"] if "list" in str(p.annotation) else "-" for p in required})
@@ -150,15 +158,13 @@ def _checked(source: Any, spec: Spec) -> DltSource:
     return source
 
 
-def _rest(root: Path, spec: Spec, window: Window) -> DltSource:
+def _rest(root: Path, spec: Spec, rest: dict[str, Any]) -> DltSource:
     from dlt.sources.rest_api import rest_api_source
     from dlt.sources.rest_api.typing import RESTAPIConfig
 
     from pipelines.specs.rest_model import bind
 
-    assert spec.rest is not None
-    narrowed, _ = narrow_rest(spec.rest, window)
-    config = bind(narrowed, load_module(root, "sources", spec.name))
+    config = bind(rest, load_module(root, "sources", spec.name))
     client = dict(config["client"])
     override = setting("base_url", ("sources", spec.name))
     if override:

@@ -127,6 +127,14 @@ class Ledger:
             )  # fmt: skip
         self._insert("runs", [run])
 
+    def add(self, runs: Sequence[RunRow]) -> None:
+        """Write the runs that the table has not."""
+        rest = iter(runs)
+        while batch := list(islice(rest, BATCH)):
+            ids = [run.run_id for run in batch]
+            known = self.execute(f"SELECT run_id, spec FROM {{runs}} WHERE run_id IN ({_holes(ids)})", *ids)
+            self._insert("runs", [run for run in batch if (run.run_id, run.spec) not in known])
+
     def finish(self, run: RunRow) -> None:
         """Write the end of a run into its row."""
         columns = [name for name in TABLES["runs"] if name != "run_id"]
@@ -185,8 +193,8 @@ class Ledger:
         sql = f"SELECT {columns} FROM {{quarantine}} {sql} ORDER BY first_seen_at, spec, resource, place, id{last}"
         return [Quarantined(*row) for row in self.execute(sql, *values)]
 
-    def count_quarantined(self, spec: str | None = None, resource: str | None = None) -> int:
-        where, values = self._where(spec, resource, (), everything=False)
+    def count_quarantined(self, spec: str | None, resource: str | None, everything: bool) -> int:
+        where, values = self._where(spec, resource, (), everything)
         return int(self.execute(f"SELECT count(*) FROM {{quarantine}} {where}", *values)[0][0])
 
     def replayed(self, ids: Sequence[str]) -> None:

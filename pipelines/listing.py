@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.errors import Exit
+from pipelines.errors import Exit, SpecError
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 
 
 def show(root: Path, types: bool, printer: Printer) -> Exit:
-    """Print the specs; the sources are read only when their resources are asked for."""
-    loaded = specs.load_all(root)
+    """Print the specs; the sources are read only when their resources are asked for.
+
+    A wrong spec hides no other: its mistakes are raised at the end.
+    """
+    loaded, wrong = specs.load_each(root)
     resources = {spec.name: _resources(root, spec) for spec in loaded} if types else {}
     printer.document([_entry(spec, resources.get(spec.name)) for spec in loaded])
+    advice = {name: f"wrong; see: etl validate {name}" for name in wrong}
     if types:
-        for spec in loaded:
-            printer.lines([spec.name.upper(), *(f"  {name}" for name in resources[spec.name])])
+        for name, listed in sorted((resources | {name: [text] for name, text in advice.items()}).items()):
+            printer.lines([name.upper(), *(f"  {each}" for each in listed)])
     else:
-        rows = [(s.name, _kind(s), s.schedule, s.about) for s in loaded]
-        printer.table(("spec", "kind", "schedule", "about"), rows)
+        rows = {s.name: (s.name, _kind(s), s.schedule, s.about) for s in loaded}
+        hidden = {name: (name, None, None, text) for name, text in advice.items()}
+        printer.table(("spec", "kind", "schedule", "about"), [row for _, row in sorted((rows | hidden).items())])
+    if wrong:
+        raise SpecError([problem for problems in wrong.values() for problem in problems])
     return Exit.OK
 
 

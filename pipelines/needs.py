@@ -76,7 +76,7 @@ def of_destination(environment: Environment, name: str) -> list[Need]:
 
 
 def estimate(root: Path, spec: Spec, state: dict[str, Any]) -> dict[str, int]:
-    """Requests per resource as the source's own `estimate` reckons them, or nothing."""
+    """The fewest requests per resource as the source's own `estimate` reckons them, or nothing."""
     from pipelines.build import load_module
 
     function = getattr(load_module(root, "sources", spec.name), "estimate", None)

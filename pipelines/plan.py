@@ -11,15 +11,18 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource, DltSource
 
 from pipelines import build, needs
+from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.needs import Need
-from pipelines.refusals import refuse, refuse_new_types
+from pipelines.refusals import refuse, refuse_new_types, takes_window
 from pipelines.run import LOADER_FORMAT, Order, settle
 from pipelines.specs.spec import Spec
 from pipelines.state import remembered
 from pipelines.translate import translate
 from pipelines.window import parse
+
+START = "from the beginning"
 
 
 @dataclass
@@ -50,7 +53,8 @@ class Plan:
         out += ["  drops these tables and loads them again"] if self.full_refresh else []
         for r in self.resources:
             key = f" by {', '.join(r['primary_key'])}" if r["primary_key"] else ""
-            asked = f", about {r['requests']} requests" if r["requests"] is not None else ""
+            fewest = r["requests_at_least"]
+            asked = "" if fewest is None else f", at least {fewest} request{'' if fewest == 1 else 's'}"
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
@@ -77,12 +81,17 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
         refuse_new_types(spec, source.selected_resources.values(), seen.schema)
     anew = window or order.full_refresh or order.mode == "backfill"
     state = {} if anew else seen.state
-    requests = needs.estimate(environment.root, spec, state)
+    requests = {} if order.limit else needs.estimate(environment.root, spec, state)  # a limit may end it sooner
     entries = state.get("resources", {})
     plan.resources = [
         _resource(source.resources[name], entries.get(name, {}), requests.get(name), seen.tables, source)
         for name in chosen
     ]
+    if window:
+        heeded = takes_window(environment, spec)
+        elsewhere = "as the source takes the window" if heeded else f"{START}, whatever the window"
+        for planned in plan.resources:
+            planned["cursor"] = _narrowed(source.resources[planned["name"]]) or elsewhere
     return plan
 
 
@@ -118,7 +127,7 @@ def _columns(pipeline: dlt.Pipeline, source: DltSource) -> dict[str, set[str]]:
 def _resource(
     resource: DltResource,
     state: dict[str, Any],
-    requests: int | None,
+    requests_at_least: int | None,
     tables: dict[str, set[str]] | None,
     source: DltSource,
 ) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def _resource(
         "write_disposition": schema.get("write_disposition"),
         "primary_key": [name for name, column in declared.items() if column.get("primary_key")],
         "cursor": "unknown" if tables is None else _cursor(state),
-        "requests": requests,
+        "requests_at_least": requests_at_least,
         "schema": _changes(table, {name for name, c in declared.items() if c.get("data_type")}, tables),
     }
 
@@ -145,7 +154,13 @@ def _cursor(state: dict[str, Any]) -> str:
     incremental = state.get("incremental", {})
     if incremental:
         return ", ".join(f"{path} from {cursor.get('last_value')}" for path, cursor in incremental.items())
-    return f"remembers {len(state)} entries" if state else "from the beginning"
+    return f"remembers {len(state)} entries" if state else START
+
+
+def _narrowed(resource: DltResource) -> str | None:
+    """The window on the cursor of a resource, where it has one."""
+    within = next((step for step in resource._pipe.steps if isinstance(step, Within)), None)
+    return f"{within.path} in {within.window}" if within else None
 
 
 def _changes(table: str, declared: set[str], tables: dict[str, set[str]] | None) -> str:

@@ -9,7 +9,7 @@ from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
 from pipelines import build
-from pipelines.cursors import narrow, narrow_rest
+from pipelines.cursors import narrow
 from pipelines.environment import Environment
 from pipelines.errors import UsageError
 from pipelines.rows.intake import Intake
@@ -51,10 +51,17 @@ def emptied_tables(source: DltSource, intake: Intake) -> list[str]:
     return [name for name in whole if intake.rejected.get(name) and not intake.read.get(name)]
 
 
+def takes_window(environment: Environment, spec: Spec) -> bool:
+    """Whether the source has a window among its arguments, and sees itself to it."""
+    return {"since", "until"} <= set(build.arguments(environment.root, spec))
+
+
 def manner(resource: DltResource) -> str:
     """`append`, `replace`, or the strategy of a merge."""
     disposition: Any = resource.write_disposition
-    return str(disposition.get("strategy", "merge") if isinstance(disposition, dict) else disposition)
+    if isinstance(disposition, dict):
+        return str(disposition.get("strategy") or disposition.get("disposition", "merge"))
+    return str(disposition)
 
 
 def _refuse_parts(spec: Spec, source: DltSource) -> None:
@@ -68,9 +75,7 @@ def _refuse_parts(spec: Spec, source: DltSource) -> None:
 def _apply_window(environment: Environment, spec: Spec, source: DltSource, window: Window) -> None:
     """Put the window on the cursors; refuse it where nothing could act on it."""
     narrowed = [narrow(resource, window) for resource in source.selected_resources.values()]
-    known = build.arguments(environment.root, spec)
-    takes_it = {"since", "until"} <= set(known) or (spec.rest and narrow_rest(spec.rest, window)[1])
-    if not any(narrowed) and not takes_it:
+    if not any(narrowed) and not takes_window(environment, spec):
         raise UsageError(f"{spec.name}: has no cursor, so --since and --until cannot act; leave them out")
 
 

@@ -38,8 +38,8 @@ def show_all(
         raise UsageError(f"--limit {limit}: must be at least 1")
     with told_of(name or "quarantine"), read_ledger(environments.load(root, env), "quarantine") as ledger:
         rows = ledger.quarantined(name, resource, everything=everything, limit=limit) if ledger else []
-        total = ledger.count_quarantined(name, resource) if ledger else 0
-    if name and not total and not rows:
+        total = ledger.count_quarantined(name, resource, everything) if ledger else 0
+    if name and not total:
         specs.load(root, name)  # a name that is neither in quarantine nor a spec is a mistake
     printer.document([vars(row) for row in rows])
     if rows:

@@ -22,7 +22,7 @@ from pipelines.ledger import Ledger, Quarantined
 from pipelines.printing import Printer
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
-from pipelines.resume import clear, forget_unfinished, take_up
+from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.declared import dynamic
 from pipelines.rows.intake import Intake
 from pipelines.rows.quarantine import guard
@@ -214,6 +214,7 @@ def _synced(environment: Environment, spec: specs.Spec) -> dlt.Pipeline:
         pipeline.load()
     pipeline = reopened(environment, spec, pipeline)
     pipeline.sync_destination()
+    adopt_stored(pipeline, spec.name)
     for schema in pipeline.schema_names:
         forget_unfinished(pipeline, schema)
     return pipeline

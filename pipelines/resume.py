@@ -92,6 +92,21 @@ def forget_unfinished(pipeline: dlt.Pipeline, schema_name: str) -> None:
             _forget(client, schema, f"NOT IN (SELECT {column} FROM {loads})")
 
 
+def adopt_stored(pipeline: dlt.Pipeline, schema_name: str) -> None:
+    """Take over the schema of tables that were only ever loaded in parts.
+
+    Such runs keep no state, and where no state is kept dlt does not look for a schema, either: a value of another
+    type than the column would then jam the load.
+    """
+    if schema_name in pipeline.schema_names:
+        return
+    with _client(pipeline) as client, suppress(DestinationUndefinedEntity):
+        stored = client.get_stored_schema(schema_name)
+        if stored:
+            with pipeline.managed_state():
+                pipeline._inject_schema(Schema.from_dict(json.loads(stored.schema)))
+
+
 def _heal(home: Path) -> None:
     """Drop what a power cut tore: dlt writes its files without waiting for the disk."""
     for package in _waiting(home):

@@ -18,6 +18,7 @@ import dlt
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
 from ulid import ULID
 
 from pipelines import build, configuration
@@ -29,12 +30,12 @@ from pipelines.ledger import Ledger, open_ledger
 from pipelines.lock import held
 from pipelines.refusals import emptied_tables, refuse, refuse_new_types
 from pipelines.report import Report
-from pipelines.resume import clear, forget_unfinished, take_up
+from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.intake import Intake, spooled
 from pipelines.rows.quarantine import guard
 from pipelines.specs.spec import Spec
-from pipelines.trace import Progress, Trace, close_dead, end_of
-from pipelines.translate import translate
+from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
+from pipelines.translate import is_of_rows, translate
 from pipelines.window import iso, parse
 
 # Parquet reaches Postgres through ADBC; dlt's CSV would load an empty text as NULL.
@@ -111,6 +112,8 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
         ):
             close_dead(environment.runs_dir, report)
             ledger.begin(report.row(), partial(end_of, environment.runs_dir))
+            trace.recorded()
+            record_missed(environment, spec.name, ledger)
             with _told(report):
                 _Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
             report.finish()
@@ -216,7 +219,8 @@ class _Load:
     def run(self) -> None:
         kit = importlib.import_module("sources.kit.http")
         kit.reset_counts()
-        source = build.build(self.environment.root, self.spec, self.window)
+        source = build.build(self.environment.root, self.spec)
+        self.feeders = {name for name, resource in source.resources.items() if not resource.selected}
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
@@ -252,6 +256,7 @@ class _Load:
         pipeline = reopened(self.environment, self.spec, pipeline)
         pipeline.collector = self.progress
         pipeline.sync_destination()
+        adopt_stored(pipeline, schema_name)
         if not self.ledger.ended_well(self.report.row()):
             forget_unfinished(pipeline, schema_name)
         return pipeline
@@ -271,7 +276,8 @@ class _Load:
 
     def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> Intake:
         intake = Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
-        guard(source, intake, self.order.limit, self.environment.kind, self._known(pipeline, source))
+        known = self._known(pipeline, source)
+        guard(source, intake, self.order.limit, self.environment.kind, known, feeders=self.feeders)
         if self.order.limit is not None:
             for resource in source.selected_resources.values():
                 if not resource.is_transformer:
@@ -289,7 +295,7 @@ class _Load:
         if not pipeline.has_pending_data:
             return
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
-            with self._timed("normalize"), columnar(self.report.gears):
+            with self._timed("normalize"), columnar(self.report.gears), _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
             with self._timed("load"):
@@ -345,6 +351,17 @@ def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str
 def _http_settings() -> list[str]:
     """The settings of the HTTP client that all sources share."""
     return list(importlib.import_module("sources.kit.http").HttpSettings.get_resolvable_fields())
+
+
+@contextmanager
+def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Drop a package whose rows cannot be normalized, now or ever, lest it block what follows: they are read again."""
+    try:
+        yield
+    except PipelineStepFailed as failed:
+        if is_of_rows(failed):
+            pipeline.abort_packages()
+        raise
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:

@@ -17,7 +17,7 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
 from pipelines.lock import held
 from pipelines.printing import Printer
-from pipelines.resume import clear, waits
+from pipelines.resume import adopt_stored, clear, waits
 from pipelines.run import Order, open_pipeline, settle
 from pipelines.specs import spec as specs
 from pipelines.translate import told_of
@@ -43,6 +43,7 @@ def remembered(environment: Environment, spec: specs.Spec) -> Iterator[dlt.Pipel
     with tempfile.TemporaryDirectory(prefix="etl-look-") as folder:
         pipeline = open_pipeline(environment, spec, Path(folder))
         pipeline.sync_destination()
+        adopt_stored(pipeline, spec.name)
         yield pipeline
 
 

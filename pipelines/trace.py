@@ -17,11 +17,12 @@ from dlt.common.runtime.collector_base import Collector
 from pipelines.atomic import write_json, write_text
 from pipelines.environment import Environment
 from pipelines.errors import Exit
-from pipelines.ledger import End, RunRow
+from pipelines.ledger import End, Ledger, RunRow
 from pipelines.lock import alive
 from pipelines.report import Report
 
 EVERY_SECONDS = 1.0
+UNRECORDED = "unrecorded"  # stands in the folder of a run as long as it has no row in the destination
 
 
 class Trace:
@@ -32,7 +33,12 @@ class Trace:
 
     def begin(self) -> None:
         write_json(self.folder / "manifest.json", self._report.as_dict())
+        (self.folder / UNRECORDED).touch()
         self.progress("start", "started")
+
+    def recorded(self) -> None:
+        """Note that the run has its row."""
+        (self.folder / UNRECORDED).unlink(missing_ok=True)
 
     def progress(self, phase: str, message: str, **numbers: Any) -> None:
         """Say how far the run is."""
@@ -84,7 +90,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
     """Give the runs that ended without a word their error file; those that still wait for the lock are left alone."""
     for manifest in runs_dir.glob("*/manifest.json"):
         folder = manifest.parent
-        if folder.name == report.run_id or any((folder / end).exists() for end in ("success.ok", "error.json")):
+        if folder.name == report.run_id or _has_ended(folder):
             continue
         content, said = _read(manifest), _read(folder / "progress.json")
         mine = (content.get("spec"), content.get("environment")) == (report.spec, report.environment)
@@ -97,6 +103,19 @@ def close_dead(runs_dir: Path, report: Report) -> None:
                 "retry_command": f"etl run {report.spec} --env {report.environment}",
             }
             write_json(folder / "error.json", error)
+
+
+def record_missed(environment: Environment, spec: str, ledger: Ledger) -> None:
+    """Write the rows of those that ended on this machine without the ledger, as one does that met the lock.
+
+    Where the lock is one per spec, only those of this spec: two that hold theirs would write the others twice.
+    """
+    ended = [file.parent for file in environment.runs_dir.glob(f"*/{UNRECORDED}") if _has_ended(file.parent)]
+    rows = {folder: row for folder in ended if (row := _row_of(folder)) and row.environment == environment.name}
+    mine = {folder: row for folder, row in rows.items() if environment.duckdb_file or row.spec == spec}
+    ledger.add(list(mine.values()))
+    for folder in mine:
+        (folder / UNRECORDED).unlink(missing_ok=True)
 
 
 def end_of(runs_dir: Path, run_id: str) -> End:
@@ -125,6 +144,10 @@ def _row_of(folder: Path) -> RunRow | None:
         counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
         _read(folder / "error.json").get("error"),
     )  # fmt: skip
+
+
+def _has_ended(folder: Path) -> bool:
+    return any((folder / end).exists() for end in ("success.ok", "error.json"))
 
 
 def _read(file: Path) -> dict[str, Any]:

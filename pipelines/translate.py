@@ -32,6 +32,12 @@ REFUSED = (  # settings that dlt takes, and fails on when it uses them
     (r"No module named 'dlt\.common\.normalizers\.naming", "schema.naming must be a naming convention of dlt"),
 )
 
+BROKEN = {  # what a row has that a frozen contract does not know, by the entity that is frozen
+    "tables": "the table is new",
+    "columns": "column '{}' is new",
+    "data_type": "a value of column '{}' is of another type",
+}
+
 
 class Interrupted(EtlError):
     """A signal ended the run; what was loaded stays, what was pending is finished next time."""
@@ -50,6 +56,15 @@ def translate(error: BaseException, where: str) -> EtlError:
             if found is not None:
                 return found
     return EtlError(f"{where}: {_place(chain)}{_named(chain[-1])}; {_advice(chain, where)}")
+
+
+def is_of_rows(error: BaseException) -> bool:
+    """Whether a step failed for the rows it was given, and would fail again: not for the machine, nor by a signal."""
+    from dlt.common.schema.exceptions import SchemaException
+
+    chain = list(_chain(error))
+    for_rows = any(isinstance(link, (SchemaException, ValueError, TypeError, ArithmeticError)) for link in chain)
+    return for_rows and not any(isinstance(link, (OSError, MemoryError, KeyboardInterrupt)) for link in chain)
 
 
 @contextmanager
@@ -97,8 +112,10 @@ def _advice(chain: list[BaseException], where: str) -> str:
 
 def _left_a_package(link: BaseException) -> bool:
     """Whether a step of dlt failed whose package stays: that of a replay or of a limited run is thrown away."""
-    folder = getattr(getattr(link, "pipeline", None), "working_dir", "")
-    return getattr(link, "step", "") in ("normalize", "load") and Path(folder).is_dir()
+    pipeline = getattr(link, "pipeline", None)
+    if pipeline is None or getattr(link, "step", "") not in ("normalize", "load"):
+        return False
+    return Path(pipeline.working_dir).is_dir() and bool(pipeline.has_pending_data)
 
 
 def _signal(link: BaseException, where: str) -> EtlError | None:
@@ -204,6 +221,16 @@ def _syntax(link: BaseException, where: str) -> EtlError | None:
         return None
     shown = "/".join(Path(link.filename).parts[-2:])
     return UsageError(f"{shown}:{link.lineno}: not Python: {link.msg}; mend that line")
+
+
+def _toml(link: BaseException, where: str) -> EtlError | None:
+    """A settings file that is no TOML; dlt tells the reason on a line of its own."""
+    from dlt.common.configuration.providers.toml import TomlProviderReadException
+
+    if not isinstance(link, TomlProviderReadException):
+        return None
+    reason = str(link).strip().splitlines()[-1]
+    return SettingError(f".dlt/{link.file_name}: not TOML: {reason}; mend that line")
 
 
 def _bucket(link: BaseException, where: str) -> EtlError | None:
@@ -327,9 +354,11 @@ def _contract(link: BaseException, where: str) -> EtlError | None:
 
     if not isinstance(link, DataValidationError):
         return None
-    what = f"{where}.{link.table_name}"
+    entity, column = link.schema_entity, re.sub(r"__v_\w+$", "", link.column_name or "")
+    what = f"{where}.{link.table_name}: {BROKEN[entity].format(column)}"
     return EtlError(
-        f"{what}: {link.column_name or 'a new table'} breaks the frozen schema contract; declare it in the spec"
+        f"{what}, and its schema_contract freezes {entity}; nothing was loaded: set {entity}: evolve for one run, or "
+        f"{entity}: discard_value to leave it out"
     )
 
 
@@ -358,6 +387,6 @@ def _first_line(error: BaseException) -> str:
 
 
 _RULES = (
-    _signal, _ours, _google, _source, _http, _setting, _syntax, _bucket, _disk, _duckdb_lock, _destination, _network,
-    _contract, _memory,
+    _signal, _ours, _google, _source, _http, _toml, _setting, _syntax, _bucket, _disk, _duckdb_lock, _destination,
+    _network, _contract, _memory,
 )  # fmt: skip

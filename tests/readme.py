@@ -11,6 +11,7 @@ import typer.main
 import cli
 from pipelines.errors import Exit
 from sources.recordings import COLUMNS
+from sources.recordings.rows import FLAT, GROUPED
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MEANING = {
@@ -40,7 +41,9 @@ def commands() -> str:
 
 def columns() -> str:
     rows = [f"| `{name}` | {hints['data_type']} | {hints['description']} |" for name, hints in COLUMNS.items()]
-    return "\n".join(["| column | type | what it holds |", "|---|---|---|", *rows])
+    flat, grouped = (", ".join(f"`{name}`" for name in names) for names in (FLAT, GROUPED))
+    read = f"A flat list may have {flat} (a URL it must have); a grouped one {grouped}."
+    return "\n".join([read, "", "| column | type | what it holds |", "|---|---|---|", *rows])
 
 
 def _walk(group, prefix: str):

@@ -16,6 +16,7 @@ import datetime
 from decimal import Decimal
 
 import dlt
+import pandas as pd
 import pyarrow as pa
 
 
@@ -121,3 +122,38 @@ def test_a_table_that_dlt_would_stop_at(toy):
         "the name '_dlt_id' belongs to dlt",
     }  # fmt: skip
     assert toy.query('SELECT id, "at" FROM toy.things ORDER BY id') == [(1, 7), (4, 9)]
+
+
+MISSING = "id: is missing or null, and must not be"
+MIXED = [
+    ("listed", ["[pa.table({'id': [1, None]}), pa.table({'id': [2]})]"], [1, 2], {MISSING}),
+    ("frames", ["[pd.DataFrame({'id': [1.0, None]}), pd.DataFrame({'id': [2]})]", "pd.DataFrame({'id': [3]})"],
+     [1, 2, 3], {MISSING}),
+    ("rows first", ["[{'id': 1}]", "pa.table({'id': [2, None]})", "[{'id': 3}]"], [1, 2, 3], {MISSING}),
+    ("wide", ["pa.table({'id': pa.array([1, 2**64 - 1, 2**63 - 1], pa.uint64())})"], [1, 2**63 - 1],
+     {"id: 18446744073709551615 does not fit into 64 bits"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pages", "stored", "refused"), [case[1:] for case in MIXED], ids=[case[0] for case in MIXED])
+def test_pages_of_tables_and_frames(toy, pages, stored, refused):
+    yields(toy, *pages)
+    result = run(toy)
+    assert (result.code, result.err) == (3, "")
+    assert reasons(toy) == refused
+    assert toy.query("SELECT id FROM toy.things ORDER BY id") == [(each,) for each in stored]
+
+
+def test_tables_meet_a_table_of_rows_as_rows_and_rows_after_tables_are_refused(toy):
+    yields(toy, "pa.table({'id': [1]})", "[{'id': 2}]")
+    result = run(toy)
+    said = "toy.things: yields rows after Arrow tables, which dlt cannot put into one table"
+    assert (result.code, said in result.err, result.err.count("\n")) == (1, True, 1)
+    yields(toy, "pa.table({'id': [1]})")
+    assert run(toy).code == 0
+    yields(toy, "[{'id': 2}]")
+    result = run(toy)
+    assert (result.code, said in result.err) == (1, True)
+    assert run(toy, "--full-refresh").code == 0
+    yields(toy, "pa.table({'id': [3]})")
+    assert (run(toy).code, toy.query("SELECT id FROM toy.things ORDER BY id")) == (0, [(2,), (3,)])

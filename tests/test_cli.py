@@ -366,6 +366,18 @@ def test_list(engine):
     ]  # fmt: skip
 
 
+def test_a_wrong_spec_hides_no_other(engine):
+    engine.write("specs/bad.yaml", "name: bad\nabout: No source.\n")
+    listed, types, json_ = (engine.etl("list", *words) for words in ([], ["--types"], ["--output", "json"]))
+    assert {(each.code, each.err.split(":")[0]) for each in (listed, types, json_)} == {(2, "specs/bad.yaml")}
+    assert [line.split() for line in listed.out.splitlines()[1:]] == [
+        ["bad", "-", "-", "wrong;", "see:", "etl", "validate", "bad"],
+        ["toy", "python", "-", "A", "source", "for", "tests."],
+    ]
+    assert types.out.splitlines() == ["BAD", "  wrong; see: etl validate bad", "TOY", "  things", "  others"]
+    assert [spec["name"] for spec in json_.json] == ["toy"]
+
+
 def test_an_empty_workspace_lists_nothing(workspace):
     empty = workspace()
     assert empty.etl("list", "--output", "json").json == []

@@ -180,6 +180,16 @@ def test_an_unknown_environment_names_those_there_are(paint, command):
     assert (result.code, result.err) == (2, "destinations.toml: no [tset] (did you mean 'test'?); it has: test\n")
 
 
+def test_a_secrets_file_that_is_no_toml_is_told_by_a_new_process(paint):
+    """There dlt reads the file before we do."""
+    paint.write(".dlt/secrets.toml", f"[sources.paint\ntoken = {PLANTED}\n")
+    result = paint.run("run", "paint", "--env", "test")
+    assert (result.code, PLANTED in result.err) == (2, False)
+    [line] = result.err.splitlines()
+    assert ".dlt/secrets.toml: not TOML: " in line
+    assert "at line 1" in line
+
+
 @pytest.mark.parametrize("file", [".dlt/config.toml", ".dlt/secrets.toml", ".dlt/test.secrets.toml"])
 def test_a_settings_file_that_is_no_toml_is_named_with_its_line(paint, file):
     paint.write(file, f"[sources.paint]\ntoken = {PLANTED}\n")

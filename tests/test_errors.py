@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+from decimal import InvalidOperation
 
 import pytest
 from dlt.common.configuration.exceptions import (
@@ -18,7 +19,7 @@ from dlt.common.schema.exceptions import DataValidationError
 
 from pipelines import errors
 from pipelines.errors import EtlError, Exit, Problem, SpecError, Terminated, did_you_mean, worst
-from pipelines.translate import translate
+from pipelines.translate import is_of_rows, translate
 from sources.kit import errors as of_sources
 
 CODES = {
@@ -136,7 +137,7 @@ FOREIGN = [
     (DestinationTransientException("job 7 timed out"), 5, "toy: the destination did not answer: job 7 timed out; run"),
     (
         DataValidationError("toy", "things", "extra", "columns", "freeze", None, {}, None), 1,
-        "toy.things: extra breaks the frozen schema contract; declare it in the spec",
+        "toy.things: column 'extra' is new, and its schema_contract freezes columns; nothing was loaded: set columns",
     ),
     (MemoryError(), 1, "toy: out of memory; read less at once"),
     (caused(RuntimeError("by dlt"), KeyError("id")), 1, "toy: KeyError: 'id'; run again with --debug"),
@@ -152,6 +153,21 @@ def test_a_foreign_exception_becomes_one_line_with_an_exit_code(error, code, sta
     ours = translate(error, "toy")
     assert (int(ours.exit), str(ours).startswith(starts)) == (code, True), str(ours)
     assert len(str(ours).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (caused(RuntimeError("by dlt"), DataValidationError("s", "t", "c", "columns", "freeze", None, {}, None)), True),
+        (caused(RuntimeError("by dlt"), InvalidOperation()), True),
+        (RuntimeError("by dlt"), False),
+        (caused(ValueError("torn"), with_errno(errno.ENOSPC)), False),
+        (caused(RuntimeError("by dlt"), MemoryError()), False),
+        (caused(ValueError("torn"), Terminated()), False),
+    ],
+)
+def test_rows_are_to_blame_for_what_would_fail_again(error, is_so):
+    assert is_of_rows(error) is is_so
 
 
 def test_an_exception_that_is_its_own_cause_ends():

@@ -150,7 +150,10 @@ def test_an_empty_text_stays_an_empty_text_on_postgres(workspace, postgres_url):
     assert ask(postgres_url, "SELECT value FROM whole.things__tags") == [("",)]
 
 
-@pytest.mark.parametrize("words", [["run", "whole", "--select", ""], ["quarantine", "drop", "whole", "", "--yes"]])
+@pytest.mark.parametrize(
+    "words",
+    [["run", "whole", "--select", ""], ["quarantine", "drop", "whole", "", "--yes"], ["quarantine", "show", " "]],
+)
 def test_an_empty_name_never_means_everything(workspace, words):
     made = whole(workspace, write_disposition="merge", **KEYED)
     feed(made, {"id": 1, "n": "many"})
@@ -165,3 +168,57 @@ def test_a_pipe_is_no_list_of_recordings(workspace):
     os.mkfifo(made.root / "calls.csv")
     result = made.etl("run", "recordings", "--env", "test", "--with", "csv_path=calls.csv")
     assert (result.code, "is no regular file" in result.err) == (2, True)
+
+
+NEW_COLUMN = {"id": 2, "n": 2, "w": 4}
+OTHER_TYPE = {"id": 2, "n": "many"}
+NEW_TABLE = {"id": 2, "n": 2, "parts": [{"p": 1}]}
+FROZEN = [
+    ("columns", NEW_COLUMN, "whole.things: column 'w' is new, and its schema_contract freezes columns"),
+    ("data_type", OTHER_TYPE, "whole.things: a value of column 'n' is of another type, and its schema_contract"),
+    ("tables", NEW_TABLE, "whole.things__parts: the table is new, and its schema_contract freezes tables"),
+]
+
+
+@pytest.mark.parametrize(("entity", "row", "said"), FROZEN, ids=[case[0] for case in FROZEN])
+def test_what_a_contract_refuses_is_loaded_once_either_of_them_is_mended(workspace, entity, row, said):
+    made = whole(workspace, primary_key="id", write_disposition="merge")
+    spec = "name: whole\nabout: x\npython: {}\nresources: {things: {schema_contract: {%s: %s}}}\n"
+
+    def run(mode, *given):
+        made.write("specs/whole.yaml", spec % (entity, mode))
+        feed(made, *given)
+        return made.etl("run", "whole", "--env", "test")
+
+    assert run("evolve", {"id": 1, "n": 1}).code == 0
+    refused = run("freeze", row, {"id": 3, "n": 3})
+    advice = f"; nothing was loaded: set {entity}: evolve for one run, or {entity}: discard_value to leave it out\n"
+    assert (refused.code, f"ERROR: {said}" in refused.err, advice in refused.err) == (1, True, True), refused.err
+    assert run("freeze", {"id": 3, "n": 3}).code == 0
+    assert made.query("SELECT id FROM whole.things ORDER BY id") == [(1,), (3,)]
+    assert run("freeze", row).code == 1
+    assert run("evolve", row).code == 0
+    assert made.query("SELECT id FROM whole.things ORDER BY id") == [(1,), (2,), (3,)]
+
+
+FAMILY = """\
+import dlt
+
+
+@dlt.source(name="family", section="family")
+def family():
+    parents = dlt.resource([{"id": 1}], name="parents", selected=False, write_disposition=%r)
+    yield parents
+    yield parents | dlt.transformer(lambda row: [row], name="children", primary_key="id", write_disposition="merge")
+"""
+
+
+@pytest.mark.parametrize("disposition", ["append", {"disposition": "append"}])
+def test_what_is_only_read_for_others_needs_no_reason_to_append(workspace, disposition):
+    made = workspace()
+    made.write("specs/family.yaml", "name: family\nabout: A parent that is not loaded.\npython: {}\n")
+    made.write("sources/family.py", FAMILY % disposition)
+    chosen = made.etl("plan", "family", "--env", "test", "--select", "parents")
+    assert (chosen.code, "family: parents appends, so a repeated run" in chosen.err) == (2, True)
+    assert made.etl("run", "family", "--env", "test").code == 0
+    assert made.query("SELECT id FROM family.children") == [(1,)]

@@ -74,6 +74,7 @@ def test_a_second_run_of_a_spec_is_refused_and_told_by_whom(site):
         assert holder.go_on().ended().code == 3
     assert killed.run(site.workspace, *run(site)).code == 3
     assert site.ask("SELECT count(*) FROM crash.things") == [(18,)]
+    assert site.ask("SELECT status, exit_code FROM _etl.runs WHERE run_id = 'second'") == [("locked", 7)]
 
 
 def test_two_specs_share_postgres_but_not_a_duckdb_file(site):

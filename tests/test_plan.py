@@ -91,6 +91,12 @@ def test_a_rest_upstream_is_not_asked(engine):
     assert PLANTED not in str(planned)
 
 
+def test_a_plan_says_which_token_is_missing_and_goes_on(engine):
+    engine.write("specs/asked.yaml", REST)
+    [need] = plan(engine, "asked", SOURCES__ASKED__BASE_URL="http://127.0.0.1:9")["needs"]
+    assert (need["path"], need["found"]) == ("sources.asked.credentials.token", None)
+
+
 @pytest.mark.parametrize("command", [["plan"], ["plan", "toy"], ["run", "toy", "-n"], ["run", "toy", "--mode", "dry"]])
 def test_nothing_is_written_before_the_first_run(engine, tmp_path, monkeypatch, command):
     scratch = tmp_path / "scratch"
@@ -218,11 +224,10 @@ def test_the_requests_are_estimated_where_the_source_can(engine):
     engine.write("specs/needy.yaml", SPEC)
     engine.write("sources/needy.py", NEEDY)
     account = {"SOURCES__NEEDY__ACCOUNT": "mine"}
-    assert of(plan(engine, "needy"), "pages")["requests"] is None
-    assert of(plan(engine, "needy", **account), "pages")["requests"] == 7
-    assert of(plan(engine, "needy", **account, SOURCES__NEEDY__PAGES="9"), "pages")["requests"] == 9
+    for variables, fewest in (({}, None), (account, 7), ({**account, "SOURCES__NEEDY__PAGES": "9"}, 9)):
+        assert of(plan(engine, "needy", **variables), "pages")["requests_at_least"] == fewest
     text = engine.etl("plan", "needy", "--env", "test", **account).out
-    assert "  pages → pages: append, about 7 requests\n" in text
+    assert "  pages → pages: append, at least 7 requests\n" in text
 
 
 def test_the_estimate_of_chess_is_what_a_second_run_asks(workspace, sandbox):
@@ -230,9 +235,34 @@ def test_the_estimate_of_chess_is_what_a_second_run_asks(workspace, sandbox):
     made.point_at(sandbox.settings("chess"))
     assert made.etl("run", "chess", "--env", "test").code == 0
     sandbox.forget_requests()
-    expected = of(plan(made, "chess"), "games")["requests"]
+    expected = of(plan(made, "chess"), "games")["requests_at_least"]
     assert made.etl("run", "chess", "--env", "test", "--select", "games").code == 0
     assert len(sandbox.requests) == expected
+
+
+def test_of_a_player_never_read_the_plan_of_chess_claims_no_more_than_it_knows(workspace, sandbox):
+    made = workspace("chess")
+    made.point_at(sandbox.settings("chess"))
+    assert "  games → games: merge by uuid, at least 2 requests\n" in made.etl("plan", "chess", "--env", "test").out
+    limited = plan(made, "chess", "--limit", "1")
+    assert [each["requests_at_least"] for each in limited["resources"]] == [None] * 5
+
+
+WINDOW = "[2024-02-01T00:00:00Z, 2024-02-10T00:00:00Z)"
+IN_A_WINDOW = [
+    ("toy", "things", f"changed in {WINDOW}"),
+    ("toy", "others", "from the beginning, whatever the window"),
+    ("github", "issues", f"updated_at in {WINDOW}"),
+    ("github", "releases", "from the beginning, whatever the window"),
+    ("chess", "games", "as the source takes the window"),
+]
+
+
+@pytest.mark.parametrize(("name", "resource", "cursor"), IN_A_WINDOW)
+def test_a_cursor_is_shown_in_the_window(engine, sandbox, name, resource, cursor):
+    engine.link(name)
+    engine.point_at(sandbox.settings())
+    assert of(plan(engine, name, "--since", "2024-02-01", "--until", "2024-02-10"), resource)["cursor"] == cursor
 
 
 BARE = "name: parts\nabout: Tables of which a part would do harm.\npython: {}\n"

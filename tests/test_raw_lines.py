@@ -105,10 +105,12 @@ BROKEN = [
 
 def test_pages_of_good_lines_pass_unread(tmp_path):
     step = intercept(tmp_path, "postgres")
-    assert not step.screen.is_clean(raw(good(), good(id=2)))  # the first page teaches the types
+    assert not step.targets.of(None).screen.is_clean(raw(good(), good(id=2)))  # the first page teaches the types
     passed(step, [raw(good(), good(id=2, later=1))])
-    assert step.screen.is_clean(raw(good(id=3, later=None), good(id=4, at="2024-05-01 10:00:00.123456", tags=[])))
-    assert not step.screen.is_clean(raw(good(id=5), good(id=6, price=1.005)))
+    assert step.targets.of(None).screen.is_clean(
+        raw(good(id=3, later=None), good(id=4, at="2024-05-01 10:00:00.123456", tags=[]))
+    )
+    assert not step.targets.of(None).screen.is_clean(raw(good(id=5), good(id=6, price=1.005)))
 
 
 @pytest.mark.parametrize("line", BROKEN, ids=range(len(BROKEN)))

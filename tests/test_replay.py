@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.warehouse import Ask, faults
@@ -169,6 +170,16 @@ def test_a_row_is_listed_with_when_it_was_first_and_last_seen(workspace):
     head, row, _ = etl(site.made, "quarantine", "list", "--env", "test").out.splitlines()
     assert head.split("  ")[0] == "id"
     assert f"{first:%Y-%m-%d %H:%M}  {last:%Y-%m-%d %H:%M}  shop" in row
+
+
+def test_a_list_cut_short_says_of_how_many(workspace):
+    site = _duckdb(workspace)
+    load(site, *({"id": i, "v": 1, "n": "x"} for i in range(5)))
+    with duckdb.connect(str(site.made.root / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("UPDATE _etl.quarantine SET replayed_at = now() WHERE json_extract(payload, 'id') = 1")
+    for words, said in (([], "4 rows in quarantine, 2 shown"), (["--all"], "5 rows in quarantine, 2 shown")):
+        listed = etl(site.made, "quarantine", "list", "shop", "--env", "test", "--limit", "2", *words)
+        assert listed.out.splitlines()[-1] == said
 
 
 PLANTED = "payload-planted"

@@ -308,3 +308,179 @@ def test_a_rest_row_whose_cursor_cannot_be_compared(workspace):
     assert made.query("SELECT id FROM shop.commits ORDER BY id") == [(0,), (3,)]
     assert last_values(made, "shop") == {"commits": "2024-01-03T00:00:00Z"}
     assert server.paths == ["/commits?since=2024-01-01T00%3A00%3A00Z", "/commits?since=2024-01-03T00%3A00%3A00Z"]
+
+
+FEEDERS = '''\
+"""Parents that only feed their children, and one child each."""
+
+import dlt
+from sources.kit import notices
+
+
+def fed(name, pages, hints, make, key=None):
+    cursor = dlt.sources.incremental(key, initial_value=0) if key else None
+    parent = dlt.resource(lambda at=cursor: iter(pages), name=f"of_{{name}}", selected=False, **hints)
+    return parent, dlt.transformer(make, data_from=parent, name=name, primary_key="id", write_disposition="merge")
+
+
+def each(page):
+    yield [{{"id": str(item)}} for item in page]
+
+
+def alone(item):
+    yield {{"id": item if isinstance(item, (str, int)) else repr(item)}}
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    {resources}
+'''
+FEEDING = [
+    ("texts", "[['erik', 'hikaru']], dict(write_disposition='replace'), each", ["erik", "hikaru"], []),
+    ("lists", "[[[1, 2]]], {}, each", ["[1, 2]"], []),
+    ("tuples", "[('a', 1), ('b', 2)], {}, alone", ["('a', 1)", "('b', 2)"], []),
+    ("wide", "[7, 2**70], {}, lambda n: alone(str(n))", ["1180591620717411303424", "7"], []),
+    ("unlike", "[[{'a': 1, 'A': 2}, {'_dlt_id': {1, 2}}]], dict(primary_key='id'), each",
+     ["{'_dlt_id': {1, 2}}", "{'a': 1, 'A': 2}"], []),
+    ("record", "[{'a': 1}], {}, alone", ["{'a': 1}"], []),
+    ("noticed", "[[notices.rejected({'a': 1}, 'bad', 'here'), 'b']], {}, each", ["b"], ["bad"]),
+    ("placed", "[[{'t': 5}, {'t': 'x'}, {}]], {}, each, 't'", ["{'t': 5}"],
+     ["t: 'x' cannot be compared with the values before it", "t: is missing or null, and must not be"]),
+]  # fmt: skip
+
+
+def test_a_parent_that_only_feeds_others_is_not_judged_as_a_table(toy):
+    made = [f"yield from fed({name!r}, {arguments})" for name, arguments, *_ in FEEDING]
+    module(toy, FEEDERS.format(resources="\n    ".join(made)))
+    result = run(toy)
+    assert (result.code, result.err) == (3, "")
+    for name, _, ids, _ in FEEDING:
+        assert (name, toy.query(f'SELECT id FROM toy."{name}" ORDER BY id')) == (name, [(each,) for each in ids])
+    assert reasons(toy) == {reason for *_, refused in FEEDING for reason in refused}
+
+
+CHILDREN = """
+    for name, page in (("pages", [{'id': 1}, {'id': 2}]), ("alone", {'id': 1})):
+        parent = dlt.resource(read, name=f'of_{name}', write_disposition='replace')(page, None)
+        make = lambda given: [{'id': 1, 'kind': type(given).__name__}]
+        yield from (parent, dlt.transformer(make, data_from=parent, name=name, write_disposition='replace'))"""
+
+
+def test_a_child_of_a_stored_parent_gets_what_the_parent_yields(toy):
+    module(toy, CURSOR_SOURCE.format(resources=CHILDREN))
+    result = run(toy)
+    assert (result.code, result.err) == (0, "")
+    assert toy.query("SELECT p.kind, a.kind FROM toy.pages p, toy.alone a") == [("list", "dict")]
+
+
+OBJECTS = '''\
+"""One table per case."""
+
+import collections
+import dataclasses
+import datetime
+import enum
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from pydantic import BaseModel
+
+UTC = datetime.timezone.utc
+
+
+class Model(BaseModel):
+    id: int | None = None
+    v: Any = None
+
+
+class Strict(BaseModel):
+    id: int
+    v: int = 5
+
+
+@dataclasses.dataclass
+class Data:
+    id: Any
+    v: Any = None
+
+
+class Kind(enum.Enum):
+    A = "a"
+
+
+Pair = collections.namedtuple("Pair", "id v")
+marked, hinted, hints = dlt.mark.with_table_name, dlt.mark.with_hints, dlt.mark.make_hints
+
+
+def by_type(events):
+    item, last = (*events, None)[:2]
+    return {{**(last or {{}}), item["k"]: max(item["at"], (last or {{}}).get(item["k"], 0))}}
+
+
+def case(name, pages, cursor=None, **hints):
+    hints = {{"primary_key": "id", "write_disposition": "merge", **hints}}
+    return dlt.resource(lambda at=cursor: iter(pages), name=name, **hints)
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    {resources}
+'''
+UUIDS = "uuid.UUID(int=1), uuid.UUID(int=2)"
+GONE = "is missing or null, and must not be"
+NESTED = "nested_hints={'l': dlt.mark.make_nested_hints(columns={'a': {'data_type': 'bigint', 'nullable': False}})}"
+CASES: list[tuple[str, str, str, list[tuple[Any, ...]], list[str]]] = [
+    ("models", "[[Model(id=1, v=2), Model()], Model(id=3)]", "id, v", [(1, 2), (3, None)], [f"id: {GONE}"]),
+    ("dataclasses", "[[Data(1, 2), Data(None)], Data(3)]", "id, v", [(1, 2), (3, None)], [f"id: {GONE}"]),
+    ("tuples", "[[Pair(1, 2), Pair(None, 2)]]", "id, v", [(1, 2)], [f"id: {GONE}"]),
+    ("inner", "[[{'id': 1, 'v': Data(1, [Data(2)])}, {'id': 2, 'v': Data(1, {'a b': 1, 'a-b': 2})}]]", "id, v__id",
+     [(1, 1)], ["v__v__a_b: 'v.v.a b' and 'v.v.a-b' both become this column"]),
+    ("uuids", f"[[{{'id': each}} for each in ({UUIDS})]]", "right(id, 2)", [("01",), ("02",)], []),
+    ("kinds", "[[{'id': 1, 'v': Kind.A, 'u': uuid.UUID(int=1)}, {'id': 2, 'v': 'b', 'u': 'x'}]], "
+     "columns={'u': {'data_type': 'text'}}", "id, v, right(u, 2)", [(1, "a", "01"), (2, "b", "x")], []),
+    ("clocks", "[[{'id': 1, 'v': datetime.time(1, 2, tzinfo=UTC)}]]", "CAST(v AS VARCHAR)", [("01:02:00",)], []),
+    ("pages", "[({'id': 1}, {'id': 2}), [{'id': 3}]]", "id", [(3,)],
+     ["[{'id': 1}, {'id': 2}] is not a row of named values"]),
+    ("views", "[{}.keys(), [{'id': 3}]]", "id", [(3,)], ["a dict_keys cannot be written as JSON"]),
+    ("required", "[[{'id': 1, 'l': [{'a': 1}]}, {'id': 2, 'l': [{'a': 1}, {'b': 2}]}, {'id': 3, 'l': [{'a': 'x'}]},"
+     f" {{'id': 4}}]], {NESTED}", "id", [(1,), (4,)], [f"required__l.a: {GONE}", "a: 'x' is not a bigint"]),
+    ("main", "[[{'id': 1, 'v': 1}], marked([{'id': 'x', 'v': 2**53}], 'other'), marked([{'v': 1}], 'other')]", "id",
+     [(1,)], [f"id: {GONE}"]),
+    ("varied", "[[{'id': 1}], hinted([{'k': 'x'}, {'k': None}], hints(table_name='variant', primary_key='k', "
+     "merge_key=(), columns={'id': {'data_type': 'bigint', 'nullable': True}}), create_table_variant=True), "
+     "{'id': 'z'}]", "id", [(1,)], ["id: 'z' is not a bigint", f"k: {GONE}"]),
+    ("typed", "[hinted([{'id': 1, 'v': 'x'}, {'id': 2, 'v': '5'}], hints(columns={'v': {'data_type': 'bigint'}}))]",
+     "id, v", [(2, 5)], ["v: 'x' is not a bigint"]),
+    ("checked", "[[{'id': '1'}, {'id': 'z'}], {'id': 2, 'v': None}, {'id': 3, 'v': 4}], columns=Strict", "id, v",
+     [(1, 5), (3, 4)], ["id: Input should be a valid integer, unable to parse string as an integer",
+     "v: Input should be a valid integer"]),
+    ("events", "[[{'id': n, 'k': 'ab'[n % 2], 'at': n} for n in range(4)], [{'id': 5, 'k': 'a', 'at': 'x'}]], "
+     "dlt.sources.incremental('$', last_value_func=by_type)", "id", [(0,), (1,), (2,), (3,)],
+     ["$: {'id': 5, 'k': 'a', 'at': 'x'} cannot be compared with the values before it"]),
+    ("keyed", "[[{'id': 1, 't': 1}, {'id': 2, 't': 2, 'uid': 4}], [{'id': 3, 't': 3}, {'id': 4, 't': 1}]], "
+     "dlt.sources.incremental('t', initial_value=0, primary_key='uid')", "id", [(1,), (2,), (4,)], [f"uid: {GONE}"]),
+    ("exact", "[[{'id': n, 'v': v} for n, v in enumerate([2**53, 2**53 + 1, 2**60, 'nan', '-inf', '1.5'])]], "
+     "columns={'v': {'data_type': 'double'}}", "id", [(0,), (2,), (5,)],
+     ["v: 9007199254740993 is not a double", "v: 'nan' is not a double", "v: '-inf' is not a double"]),
+    ("days", "[[{'id': n, 'v': v} for n, v in enumerate([datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 2), "
+     "'2024-01-03', '2024-01-04T00:00:00Z', datetime.datetime(2024, 1, 5, 6), '2024-01-06T07:00:00'])]], "
+     "columns={'v': {'data_type': 'date'}}", "day(v)", [(1,), (2,), (3,), (4,)],
+     ["v: datetime.datetime(2024, 1, 5, 6, 0) is not a date", "v: '2024-01-06T07:00:00' is not a date"]),
+]  # fmt: skip
+
+
+def test_a_row_is_judged_as_what_dlt_makes_of_it_and_by_the_table_it_goes_to(toy):
+    made = [f"yield case({name!r}, {arguments})" for name, arguments, *_ in CASES]
+    module(toy, OBJECTS.format(resources="\n    ".join(made)))
+    result = run(toy)
+    assert (result.code, result.err) == (3, "")
+    found = Counter((entry["resource"], entry["reason"]) for entry in quarantine(toy))
+    for name, _, columns, stored, refused in CASES:
+        assert (name, sorted(reason for each, reason in found if each == name)) == (name, sorted(refused))
+        assert (name, toy.query(f'SELECT {columns} FROM toy."{name}" ORDER BY id')) == (name, stored)
+    assert toy.query("SELECT id, v FROM toy.other") == [("x", 2**53)]
+    assert toy.query("SELECT k FROM toy.variant") == [("x",)]
+    assert run(toy).code == 3

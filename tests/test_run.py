@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from filelock import FileLock
 
 from tests.toys import rows, toy
 
@@ -46,6 +47,21 @@ def test_a_limit_freezes_the_cursor(engine, first):
     assert len(ids(engine)) == limit
     assert engine.etl("run", "toy", "--env", "test").code == 0
     assert ids(engine) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("part", [["--limit", "2"], ["--mode", "backfill"]])
+def test_what_only_a_part_has_loaded_keeps_its_types(engine, part):
+    """The state of such a run is thrown away; the schema of its tables is not, or the next load would jam."""
+    toy(engine, rows(4, size=7))
+    assert engine.etl("run", "toy", "--env", "test", *part).code == 0
+    assert "things: merge by id\n    cursor: from the beginning\n    table: no change" in engine.etl(
+        "plan", "toy", "--env", "test"
+    ).out.replace("toy → ", "").replace("things → things", "things")
+    toy(engine, rows(10, size="about 7"))
+    result = engine.etl("run", "toy", "--env", "test")
+    assert result.code == 0, result.err
+    assert ids(engine) == list(range(1, 11))
+    assert engine.query("SELECT count(*) FROM toy.things WHERE size__v_text = 'about 7'") == [(10,)]
 
 
 def test_a_limit_after_a_run_starts_at_the_cursor(engine):
@@ -129,6 +145,18 @@ def test_a_run_leaves_its_folder_and_its_row(engine):
     assert (manifest["status"], manifest["counts"]["rows_loaded"], manifest["exit_code"]) == ("ok", 11, 0)
     assert engine.query("SELECT run_id, spec, status, rows_loaded FROM _etl.runs") == [("first", "toy", "ok", 11)]
     assert engine.etl("run", "toy", "--env", "test", "--run-id", "first").code == 2
+
+
+def test_a_run_that_could_not_write_its_row_gets_it_from_the_next_one(engine):
+    toy(engine, rows(1), name="other")
+    with FileLock(engine.root / "warehouse.duckdb.lock"):
+        refused = [engine.etl("run", name, "--env", "test", "--run-id", f"late-{name}") for name in ("toy", "other")]
+    assert [each.code for each in refused] == [7, 7]
+    again = [engine.etl("run", "toy", "--env", "test").code for _ in range(2)]
+    assert again == [0, 0]
+    late = "SELECT run_id, spec, exit_code, message LIKE '%held by%' FROM _etl.runs WHERE status = 'locked' ORDER BY 1"
+    assert engine.query(late) == [("late-other", "other", 7, True), ("late-toy", "toy", 7, True)]
+    assert not list(engine.root.glob("runs/*/unrecorded"))
 
 
 def test_a_failed_run_says_why_and_the_next_one_completes(engine):

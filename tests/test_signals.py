@@ -9,6 +9,7 @@ import pytest
 
 from tests import crash_toy, killed
 from tests.killed import At
+from tests.toys import SOURCE, toy
 from tests.warehouse import Ask, contents, faults
 from tests.workspace import Result, Workspace
 
@@ -67,6 +68,17 @@ def test_a_signal_at_the_end_of_one_spec_stops_before_the_next(engine):
     at_the_end = MOMENTS["load, at its end"]
     result = killed.start(engine, "run", "--all", "--env", "test", moment=at_the_end, act=signal.SIGTERM).ended()
     assert (result.code, "zebra" in result.out) == (143, False)
+
+
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_before_a_run_has_begun_ends_it_in_the_same_way(workspace, number):
+    made = workspace()
+    toy(made, [])
+    made.write(
+        "sources/toy.py", f"import os\n\nos.kill(os.getpid(), {int(number)})\n{SOURCE.format(name='toy', columns={})}"
+    )
+    said = "etl: stopped by a signal; nothing is half-loaded, run again for the rest\n"
+    assert made.etl("plan", "toy", "--env", "test") == Result(CODES[number], "", said)
 
 
 def assert_stopped(engine, result, number):

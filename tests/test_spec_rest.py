@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REASONS = "resources: {a: {append_reason: events have no key}}\n"
 NO_AUTH = "expected one of: bearer, api_key, http_basic, oauth2_client_credentials"
 NO_SECRET = "secrets have no place in a spec; put it in [sources.x.credentials] of .dlt/secrets.toml"
+NO_START = "its start is sent to the API, so it needs a first one; add initial_value"
 NO_PATH = "expected a JSON path such as data.items or $.next"
 NO_FUNCTION = "sources/x.py has no public function of that name"
 NO_FUNCTION_NAME = "expected the name of a public function of the source"
@@ -195,7 +196,7 @@ def test_a_wrong_resource(root, more, at, message):
         "{path: 'a/{day}', params: {day: monday}}",
         "{params: {since: {type: incremental, cursor_path: updated_at, convert: flatten}}}",
         "{params: {since: '{incremental.start_value}'}, incremental: {cursor_path: at, initial_value: 0}}",
-        "{incremental: {cursor_path: at, start_param: from, end_param: to, lag: 3600, row_order: desc}}",
+        "{incremental: {cursor_path: at, initial_value: 0, start_param: a, end_param: to, lag: 60, row_order: desc}}",
         "{incremental: {cursor_path: at, last_value_func: min, on_cursor_value_missing: include}}",
         "{incremental: {cursor_path: at, range_start: open, range_end: closed, convert: flatten}}",
         "{response_actions: [{status_code: 404, action: ignore}, {content: gone, action: ignore}]}",
@@ -233,6 +234,13 @@ def test_a_right_endpoint(root, more):
             "true",
             "incremental.lag: expected a number, got the boolean true",
         ),
+        (
+            "{params: {since: '{incremental.start_value}'}, incremental: {cursor_path: at}}",
+            "incremental: {",
+            f"incremental: {NO_START}",
+        ),
+        ("{incremental: {cursor_path: at, start_param: since}}", "incremental", f"incremental: {NO_START}"),
+        ("{params: {sent: {type: incremental, cursor_path: at}}}", "sent", f"params.sent: {NO_START}"),
     ],
 )
 def test_a_wrong_endpoint(root, more, at, message):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 from dlt.common.libs.pyarrow import get_column_type_from_py_arrow
 from dlt.common.schema.typing import DLT_NAME_PREFIX
 
@@ -15,6 +16,7 @@ from pipelines.rows.columns import Column
 from pipelines.rows.comparable import Comparable
 from pipelines.rows.declared import Declared
 from pipelines.rows.intake import MISSING
+from pipelines.rows.storable import INT64
 
 Reject = Callable[[Any, str], None]
 LEFT_TO_DLT = ("text", "bool", "timestamp", "date", "time", "binary", "json")  # where the type is the declared one
@@ -61,9 +63,12 @@ def _fault(table: pa.Table, declared: Declared) -> str | None:
 def _fitted(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """The values in the type of the column, and why some of them have none there."""
     given = get_column_type_from_py_arrow(values.type).get("data_type")
-    if given is None or column.data_type is None:
-        column.learn(given)
+    if given is None:
         return values, {}
+    if column.data_type is None:
+        column.learn(given)
+    if pt.is_uint64(values.type) and column.data_type == "bigint":
+        return _narrowed(values, column)
     as_declared = given == column.data_type and (given in LEFT_TO_DLT or not column.fixed)
     if as_declared or column.data_type == "json" or values.type == column.arrow:
         return values, {}
@@ -73,6 +78,15 @@ def _fitted(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, d
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass  # one by one, to tell which
     return _fitted_one_by_one(values, column.strictly())
+
+
+def _narrowed(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """Whole numbers of up to 64 bits without a sign, of which a destination has one less."""
+    is_wide = pc.greater(values, pa.scalar(INT64[-1], pa.uint64()))
+    wide = pc.indices_nonzero(is_wide).to_pylist()
+    reasons = {index: f"{column.name}: {values[index]} does not fit into 64 bits" for index in wide}
+    fitted, more = _fitted(pc.if_else(is_wide, None, values).cast(pa.int64()), column)
+    return fitted, more | reasons
 
 
 def _fitted_one_by_one(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, dict[int, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,7 +15,7 @@ from dlt.common.data_types.type_helpers import coerce_value
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.schema.typing import TColumnSchema
-from dlt.common.time import normalize_timezone
+from dlt.common.time import ensure_datetime, normalize_timezone
 
 from pipelines.rows.intake import shown
 
@@ -27,11 +27,11 @@ ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d
 EASY: dict[str, frozenset[type]] = {
     "text": frozenset({str}),
     "bigint": frozenset({int}),  # pipelines.rows.storable lets no more than 64 bits pass
-    "double": frozenset({int}),
     "bool": frozenset({bool}),
     "json": frozenset({dict, list, str, int, float, bool}),
 }
 EASY_UNDECLARED = {**EASY, "text": frozenset({str, int, float, bool}), "double": frozenset({int, float})}
+EXACT = range(-(2**53), 2**53 + 1)  # the whole numbers that a double surely holds
 
 
 class Column:
@@ -93,10 +93,13 @@ class Column:
         """Whether a value that can be coerced also comes through the writer, and as the same value."""
         if self.data_type == "date" and isinstance(value, (int, float)):
             return False  # dlt reads a number as seconds since 1970: 20240101 would be a day of that year
+        if self.data_type == "date" and self.strict and type(value) is not date:
+            return ensure_datetime(value).time() == time()
         if self.data_type == "bool" and isinstance(value, (int, float, Decimal)):
             return value in (0, 1)
-        if self.data_type == "double" and isinstance(value, float):
-            return math.isfinite(value) or not self.strict  # dlt writes JSON, which has null for it
+        if self.data_type == "double" and self.strict:
+            number = self.stored(value)  # dlt writes what is not finite as JSON, which has null for it
+            return math.isfinite(number) and (not isinstance(value, int) or number == value)
         if self.data_type == "text":
             return len(str(self.stored(value))) <= (self._hints.get("precision") or math.inf)
         try:
@@ -126,7 +129,9 @@ class Column:
             case "timestamp" if self.arrow.unit != "ns":
                 return _is_usual_moment if self.strict else _is_no_extreme
             case "double":
-                return lambda value: type(value) is float and value - value == 0
+                return lambda value: (
+                    value - value == 0 if type(value) is float else type(value) is int and value in EXACT
+                )
             case "date":
                 return _is_day
             case "decimal" | "wei":

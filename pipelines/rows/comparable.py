@@ -38,20 +38,43 @@ class Comparable:
         """Whether the resource has a cursor."""
         return self._cursor is not None
 
-    def fault(self, row: dict[str, Any]) -> str | None:
-        """Why dlt would stop at this row, or None."""
-        if self._step is None or (self._twin is None and not self._begin(row)):
-            return None
+    def faults(self, rows: list[Any]) -> list[str | None]:
+        """Why dlt would stop at each row of a page, or None."""
+        if not rows or (self._twin is None and not self._begin(rows)):
+            return [None] * len(rows)
+        found = [self._fault(row) for row in rows]
+        lacking = [at for at, row in enumerate(rows) if not found[at] and self._lacks(row)]
+        for at in self._looked_at(rows, lacking, found):
+            found[at] = f"{min(self._lacks(rows[at]))}: {MISSING}"
+        return found
+
+    def _lacks(self, row: Any) -> frozenset[str]:
+        return self._keys - row.keys() if isinstance(row, dict) else frozenset()
+
+    def _fault(self, row: Any) -> str | None:
         path = self._cursor.cursor_path
         try:
             value = self._twin.find_cursor_value(row)
         except (IncrementalCursorPathMissing, IncrementalCursorPathHasValueNone):
             return f"{path}: {MISSING}"
-        if not self._keys <= row.keys():
-            return f"{min(self._keys - row.keys())}: {MISSING}"
         if value is None or type(value) is self._kind:
             return None
         return self._compared(path, value, row)
+
+    def _looked_at(self, rows: list[Any], lacking: list[int], found: list[str | None]) -> list[int]:
+        """Which of the rows that lack the key dlt asks for it: those where the page before ended or this one ends."""
+        if not lacking:
+            return []
+        real, others = self._cursor._get_transform(rows), set(range(len(rows))) - set(lacking)
+        ends, last = real.last_value_func, real.last_value
+        for value in [real.find_cursor_value(rows[at]) for at in sorted(others) if not found[at]]:
+            last = last if value is None else _end(ends, value, last)
+        values = {at: real.find_cursor_value(rows[at]) for at in lacking}
+        return [
+            at
+            for at, value in values.items()
+            if value is not None and (_end(ends, value, last) != last or ends((value,)) in (last, real.start_value))
+        ]
 
     def table_fault(self, table: pa.Table) -> str | None:
         """Why dlt would stop at this Arrow table, or None."""
@@ -71,11 +94,11 @@ class Comparable:
         cursor = self._cursor
         return cursor is not None and cursor.cursor_path == name and cursor.on_cursor_value_missing == "raise"
 
-    def _begin(self, row: dict[str, Any]) -> bool:
+    def _begin(self, rows: list[Any]) -> bool:
         cursor = self._cursor
         if cursor is None:
             return False
-        twin = copy.copy(cursor._get_transform([row]))
+        twin = copy.copy(cursor._get_transform(rows))
         key = cursor.primary_key
         if twin.boundary_deduplication and key and not callable(key):
             self._keys = frozenset([key] if isinstance(key, str) else key)
@@ -83,15 +106,21 @@ class Comparable:
         self._twin = twin
         return True
 
-    def _compared(self, path: str, value: Any, row: dict[str, Any]) -> str | None:
+    def _compared(self, path: str, value: Any, row: Any) -> str | None:
         last = self._twin.last_value
         try:
             self._twin(row)
         except IncrementalCursorInvalidCoercion:
             return f"{path}: {shown(value)} {INCOMPARABLE}"
-        if isinstance(value, dict) or value != value:  # alone it passes, and the next one fails
+        by_order = self._twin.last_value_func in (min, max)
+        if (by_order and isinstance(value, dict)) or value != value:  # alone it passes, and the next one fails
             self._twin.last_value = last
             return f"{path}: {shown(value)} {INCOMPARABLE}"
-        if type(value) in COMPARE_WITH_THEIR_OWN and self._twin.last_value_func in (min, max):
+        if type(value) in COMPARE_WITH_THEIR_OWN and by_order:
             self._kind = type(value)
         return None
+
+
+def _end(function: Any, value: Any, last: Any) -> Any:
+    """Where a cursor stands after a value."""
+    return function((value,) if last is None else (value, last))

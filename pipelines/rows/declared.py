@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from dlt.common.data_types import TDataType, py_type_to_sc_type
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.libs.hexbytes import HexBytes
 from dlt.common.normalizers.json import helpers as dlt_names
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import DLT_NAME_PREFIX, TTableSchemaColumns
-from dlt.common.schema.utils import autodetect_sc_type
-from dlt.extract import DltResource, DltSource
+from dlt.common.schema.typing import C_DLT_ID, DLT_NAME_PREFIX, TTableSchemaColumns
+from dlt.common.schema.utils import autodetect_sc_type, has_table_seen_data, normalize_table_identifiers
+from dlt.common.wei import Wei
+from dlt.extract import DltSource
+from dlt.extract.hints import DltResourceHints
+from dlt.extract.items import TableNameMeta
 
 from pipelines.rows.columns import Column
 from pipelines.rows.intake import MISSING
+from pipelines.rows.storable import written
 
 MOST_SHAPES = 5000  # of objects, remembered per level
 CONTAINERS = (dict, list, tuple)
+PLAIN = {type(None), str, int, float, bool, dict, list, tuple, bytes, Decimal, Wei, datetime, date, time, HexBytes}
 Object = dict[str, Any]
 Shape = tuple[tuple[str, ...], tuple[type, ...]]
 
@@ -29,6 +37,7 @@ class Table:
 
     name: str
     hints: TTableSchemaColumns
+    required: set[str]
     columns: dict[str, Column] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     shared: bool = False  # whether two keys were seen that become one column
@@ -65,19 +74,24 @@ class Plan:
     """What there is to look at in an object, by its keys and the types of its values."""
 
     fault: str | None = None
+    odd: str | None = None  # a key whose value is something else once dlt has written it as JSON
     present: int = 0  # required columns
     checks: list[tuple[str, Column]] = field(default_factory=list)
     objects: list[tuple[str, Level]] = field(default_factory=list)
     lists: list[tuple[str, Level]] = field(default_factory=list)
 
 
+class Odd(Exception):
+    """A value cannot be judged before it is written as JSON; the message tells which, and what it is."""
+
+
 class Declared:
     """The tables of a resource: as declared, as loaded, and as the rows of this run fill them."""
 
     def __init__(
-        self, schema: Schema, table: str | None, typed: set[str], caps: DestinationCapabilitiesContext
+        self, schema: Schema, table: str | None, typed: set[tuple[str, str]], caps: DestinationCapabilitiesContext
     ) -> None:
-        """`typed` are the columns of a declared type. Without a table nothing is known before a row is there."""
+        """`typed` are tables and their columns of a declared type. Without a table all waits for a first row."""
         self._schema, self._naming, self._caps = schema, schema.naming, caps
         self.learns, self._typed, self._name = table is not None, typed, table or ""
         self._tables: dict[str, Table] = {}
@@ -87,30 +101,50 @@ class Declared:
         deepest: int = schema.data_item_normalizer.max_nesting  # type: ignore[attr-defined]
         depth = dlt_names.get_table_nesting_level(schema, self._name, deepest) or 0
         self.root = self._level(self._table(self._name), (self._name,), (), (), depth, depth)
-        columns = [self.column(name) for name in self.root.table.hints if not name.startswith(DLT_NAME_PREFIX)]
-        self.required = {column.name for column in columns if column.required}
+        self.required = self.root.table.required
 
     @classmethod
-    def of(cls, source: DltSource, resource: DltResource, known: Schema | None, kind: str) -> Declared:
-        """What is declared on top of what is loaded, put together as dlt will do it."""
+    def of(
+        cls, source: DltSource, hints: DltResourceHints, known: Schema | None, kind: str, name: str | None = None
+    ) -> Declared:
+        """What is declared on top of what is loaded, put together as dlt will do it; of the table that a page names."""
         schema = (known or source.schema).clone()
         if known:
             schema.update_schema(source.schema)
         caps = Destination.from_reference(kind).capabilities()  # type: ignore[union-attr]
-        if dynamic(resource):
+        if dynamic(hints):
             return cls(schema, None, set(), caps)
-        table: Any = resource.compute_table_schema()
-        typed = {schema.naming.normalize_path(name) for name, hints in table["columns"].items() if "data_type" in hints}
-        schema.update_table(table)
-        return cls(schema, schema.naming.normalize_table_identifier(table["name"]), typed, caps)
+        meta = TableNameMeta(name) if name else None
+        own: Any = hints.compute_table_schema(meta=meta)
+        nested = hints.compute_nested_table_schemas(own["name"], schema.naming, meta=meta)
+        tables: list[Any] = [normalize_table_identifiers(table, schema.naming) for table in (own, *nested)]
+        for table in tables:
+            schema.update_table(table)
+        typed = {(t["name"], name) for t in tables for name, column in t["columns"].items() if "data_type" in column}
+        return cls(schema, schema.naming.normalize_table_identifier(name or own["name"]), typed, caps)
+
+    @property
+    def form(self) -> str | None:
+        """How the table was loaded so far: of "rows", which dlt gives ids, or of "arrow" tables."""
+        table = self._schema.tables.get(self._name)
+        if not table or not has_table_seen_data(table):
+            return None
+        return "rows" if self._naming.normalize_identifier(C_DLT_ID) in table["columns"] else "arrow"
 
     def violation(self, row: Object) -> str | None:
         """Why the row may not be loaded, or None."""
-        self._present = 0
+        try:
+            return self._violation(row)
+        except Odd:
+            self._keep_learned(False)
+        try:
+            return self._violation(written(row))
+        except Odd as odd:
+            self._keep_learned(False)
+            return str(odd)
+
+    def _violation(self, row: Object) -> str | None:
         reason = self._row(row, self.root)
-        if reason is None and self._present < len(self.required):
-            filled = {place.column.name for place, value in _filled(row, self.root) if value is not None}
-            reason = f"{min(self.required - filled)}: {MISSING}"
         if self._learned:
             self._keep_learned(reason is None)
         return reason
@@ -118,7 +152,7 @@ class Declared:
     def widens(self, key: str) -> bool:
         """Whether the column of a key is declared as something that may hold more than 64-bit integers."""
         name = self.identifier(key)
-        return name in self._typed and self.column(name).data_type != "bigint"
+        return (self._name, name) in self._typed and self.column(name).data_type != "bigint"
 
     def column(self, name: str) -> Column:
         """The column of that name in the resource's own table."""
@@ -129,15 +163,26 @@ class Declared:
         return dlt_names.normalize_identifier(self._schema, self._naming, key)
 
     def _row(self, row: Object, level: Level) -> str | None:
-        """One row of a table: its values, and whether two of them would share a column."""
+        """One row of a table: its values, whether one is missing, and whether two of them would share a column."""
+        outside, self._present = self._present, 0
         reason = self._object(row, level)
+        if reason is None and self._present < len(level.table.required):
+            reason = self._missing(row, level)
+        self._present = outside
         return _collision(row, level) if reason is None and level.table.shared else reason
+
+    def _missing(self, row: Object, level: Level) -> str:
+        filled = {place.column.name for place, value in _filled(row, level) if value is not None}
+        where = "" if level.table is self.root.table else f"{level.table.name}."
+        return f"{where}{min(level.table.required - filled)}: {MISSING}"
 
     def _object(self, given: Object, level: Level) -> str | None:
         shape = tuple(given), tuple(map(type, given.values()))
         plan = level.plans.get(shape) or self._plan(given, level, shape)
         if plan.fault:
             return plan.fault
+        if plan.odd:
+            raise Odd(plan.odd)
         self._present += plan.present
         for key, column in plan.checks:
             reason = column.refusal(given[key])
@@ -156,15 +201,15 @@ class Declared:
     def _items(self, items: Any, level: Level) -> str | None:
         """The items of a list, each a row of the list's own table."""
         value = level.table.columns.get("value")
-        if value and value.easy.issuperset(map(type, items)):
+        if value and value.easy.issuperset(map(type, items)) and level.table.required <= {"value"}:
             return None
         for item in items:
             if isinstance(item, dict):
                 reason = self._row(item, level)
             elif isinstance(item, (list, tuple)):
-                reason = self._object({"list": item}, self._wrapped(level))
+                reason = self._row({"list": item}, self._wrapped(level))
             else:
-                reason = self._object({"value": item}, level)
+                reason = self._row({"value": item}, level)
             if reason:
                 return reason
         return None
@@ -177,7 +222,10 @@ class Declared:
             if value is None or plan.fault:
                 continue
             column = place.column
-            plan.present += column.required and level.table is self.root.table
+            if type(value) not in PLAIN:
+                plan.odd = f"{place.path}: a {type(value).__name__} is not a single value"
+                break
+            plan.present += column.required
             if isinstance(value, CONTAINERS) and not column.strict and not self.is_json(level, column):
                 if isinstance(value, dict):
                     plan.objects.append((key, self.inside(level, key)))
@@ -251,7 +299,8 @@ class Declared:
 
     def _table(self, name: str) -> Table:
         if name not in self._tables:
-            self._tables[name] = Table(name, self._schema.tables.get(name, {}).get("columns", {}))
+            hints: Any = self._schema.tables.get(name, {}).get("columns", {})
+            self._tables[name] = Table(name, hints, {column for column in hints if _required(column, hints[column])})
         return self._tables[name]
 
     def _column(self, table: Table, name: str) -> Column:
@@ -259,8 +308,7 @@ class Declared:
         if column is None:
             hints: Any = {**table.hints.get(name, {}), "name": name}
             preferred = self._schema.get_preferred_type(name)
-            strict = hints.get("nullable") is False or hints.get("primary_key")
-            strict = strict or (name in self._typed and table.name == self._name)
+            strict = hints.get("nullable") is False or hints.get("primary_key") or (table.name, name) in self._typed
             if preferred and "data_type" not in hints:
                 hints["data_type"] = preferred
             column = table.columns[name] = Column(hints, self._caps, self._infer, strict=bool(strict))
@@ -274,9 +322,13 @@ class Declared:
             return None
 
 
-def dynamic(resource: DltResource) -> bool:
+def dynamic(hints: DltResourceHints) -> bool:
     """Whether hints depend on the row, so that nothing is declared before a row is there."""
-    return bool(resource.has_other_dynamic_hints) or resource.has_dynamic_table_name
+    return bool(hints.has_other_dynamic_hints) or hints.has_dynamic_table_name
+
+
+def _required(name: str, hints: Any) -> bool:
+    return not name.startswith(DLT_NAME_PREFIX) and (hints.get("nullable") is False or bool(hints.get("primary_key")))
 
 
 def _fault(level: Level, key: str, part: str) -> str | None:

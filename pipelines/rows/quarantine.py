@@ -2,103 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import orjson
 import pyarrow as pa
 from dlt.common.schema import Schema
+from dlt.common.schema.exceptions import DataValidationError
 from dlt.extract import DltSource
+from dlt.extract.extractors import _to_arrow_table
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
-from dlt.extract.items_transform import ItemTransform
+from dlt.extract.items_transform import ItemTransform, ValidateItem
+from dlt.extract.utils import get_data_item_format
+from dlt.extract.validation import PydanticValidator
 
+from pipelines.errors import EtlError
 from pipelines.rows.arrow_tables import sifted
 from pipelines.rows.comparable import Comparable
-from pipelines.rows.declared import Declared
 from pipelines.rows.intake import Intake, shown
-from pipelines.rows.raw_lines import Screen, parsed
-from pipelines.rows.storable import Storable
+from pipelines.rows.raw_lines import parsed
+from pipelines.rows.storable import written
+from pipelines.rows.targets import Target, Targets
 
-SCALARS = (str, int, float, bool)
+Pair = tuple[Any, Any]
+READ_ALREADY = (dict, list, str, int, float, bool, type(None))
+LOOK_AT_ROWS = (ValidateItem, Incremental, IncrementalResourceWrapper)
 
 
-def guard(source: DltSource, intake: Intake, limit: int | None, kind: str, known: Schema | None = None) -> None:
-    """Put the intake before the cursor of every selected resource, and the row limit at its end.
+def guard(
+    source: DltSource,
+    intake: Intake,
+    limit: int | None,
+    kind: str,
+    known: Schema | None = None,
+    *,
+    feeders: Collection[str] = (),
+) -> None:
+    """Put the intake before the cursor of every resource, and the row limit at the end of those that are selected.
 
     `kind` is the destination's: what it cannot hold is set aside, too. `known` is the schema of what is loaded.
+    `feeders` are what the source itself does not select: no table, so that no rule of a table holds for them.
+    A parent that only this run leaves out still feeds its children the rows it feeds them in every run.
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
-    for resource in source.resources.values():  # a parent that is not selected still feeds its children
+    for resource in source.resources.values():
         steps = resource._pipe.steps
-        cursors = [at for at, step in enumerate(steps) if isinstance(step, (Incremental, IncrementalResourceWrapper))]
-        declared = Declared.of(source, resource, known, kind)
-        intercept = Intercept(resource.name, intake, declared, Comparable(steps), kind)
-        resource.add_step(intercept, insert_at=cursors[0] if cursors else len(steps))
+        first = next((at for at, step in enumerate(steps) if isinstance(step, LOOK_AT_ROWS)), len(steps))
+        cursor = Comparable(steps)
+        if resource.name in feeders and not resource.selected:
+            resource.add_step(Feed(resource.name, intake, cursor), insert_at=first)
+            continue
+        validator = next((step for step in steps if isinstance(step, PydanticValidator)), None)
+        targets = Targets(source, resource, known, kind)
+        resource.add_step(Intercept(resource.name, intake, targets, cursor, validator), insert_at=first)
         if resource.selected:
             resource.add_step(Counter(resource.name, intake, limit))
 
 
-class Intercept(ItemTransform[Any, Any]):
-    """A step of a resource that lets neither notices nor bad rows pass."""
+class Feed(ItemTransform[Any, Any]):
+    """A step of a resource that is not stored: takes out notices, and rows its cursor would stop at."""
 
-    def __init__(self, resource: str, intake: Intake, declared: Declared, cursor: Comparable, kind: str) -> None:
+    def __init__(self, resource: str, intake: Intake, cursor: Comparable) -> None:
         super().__init__(_same)
-        self.resource, self.intake, self.declared, self.cursor = resource, intake, declared, cursor
-        self.storable, self.screen = Storable(kind, declared.widens), Screen(declared, kind)
+        self.resource, self.intake, self.cursor = resource, intake, cursor
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
-        if not isinstance(item, (list, dict, orjson.Fragment, *SCALARS)):
-            return self._table(item)
+        if get_data_item_format(item) != "object":
+            return item
         page = item if isinstance(item, list) else [item]
-        if not self.cursor.acts and self.screen.is_clean(page):
-            return page
-        pairs = [*self._pairs(page)]
-        suspect = self.storable.suspects([row for _, row in pairs])
-        rows = [given for given, row in pairs if self._passes(row, suspect)]
+        rows = self._comparable([(row, row) for row in page if not self._is_notice(row)])
         self.intake.flush()
-        return rows or None
+        return _like(item, rows) if len(rows) < len(page) else item
 
-    def _pairs(self, page: list[Any]) -> Iterator[tuple[Any, Any]]:
-        """What is to go on, and the row to look at: an item twice, or a raw line and what stands in it."""
-        for item in page:
-            if not isinstance(item, orjson.Fragment):
-                yield item, item
-                continue
-            line = orjson.dumps(item)
-            try:
-                row = parsed(line)
-            except orjson.JSONDecodeError as error:
-                self.intake.reject(self.resource, line.decode(errors="backslashreplace"), f"is not JSON: {error}")
-                continue
-            yield row if self.cursor.acts else item, row  # dlt's cursor cannot see into a line
-
-    def _passes(self, row: Any, suspect: bool) -> bool:
-        if not isinstance(row, (dict, list, *SCALARS, type(None))):
-            return True  # a model or a table that dlt knows
-        if isinstance(row, dict) and getattr(row, "is_notice", False):
+    def _is_notice(self, row: Any) -> bool:
+        """Whether it is a notice, which is taken in."""
+        is_notice = isinstance(row, dict) and getattr(row, "is_notice", False)
+        if is_notice:
             self.intake.notice(self.resource, row)
-            return False
-        reason = self._reason(row, suspect)
+        return is_notice
+
+    def _comparable(self, pairs: list[Pair]) -> list[Any]:
+        """What is to go on of these pairs: of those in whose row the cursor finds its way."""
+        faults = self.cursor.faults([row for _, row in pairs])
+        return [given for (given, row), fault in zip(pairs, faults, strict=True) if self._is_sound(given, row, fault)]
+
+    def _is_sound(self, given: Any, row: Any, reason: str | None) -> bool:
+        """Whether there is no reason to set a row aside, which is done."""
         if reason:
-            self.intake.reject(self.resource, row, reason)
+            self.intake.reject(self.resource, given if isinstance(given, dict) else row, reason)
         return reason is None
 
-    def _reason(self, row: Any, suspect: bool) -> str | None:
-        if not isinstance(row, dict):
-            return f"{shown(row)} is not a row of named values"
-        fault = self.storable.fault(row) if suspect else None
-        return fault or self.declared.violation(row) or self.cursor.fault(row)
 
-    def _table(self, table: Any) -> Any:
-        """An Arrow table without the rows that break the declaration."""
+class Intercept(Feed):
+    """A step of a resource that lets neither notices nor bad rows pass."""
+
+    def __init__(
+        self,
+        resource: str,
+        intake: Intake,
+        targets: Targets,
+        cursor: Comparable,
+        validator: PydanticValidator[Any] | None = None,
+    ) -> None:
+        super().__init__(resource, intake, cursor)
+        self.targets, self.validator = targets, validator
+
+    def __call__(self, item: Any, meta: Any = None) -> Any:
+        form, page = get_data_item_format(item), item if isinstance(item, list) else [item]
+        if form == "model":
+            return item
+        target = self.targets.of(meta)
+        if form == "arrow" and target.form != "rows":
+            tables = self._tables(page, target)
+            target.form = "arrow" if tables else target.form
+            return _like(item, tables)
+        if form == "arrow":  # dlt gives a row an id that a table has not, and a column that must have it
+            item = page = [row for table in page for row in _to_arrow_table(table).to_pylist()]
+        rows = page if not self._reads and target.screen.is_clean(page) else self._rows(page, target)
+        if rows and target.form == "arrow":
+            raise EtlError(
+                f"{self.intake.spec}.{self.resource}: yields rows after Arrow tables, which dlt cannot put into one "
+                "table; yield one kind only, and load a table of the other kind anew with --full-refresh"
+            )
+        target.form = "rows" if rows else target.form
+        return _like(item, rows)
+
+    @property
+    def _reads(self) -> bool:
+        """Whether a step of dlt after this one has to see into each row."""
+        return self.cursor.acts or self.validator is not None
+
+    def _rows(self, page: list[Any], target: Target) -> list[Any]:
+        pairs = [*self._pairs(page)]
+        suspect = target.storable.suspects([row for _, row in pairs])
+        rows = self._comparable([pair for pair in pairs if self._is_sound(*pair, _reason(pair[1], target, suspect))])
+        self.intake.flush()
+        return rows
+
+    def _pairs(self, page: list[Any]) -> Iterator[Pair]:
+        """What is to go on, and the row to look at: what dlt will make of a raw line, a model or another object."""
+        for item in page:
+            if self._is_notice(item):
+                continue
+            try:
+                row = _read(item)
+                seen = self.validator(row) if self.validator else row
+            except Unfit as unfit:
+                self.intake.reject(self.resource, unfit.item, str(unfit))
+            except DataValidationError as error:
+                if error.schema_entity != "data_type":
+                    raise
+                self.intake.reject(self.resource, row, _first_error(error))
+            else:
+                if seen is not None:
+                    yield row if self._reads else item, seen
+
+    def _tables(self, page: list[Any], target: Target) -> list[pa.Table]:
+        """Arrow tables without the rows that break the declaration."""
+        tables = [self._table(_to_arrow_table(table), target) for table in page]
+        self.intake.flush()
+        return [table for table in tables if table.num_rows]
+
+    def _table(self, table: Any, target: Target) -> pa.Table:
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        if not isinstance(table, pa.Table):
-            return table
-        table = sifted(table, self.declared, self.cursor, lambda *given: self.intake.reject(self.resource, *given))
-        self.intake.flush()
-        return table if table.num_rows else None
+        return sifted(table, target.declared, self.cursor, lambda *given: self.intake.reject(self.resource, *given))
 
 
 class Counter(ItemTransform[Any, Any]):
@@ -111,12 +180,65 @@ class Counter(ItemTransform[Any, Any]):
         self.resource, self.intake, self.left = resource, intake, limit
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
-        rows = item if hasattr(item, "__len__") and not isinstance(item, dict) else [item]
+        if get_data_item_format(item) != "arrow":
+            return _like(item, self._counted(item if isinstance(item, list) else [item]))
+        tables = [self._counted(table) for table in (item if isinstance(item, list) else [item])]
+        return _like(item, [table for table in tables if len(table)])
+
+    def _counted(self, rows: Any) -> Any:
         if self.left is not None:
             rows = rows[: self.left]
             self.left -= len(rows)
         self.intake.read[self.resource] = self.intake.read.get(self.resource, 0) + len(rows)
-        return rows if len(rows) else None
+        return rows
+
+
+class Unfit(Exception):
+    """What was read is no row; the message is the reason."""
+
+    def __init__(self, item: Any, reason: str) -> None:
+        super().__init__(reason)
+        self.item = item
+
+
+def _read(item: Any) -> dict[str, Any]:
+    """The row that dlt will make of an item."""
+    if isinstance(item, dict):
+        return item
+    row = _parsed(item) if isinstance(item, orjson.Fragment) else item
+    if not isinstance(row, READ_ALREADY):
+        try:
+            row = written(row)
+        except TypeError:
+            raise Unfit(row, f"a {type(row).__name__} cannot be written as JSON") from None
+    if not isinstance(row, dict):
+        raise Unfit(row, f"{shown(row)} is not a row of named values")
+    return row
+
+
+def _parsed(item: orjson.Fragment) -> Any:
+    line = orjson.dumps(item)
+    try:
+        return parsed(line)
+    except orjson.JSONDecodeError as error:
+        raise Unfit(line.decode(errors="backslashreplace"), f"is not JSON: {error}") from None
+
+
+def _reason(row: dict[str, Any], target: Target, suspect: bool) -> str | None:
+    return (target.storable.fault(row) if suspect else None) or target.declared.violation(row)
+
+
+def _first_error(error: DataValidationError) -> str:
+    """What a model has against a row."""
+    first = error.__cause__.errors()[0]  # type: ignore[union-attr]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _like(item: Any, kept: list[Any]) -> Any:
+    """What is left of an item, as a page or alone as it came; None where nothing is."""
+    if not kept:
+        return None
+    return kept if isinstance(item, list) else kept[0]
 
 
 def _same(item: Any) -> Any:

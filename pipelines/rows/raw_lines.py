@@ -116,6 +116,8 @@ class _Page:
     def _items(self, items: pa.Array, level: Level) -> None:
         if pt.is_list(items.type) or (pt.is_struct(items.type) and items.null_count):
             raise Doubt("a list of lists, or null among objects")
+        if level.table.required:
+            raise Doubt("something may be missing in a row of a list")
         if pt.is_struct(items.type):
             self._object(items, level)
         else:
@@ -136,7 +138,8 @@ def _fit(values: pa.Array, column: Column) -> bool:
     if pt.is_timestamp(values.type):
         return False  # the text is gone
     if pt.is_floating(values.type):
-        return column.data_type == "double" or (_is_below(values, EXACT) and _take_each(values, column))
+        learned = column.data_type == "double" and not column.strict
+        return learned or (_is_below(values, EXACT) and (column.data_type == "double" or _take_each(values, column)))
     if column.data_type == "timestamp" and pt.is_string(values.type) and _are_moments(values):
         return True
     return _take_each(values, column)

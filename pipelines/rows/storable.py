@@ -7,12 +7,19 @@ from typing import Any
 
 import orjson
 from dlt.common.json import custom_pua_encode
+from dlt.common.json import json as dlt_json
 
 DEEPEST = 250  # what dlt's own JSON writer takes
 INT64 = range(-(2**63), 2**63)
 UINT64 = range(2**64)
 NAMELESS = (b'"":', b' ":')
 NUL = b"\\u0000"
+AS_DLT = orjson.OPT_PASSTHROUGH_DATETIME  # which writes times with a zone, as orjson does not
+
+
+def written(value: Any) -> Any:
+    """A value as dlt's normalize reads what its extract has written; TypeError where that cannot write it."""
+    return dlt_json.typed_loadb(dlt_json.typed_dumpb(value))
 
 
 class Storable:
@@ -28,7 +35,7 @@ class Storable:
     def suspects(self, page: list[Any]) -> bool:
         """Whether a row of the page may have a fault; costs one fast dump of the page."""
         try:
-            text = orjson.dumps(page, custom_pua_encode, orjson.OPT_STRICT_INTEGER)
+            text = orjson.dumps(page, custom_pua_encode, AS_DLT | orjson.OPT_STRICT_INTEGER)
         except TypeError:
             return True
         return any(mark in text for mark in self._marks)
@@ -38,6 +45,11 @@ class Storable:
         waiting: list[tuple[tuple[str, ...], Any]] = [((), row)]
         while waiting:
             path, value = waiting.pop()
+            if not isinstance(value, (dict, list, tuple, str, int)):
+                try:
+                    value = written(value)
+                except TypeError:
+                    return f"{'.'.join(path)}: a {type(value).__name__} cannot be written as JSON"
             if isinstance(value, dict):
                 reason = next(filter(None, map(self._of_key, value)), None)
                 waiting += [((*path, str(key)), inner) for key, inner in reversed(value.items())]
@@ -66,10 +78,6 @@ class Storable:
         if isinstance(value, int):
             fits = value in INT64 or (value in UINT64 and self._widens(path[0]))
             return None if fits else f"{value} does not fit into 64 bits"
-        try:
-            orjson.dumps(value, custom_pua_encode)
-        except TypeError:
-            return f"a {type(value).__name__} cannot be written as JSON"
         return None
 
     def _of_text(self, text: str) -> str | None:

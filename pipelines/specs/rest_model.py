@@ -135,6 +135,13 @@ def with_functions(config: dict[str, Any], look_up: Callable[[str], Any]) -> dic
     return bound
 
 
+def unsigned(value: Any) -> Any:
+    """The config without `auth`, which would ask for secrets."""
+    if isinstance(value, dict):
+        return {key: unsigned(item) for key, item in value.items() if key != "auth"}
+    return [unsigned(item) for item in value] if isinstance(value, list) else value
+
+
 # dlt's types into models
 
 

@@ -14,12 +14,14 @@ from pipelines.specs import rest_model, tables
 from pipelines.specs.messages import read_as
 from pipelines.specs.yaml_marks import Document, Place, shorten
 
+STARTS = ("start_value", "initial_value", "last_value")
+
 
 def problems(document: Document) -> list[Problem]:
     """Every mistake under `rest:` of a spec; dlt is asked once the rest is in order."""
     _, found = read_as(rest_model.model(), document, ("rest",))
     if not found:
-        found = [*_twice(document), *_dispositions(document)]
+        found = [*_twice(document), *_dispositions(document), *_cursors(document)]
     return found or list(_refused_by_dlt(document))
 
 
@@ -75,9 +77,32 @@ def _has_key(disposition: Any, hints: dict[str, Any]) -> bool:
     return by_column or "primary_key" in hints or "merge_key" in hints
 
 
+def _cursors(document: Document) -> Iterator[Problem]:
+    """A cursor whose start is sent needs one for the first run, which would ask for what is new since `None`."""
+    for index, (_, own) in enumerate(_resources(document)):
+        endpoint = own.get("endpoint")
+        for place, cursor in _sent_cursors(endpoint) if isinstance(endpoint, dict) else ():
+            if not {"initial_value", "convert"} & cursor.keys():
+                message = "its start is sent to the API, so it needs a first one; add initial_value"
+                yield document.problem(("rest", "resources", index, "endpoint", *place), message, "key")
+
+
+def _sent_cursors(endpoint: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The cursors of an endpoint whose start is part of a request, and where they stand."""
+    cursor = endpoint.get("incremental")
+    if isinstance(cursor, dict):
+        others = {key: value for key, value in endpoint.items() if key != "incremental"}
+        if "start_param" in cursor or any(f"{{incremental.{name}}}" in str(others) for name in STARTS):
+            yield ("incremental",), cursor
+    params = endpoint.get("params")
+    for name, param in params.items() if isinstance(params, dict) else ():
+        if isinstance(param, dict) and param.get("type") == "incremental":
+            yield ("params", name), param
+
+
 def _refused_by_dlt(document: Document) -> Iterator[Problem]:
     """What dlt finds when it builds the resources; nothing is asked of the API, no secret is read."""
-    config = rest_model.with_functions(_unsigned(document.data["rest"]), lambda name: _stand_in)
+    config = rest_model.with_functions(rest_model.unsigned(document.data["rest"]), lambda name: _stand_in)
     try:
         rest_api_resources(cast(RESTAPIConfig, config))
     except (DltException, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
@@ -90,10 +115,3 @@ def _refused_by_dlt(document: Document) -> Iterator[Problem]:
 def _stand_in(row: Any) -> Any:
     """Takes the place of a function that a check must not run."""
     return row
-
-
-def _unsigned(value: Any) -> Any:
-    """The config without `auth`, which would ask for secrets."""
-    if isinstance(value, dict):
-        return {key: _unsigned(item) for key, item in value.items() if key != "auth"}
-    return [_unsigned(item) for item in value] if isinstance(value, list) else value

@@ -81,11 +81,17 @@ def load(root: Path, name: str) -> Spec:
 
 def load_all(root: Path) -> list[Spec]:
     """Every spec; SpecError with the mistakes of all of them."""
-    found = [_read(_document(root, name), name) for name in names(root)]
-    problems = [problem for _, wrong in found for problem in wrong]
-    if problems:
-        raise SpecError(problems)
-    return [spec for spec, _ in found if spec is not None]
+    found, wrong = load_each(root)
+    if wrong:
+        raise SpecError([problem for problems in wrong.values() for problem in problems])
+    return found
+
+
+def load_each(root: Path) -> tuple[list[Spec], dict[str, list[Problem]]]:
+    """The specs that are right, and the mistakes of each that is not."""
+    found = {name: _read(_document(root, name), name) for name in names(root)}
+    wrong = {name: problems for name, (_, problems) in found.items() if problems}
+    return [spec for name, (spec, _) in found.items() if spec is not None and name not in wrong], wrong
 
 
 def validate(root: Path, chosen: Iterable[str] = (), resources_of: ResourcesOf | None = None) -> list[Problem]:

@@ -55,12 +55,15 @@ def chess(
 
 
 def estimate(state: Memory, players: list[str], **_: Any) -> dict[str, int]:
-    """Requests of a run from the source's state; of a player never read only the list of months is known."""
-    names = _names(players)
-    archives = state.get("resources", {}).get("games", {}).get("players", {})
-    months = [month for name in names for month in archives.get(name, {}).get("months", {}).values()]
-    plain = dict.fromkeys(("player_profile", "player_stats", "clubs", "tournaments"), len(names))
-    return {**plain, "games": len(names) + sum(not _settled(month) for month in months)}
+    """The fewest requests of a run by the source's state; which months a player has is known of those read before."""
+    resources, names = state.get("resources", {}), _names(players)
+    known = {
+        name: [resources.get(name, {}).get("players", {}).get(player, {}) for player in names]
+        for name in ("player_profile", "player_stats", "games", "clubs", "tournaments")
+    }
+    fewest = {name: sum("gone" not in memory for memory in memories) for name, memories in known.items()}
+    months = [month for memory in known["games"] if "gone" not in memory for month in memory.get("months", {}).values()]
+    return {**fewest, "games": fewest["games"] + sum(not _settled(month) for month in months)}
 
 
 @dlt.resource(write_disposition="merge", primary_key="player_id", columns=PROFILE)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -25,25 +25,27 @@ PLAIN_TRUTH = r"^(true|false)$"
 ANY_INSTANT = re.compile(rf"{DAY_AND_TIME}(:\d\d([.,]\d{{1,9}})?)?( ?(Z|[+-]\d\d(:?\d\d)?))?", re.ASCII)
 ANY_DOUBLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ANY_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+READINGS = ("earliest", "latest")  # what Arrow calls fold 0 and 1
 TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
-def instants(text: pa.StringArray, zone: ZoneInfo) -> pa.TimestampArray:
+def instants(text: pa.StringArray, zone: ZoneInfo, fold: Literal[0, 1] = 0) -> pa.TimestampArray:
     """Times in UTC, null where the text is none.
 
     A time without an offset is local to `zone`: of the two readings of an hour that occurs twice the first is
-    taken, and a time that the clock skipped moves forward by the gap (02:30 becomes 03:30).
+    taken, with `fold` the second, and a time that the clock skipped moves forward by the gap (02:30 becomes 03:30),
+    with `fold` back.
     """
     try:
         if all_match(text, PLAIN_INSTANT):
             return pc.cast(text, INSTANT)
         if all_match(text, PLAIN_LOCAL):
             local = pc.cast(text, pa.timestamp("us"))
-            known = pc.assume_timezone(local, timezone=zone.key, ambiguous="earliest", nonexistent="raise")
+            known = pc.assume_timezone(local, timezone=zone.key, ambiguous=READINGS[fold], nonexistent="raise")
             return pc.cast(known, INSTANT)
     except pa.ArrowInvalid:
         pass  # a 30th of February, or a time that the clock skipped: Python looks at each
-    return pa.array([_instant(value, zone) for value in text.to_pylist()], INSTANT)
+    return pa.array([_instant(value, zone, fold) for value in text.to_pylist()], INSTANT)
 
 
 def days(text: pa.StringArray) -> pa.Date32Array:
@@ -80,7 +82,7 @@ def _read(text: pa.StringArray, plain: str, wanted: pa.DataType, one: Callable[[
     return pa.array([None if value is None else one(value) for value in text.to_pylist()], wanted)
 
 
-def _instant(value: str | None, zone: ZoneInfo) -> datetime | None:
+def _instant(value: str | None, zone: ZoneInfo, fold: Literal[0, 1]) -> datetime | None:
     if value is None or not ANY_INSTANT.fullmatch(value):
         return None
     day, _, time = value.partition(value[10])
@@ -88,7 +90,7 @@ def _instant(value: str | None, zone: ZoneInfo) -> datetime | None:
         parsed = datetime.fromisoformat(f"{day}T{time.replace(' ', '')}")
     except ValueError:
         return None
-    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)
+    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=zone, fold=fold)
     return aware.astimezone(UTC)
 
 

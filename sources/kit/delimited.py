@@ -30,7 +30,7 @@ RECORDS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 16 << 20
 RECORDS_AT_A_GULP = 100
 NUL = "\0"
-HOLDS_NUL = "holds NUL bytes; send the file again"
+HOLDS_NUL = "holds NUL bytes, as a file does that was half written; send the file again"
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 CUT = "the file was cut; send the whole file again"
 
@@ -191,11 +191,13 @@ class Records:
         batch.characters += len(text)
 
     def _fault(self, cells: list[str]) -> str | None:
+        if any(NUL in cell for cell in cells):
+            return HOLDS_NUL
         if cells and len(cells) != len(self.header):
             return (
                 f"has {len(cells)} cells where the header has {len(self.header)}; quote a cell that holds the delimiter"
             )
-        return HOLDS_NUL if any(NUL in cell for cell in cells) else None
+        return None
 
 
 def plain_cells(block: str, width: int, delimiter: str) -> list[pa.StringArray] | None:

@@ -2,7 +2,8 @@
 
 Two schemas, told apart by the header (names trimmed, in any case): *flat* has one URL per row in `location`
 or `url` (`location` wins where both are filled), *grouped* has the URLs of a phone number in one
-`recording_urls` cell, a line each. What a file does not have is null.
+`recording_urls` cell, a line each, or parted by `;`, `,`, `|` or a blank; where `total_recordings` is filled they must
+be as many. What a file does not have is null.
 
 * Identity: `url_sha1`, the SHA-1 of the URL as it stands, without blanks around it. A row belongs to the file
   that named its URL first; a changed version of that file updates it (empty cells erase nothing), other files
@@ -11,7 +12,8 @@ or `url` (`location` wins where both are filled), *grouped* has the URLs of a ph
   `PR_<uuid>` of the URL, the form in which the vendor's other exports name a recording.
 * `phone` stays the text of its cell, without blanks around it, with `+` and leading zeros.
 * `duration_seconds` is computed from both times where the list has none. Times without an offset are local
-  to `timezone` (see `kit.cells.instants` for the hours around a change of the clock).
+  to `timezone` (see `kit.cells.instants` for the hours around a change of the clock); a call that
+  would end before it started ended when that hour came again.
 * Cursor: a file is not opened when its size, its version (ETag or time of change) and the settings are those
   of its last whole reading. With `since` or `until` every file is read, only rows that started in the window
   are loaded, and nothing is remembered.
@@ -55,7 +57,7 @@ MEANING = {
     "duration_seconds": "from `started` and `stopped` where the list has none",
     "started": "when the call began (UTC)",
     "stopped": "when it ended (UTC)",
-    "source_row_id": "the row's number in the vendor's database, where the list has it",
+    "source_row_id": "the row's number in the vendor's database, `recordings_row_id` of a flat list",
     "source_file": "the list that named the URL first",
     "source_line": "the line of that list on which its record starts",
 }

@@ -49,12 +49,13 @@ GROUPED = (
     "recording_urls",
 )
 
-WEB_ADDRESS = r"^(?i:https?)://[^\s/?#\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+WEB_ADDRESS = r"^(?i:https?)://[^/?#\x00-\x20\x7f][^\x00-\x20\x7f]*$"
+BETWEEN_URLS = re.compile(r"[\r\n]+|[\s;,|]+(?=https?://)", re.I)
+AROUND_URLS = " \t;,|"
 VENDOR_ID = re.compile(r"/(PR_[^./]+)")
 LONGEST_LIST = 400
 
 ODD_ROW_ID = "recordings_row_id is no whole number and is left empty"
-ODD_TOTAL = "total_recordings is not the number of URLs in the cell"
 
 Notice = dict[str, Any]
 
@@ -152,7 +153,7 @@ def integers(text: pa.StringArray) -> pa.Int64Array:
 def _flat(page: Page) -> Rows:
     url = pc.coalesce(page.text("location"), page.text("url"))
     started = instants(page.text("started"), page.zone)
-    stopped = instants(page.text("stopped"), page.zone)
+    stopped = _stopped(page, started)
     duration = numbers(page.text("duration_seconds"))
     row_id = integers(page.text("recordings_row_id"))
     faults = [
@@ -182,26 +183,45 @@ def _flat(page: Page) -> Rows:
     return Rows(*_parted(page, table, faults), _odd(ODD_ROW_ID, _lines(page, odd)))
 
 
+def _stopped(page: Page, started: pa.TimestampArray) -> pa.TimestampArray:
+    """When calls ended; one that seems to end before it started may have ended when the hour came again."""
+    text = page.text("stopped")
+    stopped = instants(text, page.zone)
+    backwards = pc.fill_null(pc.less(stopped, started), False)
+    if not pc.any(backwards).as_py():
+        return stopped
+    again = instants(text, page.zone, fold=1)
+    return pc.if_else(pc.and_kleene(backwards, pc.greater_equal(again, started)), again, stopped)
+
+
 def _grouped(page: Page) -> Rows:
     """One row per URL of the cell; the times of a group are no recording's, so no row has them."""
     rows: list[dict[str, Any]] = []
     refused: list[Notice] = []
-    odd: list[int] = []
     columns = (page.text(name).to_pylist() for name in ("phone", "campaign_name", "recording_urls", "total_recordings"))
     totals = integers(page.text("total_recordings")).to_pylist()
     for number, (phone, campaign, cell, total) in enumerate(zip(*columns, strict=True)):
-        urls = [url.strip() for url in re.split(r"[\r\n]+", cell or "") if url.strip()]
+        urls = _urls(cell or "")
         if not urls:
             refused.append(page.refused(number, "recording_urls is empty"))
+            continue
         if total is not None and totals[number] != len(urls):
-            odd.append(page.lines[number].as_py())
+            counted = f"is not the number of URLs in recording_urls, {len(urls)}"
+            refused.append(page.refused(number, f"total_recordings {notices.quoted(total)} {counted}"))
+            continue
         for url in urls:
             if re.match(WEB_ADDRESS, url):
                 rows.append(_group_row(page, number, url, phone, campaign))
             else:
                 reason = f"recording_urls: {notices.quoted(url)} is no http(s) address"
                 refused.append(page.refused(number, reason, recording_urls=url))
-    return Rows(pa.Table.from_pylist(rows, schema=READ), refused, _odd(ODD_TOTAL, odd))
+    return Rows(pa.Table.from_pylist(rows, schema=READ), refused, {})
+
+
+def _urls(cell: str) -> list[str]:
+    """The lines of a cell, and the URLs that stand in one line with a mark or a blank between them."""
+    parts = (part.strip(AROUND_URLS) for part in BETWEEN_URLS.split(cell))
+    return [part for part in parts if part]
 
 
 def _group_row(page: Page, number: int, url: str, phone: str | None, campaign: str | None) -> dict[str, Any]:

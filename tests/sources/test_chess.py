@@ -620,3 +620,9 @@ def test_the_estimate_is_what_the_next_read_asks(world):
     world.read()
     assert known == {**dict.fromkeys(LISTS, 1), "games": 3}
     assert len(world.asked) == sum(known.values())
+
+
+def test_the_estimate_counts_nobody_who_is_gone():
+    memory = {"gone": "2024-01-01", "months": {"2023/12": {}}}
+    state = {"resources": {name: {"players": {"ann": memory}} for name in LISTS}}
+    assert estimate(state, ["ann", "bob"]) == dict.fromkeys(LISTS, 1)

@@ -143,6 +143,7 @@ def test_every_encoding_with_every_delimiter_and_line_end(
         ("h,1,a\n\n\ni,2,b\n", [2, 5], []),
         ("h,1\ni,2,b\n", [3], [(2, "h,1\n", "has 2 cells where the header has 3")]),
         ("h,1,a,x\n", [], [(2, "h,1,a,x\n", "has 4 cells where the header has 3")]),
+        ("i,2,b\n\0\0\0", [2], [(3, "\u2400\u2400\u2400", "holds NUL bytes")]),
         ("h,1,a\0\ni,2,b\n", [3], [(2, "h,1,a\u2400\n", "holds NUL bytes")]),
         ('h,1,"a\nb\nc"\ni,2\nj,3,d\n', [2, 6], [(5, "i,2\n", "has 2 cells")]),
         ('h,1,"a" b\ni,2,b\n', [3], [(2, 'h,1,"a" b\n', "has a quote inside a quoted cell")]),

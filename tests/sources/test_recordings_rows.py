@@ -155,6 +155,7 @@ NO_SECONDS = "is no number of seconds from 0 up, such as 65.223"
         ({"location": " ", "url": ""}, "location is empty"),
         ({"url": "SKIPPED: no audio"}, "url 'SKIPPED: no audio' is no http(s) address"),
         ({"url": "ftp://a.test/1.mp3"}, "url 'ftp://a.test/1.mp3' is no http(s) address"),
+        ({"url": "https://a.test/1.mp3 2.mp3"}, "url 'https://a.test/1.mp3 2.mp3' is no http(s) address"),
         ({"url": "https:///1.mp3"}, "url 'https:///1.mp3' is no http(s) address"),
         (
             {"url": "https://a.test/1\nhttps://a.test/2"},
@@ -229,21 +230,63 @@ def test_a_group_is_a_row_for_each_url() -> None:
         ["+49150", "A", "2", *times, f"{URL}\r\n\n https://a.test/call.mp3 \n"],
         ["+49151", "", "2", *times, "https://a.test/3.mp3\nSKIPPED"],
         ["+49152", "A", "1", *times, " "],
-        ["+49153", "A", "3", *times, "https://a.test/4.mp3"],
     )
     named = [(row["recording_id"], row["url"], row["phone"], row["campaign_name"], row["source_line"]) for row in rows]
     assert named == [
         ("PR_67ee516e-053d-412a-41f2-a76ee9ff1dcc", URL, "+49150", "A", 2),
         (None, "https://a.test/call.mp3", "+49150", "A", 2),
         (None, "https://a.test/3.mp3", "+49151", None, 3),
-        (None, "https://a.test/4.mp3", "+49153", "A", 5),
     ]
     assert {row[name] for row in rows for name in ("started", "stopped", "duration_seconds", "source_row_id")} == {None}
     assert [(notice["row"]["recording_urls"], notice["reason"], notice["where"]) for notice in refused] == [
         ("SKIPPED", "recording_urls: 'SKIPPED' is no http(s) address", "calls.csv:3"),
         (" ", "recording_urls is empty", "calls.csv:4"),
     ]
-    assert odd == {module.ODD_TOTAL: [4, 5]}
+    assert odd == {}
+
+
+ONE, TWO = "https://a.test/1.mp3", "https://a.test/2.mp3?b=c,d;e|f"
+
+
+@pytest.mark.parametrize(
+    ("total", "cell", "urls", "reason"),
+    [
+        *[("2", part.join((ONE, TWO)), [ONE, TWO], None) for part in ("\n", "; ", ";", ", ", ",", " | ", "\t", "  ")],
+        ("", f"{ONE}; {TWO}", [ONE, TWO], None),
+        ("2.0", f"{ONE};\n{TWO};", [ONE, TWO], None),
+        ("2", f"{ONE}{TWO}", [], "total_recordings '2' is not the number of URLs in recording_urls, 1"),
+        ("many", ONE, [], "total_recordings 'many' is not the number of URLs in recording_urls, 1"),
+        ("1", f"{ONE} gone", [], f"recording_urls: '{ONE} gone' is no http(s) address"),
+    ],
+)
+def test_the_urls_of_a_group_are_counted_and_taken_apart(total, cell, urls, reason) -> None:
+    rows, refused, odd = page(["total_recordings", "recording_urls"], [total, cell])
+    assert ([row["url"] for row in rows], odd) == (urls, {})
+    assert [(notice["reason"], notice["where"]) for notice in refused] == ([(reason, "calls.csv:2")] if reason else [])
+
+
+PARIS = ZoneInfo("Europe/Paris")
+AUTUMN, SPRING, SUMMER = "2025-10-26", "2025-03-30", "2025-06-03"
+BACKWARDS = "is before started"
+
+
+@pytest.mark.parametrize(
+    ("day", "started", "stopped", "seconds"),
+    [
+        (AUTUMN, "02:30:00", "02:10:00", 40 * 60),
+        (AUTUMN, "02:30:00.5", "02:10", 40 * 60 - 0.5),
+        (AUTUMN, "02:10:00", "02:30:00", 20 * 60),
+        (AUTUMN, "03:30:00", "02:10:00", None),
+        (SPRING, "03:40:00", "02:30:00", None),
+        (SUMMER, "02:30:00", "02:10:00", None),
+    ],
+)
+def test_a_call_may_end_in_the_hour_that_occurs_twice(day, started, stopped, seconds) -> None:
+    cells = [URL, f"{day} {started}", f"{day} {stopped}"]
+    others = [URL, f"{day} 12:00:00", f"{day} 12:01:00"], [URL, "", f"{day} 12:01:00"], [URL, "", ""]
+    rows, refused, _ = page(["url", "started", "stopped"], cells, *others, zone=PARIS)
+    assert [row["duration_seconds"] for row in rows] == [*([seconds] if seconds else []), 60, None, None]
+    assert [BACKWARDS in notice["reason"] for notice in refused] == ([] if seconds else [True])
 
 
 @pytest.mark.parametrize(
