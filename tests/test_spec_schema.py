@@ -112,7 +112,7 @@ RIGHT = [
     hints("primary_key: [b], schema_contract: {tables: freeze}, enabled: false"),
     endpoint("path: a"),
     endpoint("params: {a: 1, b: x, c: [1]}"),
-    endpoint("params: {a: {type: incremental, cursor_path: b}}"),
+    endpoint("params: {a: {type: incremental, cursor_path: b, initial_value: 1}}"),
     endpoint("paginator: {type: offset, limit: 5}"),
     endpoint("auth: {type: api_key}, json: {a: [1]}"),
     endpoint("response_actions: [{status_code: 404, action: ignore}]"),
