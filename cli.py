@@ -373,6 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = hang_up()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the last line of defence: one line, one exit code
         code = complain(error)
+    exec("")  # else Python ends itself by a Ctrl-C that once passed through the exec of a text, caught or not
     sys.exit(code)
 
 

@@ -81,6 +81,15 @@ def test_a_signal_before_a_run_has_begun_ends_it_in_the_same_way(workspace, numb
     assert made.etl("plan", "toy", "--env", "test") == Result(CODES[number], "", said)
 
 
+def test_a_signal_in_a_text_that_python_runs_ends_with_its_code(workspace):
+    """Python remembers such a Ctrl-C as one that nobody caught, and would end itself by it in the end."""
+    made = workspace()
+    toy(made, [])
+    killing = "exec('import os; os.kill(os.getpid(), 2); [0 for _ in range(9)]')"
+    made.write("sources/toy.py", f"{killing}\n{SOURCE.format(name='toy', columns={})}")
+    assert made.run("plan", "toy", "--env", "test").code == 130
+
+
 def assert_stopped(engine, result, number):
     """The run said so everywhere, in one line, and holds nothing."""
     assert result.code == CODES[number], result
