@@ -20,8 +20,8 @@ from google.cloud.bigquery import Client
 from google.oauth2.credentials import Credentials
 
 from tests.clouds.bigquery_sql import Rows, Warehouse, big
-from tests.clouds.google import NOTHING_OUTSIDE, PROJECT, TOKEN, Refused, check_token, service_account, token
-from tests.clouds.loopback import Answer, Asked, Loopback
+from tests.clouds.google import NOTHING_OUTSIDE, PROJECT, TOKEN, Refused, Service, service_account
+from tests.clouds.loopback import Answer, Asked
 
 API = f"/bigquery/v2/projects/{PROJECT}"
 PAGE = 1000
@@ -33,7 +33,7 @@ OF_PARAMETER: dict[str, Callable[[str], Any]] = {
 }  # fmt: skip
 
 
-class BigQuery(Loopback):
+class BigQuery(Service):
     """The service on a port of its own, with what a test may want of it."""
 
     def __init__(self) -> None:
@@ -79,18 +79,6 @@ class BigQuery(Loopback):
         self._stalled = None
         self._failing = []
         super().heal()
-
-    def _route(self, asked: Asked) -> Answer:
-        try:
-            if asked.path == "/token":
-                return token()
-            check_token(asked)
-            for method, pattern, handle in self._routes():
-                if asked.method == method and (found := re.fullmatch(pattern, asked.path)):
-                    return handle(asked, *found.groups())
-            raise Refused(404, "notFound", f"the stand-in has no {asked.method} {asked.path}")
-        except Refused as refused:
-            return refused.answer
 
     def _routes(self) -> list[tuple[str, str, Callable[..., Answer]]]:
         return [

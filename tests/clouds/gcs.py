@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from google_crc32c import value as crc32c
 
-from tests.clouds.google import NOTHING_OUTSIDE, Refused, check_token, service_account, token
-from tests.clouds.loopback import Answer, Asked, Loopback
+from tests.clouds.google import NOTHING_OUTSIDE, Refused, Service, service_account
+from tests.clouds.loopback import Answer, Asked
 from tests.clouds.objects import Buckets, Object, ranged
 
 OBJECT = "/(?:download/)?storage/v1/b/([^/]+)/o/([^/]+)"
@@ -24,7 +24,7 @@ PAGE = 1000
 Json = dict[str, Any]
 
 
-class GCS(Loopback):
+class GCS(Service):
     """The service on a port of its own, with the buckets it starts with."""
 
     def __init__(self, *buckets: str) -> None:
@@ -41,20 +41,11 @@ class GCS(Loopback):
             **NOTHING_OUTSIDE,
         }
 
-    def _route(self, asked: Asked) -> Answer:
-        try:
-            if asked.path == "/token":
-                return token()
-            check_token(asked)
-            for method, pattern, handle in self._routes():
-                if asked.method == method and (found := re.fullmatch(pattern, asked.path)):
-                    names = [unquote(name) for name in found.groups()]
-                    if names[0] not in self.buckets:
-                        raise Refused(404, "notFound", "The specified bucket does not exist.")
-                    return handle(asked, *names)
-            raise Refused(404, "notFound", f"the stand-in has no {asked.method} {asked.path}")
-        except Refused as refused:
-            return refused.answer
+    def _named(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(map(unquote, groups))
+        if names[0] not in self.buckets:
+            raise Refused(404, "notFound", "The specified bucket does not exist.")
+        return names
 
     def _routes(self) -> list[tuple[str, str, Callable[..., Answer]]]:
         return [

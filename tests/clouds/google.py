@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.clouds.loopback import Answer, Asked
+from tests.clouds.loopback import Answer, Asked, Loopback
 
 PROJECT = "loopback"
 TOKEN = "token-of-the-stand-in"
@@ -62,3 +64,27 @@ def check_token(asked: Asked) -> None:
     """Refuse whoever comes without the token."""
     if asked.headers.get("authorization") != f"Bearer {TOKEN}":
         raise Refused(401, "authError", "Request had invalid authentication credentials")
+
+
+class Service(Loopback):
+    """A service of Google: a token first, then the route that fits, errors in Google's form."""
+
+    def _routes(self) -> list[tuple[str, str, Callable[..., Answer]]]:
+        """Method, pattern of the path, and what answers with the groups of the pattern."""
+        raise NotImplementedError
+
+    def _named(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """The names in a path; Refused where there is no such thing."""
+        return groups
+
+    def _route(self, asked: Asked) -> Answer:
+        try:
+            if asked.path == "/token":
+                return token()
+            check_token(asked)
+            for method, pattern, handle in self._routes():
+                if asked.method == method and (found := re.fullmatch(pattern, asked.path)):
+                    return handle(asked, *self._named(found.groups()))
+            raise Refused(404, "notFound", f"the stand-in has no {asked.method} {asked.path}")
+        except Refused as refused:
+            return refused.answer
