@@ -317,9 +317,10 @@ def test_no_room_to_write(workspace, most_bytes):
 
 
 SMALL_DISK = """
-mount -t tmpfs -o size=900k tmpfs "$1/disk" || exit 99
+mount -t tmpfs -o size=64m tmpfs "$1/disk" || exit 99
+head -c 64636k /dev/zero > "$1/disk/ballast"
 "$2" -m cli --root "$1" run toy --env test; echo "exit $?"
-mount -o remount,size=64m "$1/disk"
+rm "$1/disk/ballast"
 "$2" -m cli --root "$1" run toy --env test; echo "exit $?"
 cp "$1/disk/warehouse.duckdb" "$1/copy.duckdb"
 """
