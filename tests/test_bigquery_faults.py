@@ -9,7 +9,7 @@ import pytest
 
 from tests.clouds.bigquery import BigQuery
 from tests.clouds.google import Refused
-from tests.clouds.loopback import Answer, unused_port
+from tests.clouds.loopback import Answer, refusing_port
 from tests.workspace import Workspace
 
 SPEC = """\
@@ -114,8 +114,9 @@ def test_what_does_not_pass_is_one_line_and_the_next_run_goes_on(
 
 
 def test_nobody_listens(engine: Workspace):
-    engine.variables["BIGQUERY_EMULATOR_HOST"] = f"http://127.0.0.1:{unused_port()}"
-    result = engine.etl("run", "log", "--env", "bq")
+    with refusing_port() as port:
+        engine.variables["BIGQUERY_EMULATOR_HOST"] = f"http://127.0.0.1:{port}"
+        result = engine.etl("run", "log", "--env", "bq")
     assert (result.code, len(result.err.splitlines())) == (5, 1), result
     assert "Connection refused" in result.err
 

@@ -18,7 +18,7 @@ from sandbox.server import Sandbox
 from tests.clouds.gcs import GCS
 from tests.clouds.google import PROJECT, service_account
 from tests.clouds.google import Refused as RefusedByGCS
-from tests.clouds.loopback import unused_port
+from tests.clouds.loopback import refusing_port
 from tests.clouds.s3 import KEY, S3, SECRET
 from tests.clouds.s3 import Refused as RefusedByS3
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
@@ -120,9 +120,10 @@ def test_a_key_that_is_wrong(engine: Workspace, cloud: Cloud, monkeypatch):
 
 
 def test_a_service_that_is_away(engine: Workspace, cloud: Cloud):
-    away = f"http://127.0.0.1:{unused_port()}"
-    engine.variables = {name: value.replace(cloud.service.url, away) for name, value in engine.variables.items()}
-    ok, said = bucket(engine)
+    with refusing_port() as port:
+        away = f"http://127.0.0.1:{port}"
+        engine.variables = {name: value.replace(cloud.service.url, away) for name, value in engine.variables.items()}
+        ok, said = bucket(engine)
     assert (ok, said.startswith("the destination is away: ")) == (False, True)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -161,12 +162,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> Iterator[bytes]:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            yield self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            yield self._exactly(int(self.headers.get("Content-Length") or 0))
             return
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            yield self.rfile.read(size)
+            yield self._exactly(size)
             self.rfile.readline()
         self.rfile.readline()
+
+    def _exactly(self, size: int) -> bytes:
+        """So many bytes; a client that left in the middle of its request has asked for nothing."""
+        read = self.rfile.read(size)
+        if len(read) < size:
+            raise ConnectionAbortedError
+        return read
 
     def _send(self, answer: Answer) -> None:
         content = answer.content
@@ -179,7 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-def unused_port() -> int:
-    """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port where every connection is refused, and that nobody else can take meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
