@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -24,8 +23,10 @@ from pipelines.environment import WAREHOUSE, Environment
 from pipelines.rows.intake import Rejection
 
 DATASET = "_etl"
+T = TypeVar("T")
 End = tuple[str, int, str | None]  # status, exit code and message of a run
 BATCH = 500
+BATCH_CHARACTERS = 2_000_000  # of payloads; BigQuery takes no request above 10 MB
 PATIENCE_SECONDS = 10.0  # with a reader of a DuckDB file, before a run gives up
 WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
@@ -129,8 +130,7 @@ class Ledger:
 
     def add(self, runs: Sequence[RunRow]) -> None:
         """Write the runs that the table has not."""
-        rest = iter(runs)
-        while batch := list(islice(rest, BATCH)):
+        for batch in _batches(runs):
             ids = [run.run_id for run in batch]
             known = self.execute(f"SELECT run_id, spec FROM {{runs}} WHERE run_id IN ({_holes(ids)})", *ids)
             self._insert("runs", [run for run in batch if (run.run_id, run.spec) not in known])
@@ -165,8 +165,8 @@ class Ledger:
 
     def quarantine(self, run_id: str, rejections: Iterable[Rejection]) -> int:
         """Write rejections, each once however often it is seen; returns how many were new."""
-        new, now, rest = 0, datetime.now(UTC), iter(rejections)
-        while batch := list(islice(rest, BATCH)):
+        new, now = 0, datetime.now(UTC)
+        for batch in _batches(rejections, lambda rejection: len(rejection.payload)):
             unique = {rejection.id: rejection for rejection in batch}
             known = self._known(list(unique))
             if known:
@@ -285,9 +285,16 @@ def _holes(values: Sequence[Any]) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while batch := list(islice(rest, BATCH)):
+def _batches(given: Iterable[T], size: Callable[[T], int] = lambda _: 0) -> Iterator[list[T]]:
+    """What is given, in order and in parts that fit into one statement."""
+    batch, characters = list[T](), 0
+    for one in given:
+        if batch and (len(batch) == BATCH or characters + size(one) > BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(one)
+        characters += size(one)
+    if batch:
         yield batch
 
 

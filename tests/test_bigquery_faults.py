@@ -137,3 +137,16 @@ def test_a_job_that_takes_long_is_looked_at_again_not_made_again(engine: Workspa
     assert "runs for more than 2 s; the next run looks at it again" in results[0].err
     assert [load["destinationTable"]["tableId"] for load in bigquery.loads].count("entries") == 1
     assert loaded(bigquery) == list(range(1, 11))
+
+
+def test_more_goes_to_quarantine_than_one_request_can_hold(engine: Workspace, bigquery: BigQuery):
+    large = SOURCE.replace('{"id": n}', '{"id": None, "n": n, "text": "x" * 1_500_000}')
+    engine.write(
+        "sources/log.py",
+        large.replace(
+            ', write_disposition="append"', ', write_disposition="append", columns={"id": {"nullable": False}}'
+        ),
+    )
+    assert engine.etl("run", "log", "--env", "bq").code == 3
+    with bigquery.client() as client:
+        assert next(iter(client.query_and_wait("SELECT count(*) FROM _etl.quarantine")))[0] == 10

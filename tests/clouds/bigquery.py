@@ -25,6 +25,7 @@ from tests.clouds.loopback import Answer, Asked
 
 API = f"/bigquery/v2/projects/{PROJECT}"
 PAGE = 1000
+MOST_BYTES = 10 * 2**20  # in a request that is no upload
 Json = dict[str, Any]
 OF_PARAMETER: dict[str, Callable[[str], Any]] = {
     "INT64": int, "FLOAT64": float, "BOOL": lambda text: text == "true", "NUMERIC": decimal.Decimal,
@@ -127,6 +128,8 @@ class BigQuery(Service):
     # jobs
 
     def _query(self, asked: Asked) -> Answer:
+        if len(asked.body) > MOST_BYTES:
+            raise Refused(413, "uploadTooLarge", f"Request payload size exceeds the limit: {MOST_BYTES} bytes.")
         body = asked.json()
         job = self._run_job(uuid.uuid4().hex, {"query": body})
         return self._answer(job, body.get("maxResults"), None, body.get("formatOptions", {}))
