@@ -13,6 +13,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.pipeline import PipelineContext
+from hypothesis import HealthCheck, settings
 
 from sandbox.server import Sandbox, World
 from tests.clouds.bigquery import BigQuery
@@ -23,6 +24,11 @@ from tests.workspace import Workspace
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background; Ctrl-C is under test
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile(
+    "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("the same everywhere")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import codecs
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.kit import delimited as module
@@ -224,7 +224,7 @@ written = st.one_of(cells.map(lambda cell: '"' + cell.replace('"', '""') + '"'),
 lines = st.lists(st.lists(written, min_size=1, max_size=4).map(",".join), max_size=6)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(lines, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.sampled_from([1, 9, 4 << 20]))
 def test_blocks_are_read_as_records_are(tmp_path: Path, lines: list[str], end: str, last: bool, block: int) -> None:
     content = HEADER + end.join(lines) + (end if last else "")

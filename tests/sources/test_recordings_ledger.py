@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.recordings import ledger as module
@@ -54,7 +54,7 @@ rows_of_a_file = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), rows_of_a_file), max_size=4),
     st.lists(st.tuples(st.sampled_from("abc"), rows_of_a_file), max_size=3),
