@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
-from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.providers import EnvironProvider, environ
 from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
@@ -38,9 +39,15 @@ OURS = {"bigquery": "pipelines.bigquery.bigquery"}
 class Variables(EnvironProvider):
     """The process environment, without names that have no section: a stray `BASE_URL` is not ours."""
 
+    def __init__(self) -> None:
+        self._secret_files = Path(environ.SECRET_STORAGE_PATH % "").is_dir()
+
     def get_value(self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+        name = self.get_key_name(key, pipeline_name or "", *sections)
         if not sections:
-            return None, self.get_key_name(key)
+            return None, name
+        if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
+            return os.environ.get(name), name
         return super().get_value(key, hint, pipeline_name or "", *sections)
 
 

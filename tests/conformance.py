@@ -254,19 +254,18 @@ def timestamps_are_utc(subject: Subject) -> None:
 
 def a_run_leaves_a_trace(subject: Subject) -> None:
     """A run that ends well and one that does not tell what they did, in a folder and in `_etl.runs`."""
-    site = subject.site()
-    subject.sandbox.forget_requests()
-    site.load("--run-id", "good")
-    asked = len(subject.sandbox.requests)
+    site = subject.loaded()
     with subject.broken("500"):
         bad = site.run("--run-id", "bad", settings=TWICE)
     folder = site.workspace.root / "runs"
-    manifest, metrics = (json.loads((folder / "good" / f"{name}.json").read_text()) for name in ("manifest", "metrics"))
-    rows = [("bad", bad.code), ("good", 0)]
+    manifest, metrics = (
+        json.loads((folder / "run-1" / f"{name}.json").read_text()) for name in ("manifest", "metrics")
+    )
+    rows = [("bad", bad.code), ("run-1", 0)]
     assert site.query("SELECT run_id, exit_code FROM _etl.runs ORDER BY run_id") == rows
-    assert manifest["counts"]["rows_loaded"] >= sum(rows.total() for rows in site.tables().values())
-    assert metrics["http"].get(subject.name, {}).get("requests", 0) == asked, "requests are not all told of"
-    assert [(folder / run / end).exists() for run in ("good", "bad") for end in ("success.ok", "error.json")] == [
+    assert manifest["counts"]["rows_loaded"] >= sum(rows.total() for rows in subject.full().values())
+    assert metrics["http"].get(subject.name, {}).get("requests", 0) == subject.requests, "requests are not all told of"
+    assert [(folder / run / end).exists() for run in ("run-1", "bad") for end in ("success.ok", "error.json")] == [
         True, False, False, True,
     ]  # fmt: skip
 

@@ -25,6 +25,13 @@ from urllib.parse import urlsplit
 import psycopg2
 
 START_SECONDS = 60
+TIED = """\
+exec 3<&0
+"$@" & server=$!
+{ read _; kill -INT $server; } <&3 & watcher=$!
+wait $server
+kill $watcher
+"""  # runs a server until standard input ends, which it does when the process that holds its other side ends
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -132,7 +139,7 @@ def _start(binaries: Path, home: Path, user: dict[str, Any], stack: ExitStack) -
         port = _free_port()
         server = _spawn([binaries / "postgres", *_options(home, port)], home, log, user)
         stack.callback(_stop, server)
-        if _answers(server, port):
+        if _ready(server, home / "data/postmaster.pid"):
             return port
     raise CannotStart(f"postgres: {log.read_text()[-2000:]}")
 
@@ -140,10 +147,10 @@ def _start(binaries: Path, home: Path, user: dict[str, Any], stack: ExitStack) -
 def _spawn(command: Sequence[str | Path], home: Path, log: Path, user: dict[str, Any]) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
-            command,
+            ["/bin/sh", "-c", TIED, "sh", *command],
             cwd=home,
             env=_environment(home),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=out,
             start_new_session=True,  # Ctrl-C is for the tests; they stop the server
@@ -164,23 +171,24 @@ def _free_port() -> int:
         return port
 
 
-def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait for the server; False if it ended instead."""
+def _ready(server: subprocess.Popen[bytes], status: Path) -> bool:
+    """Wait until the server writes that it is; False if it ended instead.
+
+    Another server may answer at the port, so that asking there proves nothing.
+    """
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
-        try:
-            psycopg2.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres").close()
-        except psycopg2.OperationalError:
-            time.sleep(0.05)
-        else:
+        if status.exists() and status.read_text().rstrip().endswith("\nready"):
             return True
+        time.sleep(0.02)
     return False
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.send_signal(signal.SIGINT)
+    assert server.stdin
+    server.stdin.close()
     try:
         server.wait(20)
     except subprocess.TimeoutExpired:
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait()

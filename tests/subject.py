@@ -108,7 +108,7 @@ class Subject:
             site, today = self.site(like=self.after(*days[:-1]) if days[1:] else None), self.sandbox.world.day
             self.sandbox.move_to(days[-1])
             self.sandbox.forget_requests()
-            self._shared[days] = site.load()
+            self._shared[days] = site.load("--run-id", f"run-{len(days)}")
             self._asked[days] = len(self.sandbox.requests)
             self.sandbox.move_to(today)
         return self._shared[days]

@@ -95,6 +95,13 @@ def test_a_bare_variable_does_not_reach_a_source(paint):
     assert paint.query("SELECT colour, base_url FROM paint.seen") == [("of the source", "of the source")]
 
 
+def test_a_secret_that_the_container_holds_as_a_file_is_found(paint, monkeypatch):
+    file = paint.write("secrets/sources--paint--colour", "of a file")
+    monkeypatch.setattr("dlt.common.configuration.providers.environ.SECRET_STORAGE_PATH", f"{file.parent}/%s")
+    paint.write("sources/paint.py", SOURCE.replace("colour: str", "colour: dlt.TSecretStrValue"))
+    assert seen(paint) == "of a file"
+
+
 @pytest.mark.parametrize("file", [".dlt/config.toml", ".dlt/test.config.toml"])
 @pytest.mark.parametrize(
     "text",

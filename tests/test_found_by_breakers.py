@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from tests import killed
 from tests.passwords import ask
 from tests.served import served
 from tests.toys import rows, toy
@@ -86,10 +87,10 @@ def test_a_row_rejected_again_after_a_replay_is_seen_again(workspace):
     source = made.root / "sources/whole.py"
     good = source.read_text()
     source.write_text(good.replace("'n': {'data_type': 'bigint'}", "'m': {'data_type': 'bigint'}"))
-    assert made.run("quarantine", "replay", "whole", "--env", "test").code == 0
+    assert killed.run(made, "quarantine", "replay", "whole", "--env", "test").code == 0
     source.write_text(good)
     (made.root / "warehouse.duckdb").touch()
-    made.run("run", "whole", "--env", "test", "--full-refresh")
+    killed.run(made, "run", "whole", "--env", "test", "--full-refresh")
     assert made.query("SELECT count(*) FROM _etl.quarantine WHERE replayed_at IS NULL") == [(1,)]
 
 

@@ -9,6 +9,7 @@ import shlex
 import duckdb
 import pytest
 
+from tests import killed
 from tests.toys import rows, toy
 
 NO_KEY = """\
@@ -87,7 +88,7 @@ def test_a_failed_run_claims_no_quarantine_it_did_not_write(workspace):
     result = made.etl("run", "toy", "--env", "test")
     assert (result.code, "quarantine" in result.out) == (1, False)
     made.write("sources/toy.py", source)
-    assert made.run("run", "toy", "--env", "test").code == 3
+    assert killed.run(made, "run", "toy", "--env", "test").code == 3
     assert made.query("SELECT count(*) FROM _etl.quarantine") == [(1,)]
 
 
@@ -96,10 +97,10 @@ def test_a_new_declared_type_is_refused_before_it_jams(workspace):
     toy(made, rows(2))
     made.etl("run", "toy", "--env", "test")
     toy(made, rows(3), columns={"id": {"data_type": "text", "nullable": False}})
-    refused = made.run("run", "toy", "--env", "test")
+    refused = killed.run(made, "run", "toy", "--env", "test")
     assert refused.code == 2
     assert "things.id is bigint in the warehouse and declared as text" in refused.err
-    assert made.run("run", "toy", "--env", "test", "--full-refresh").code == 0
+    assert killed.run(made, "run", "toy", "--env", "test", "--full-refresh").code == 0
     assert made.query("SELECT id FROM toy.things ORDER BY id") == [("1",), ("2",), ("3",)]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import killed
 from tests.scripted_server import reply, serving
 from tests.toys import COLUMNS, rows, toy
 from tests.workspace import REPOSITORY, Workspace
@@ -184,7 +185,7 @@ def test_schema_changes_are_shown(engine):
 def test_a_column_that_a_run_would_add_is_shown(engine):
     engine.etl("run", "toy", "--env", "test")
     toy(engine, rows(10), columns={**COLUMNS, "mood": {"data_type": "text"}, "Age": {"data_type": "bigint"}})
-    text = engine.run("plan", "toy", "--env", "test").out  # the source has changed: a new process
+    text = killed.run(engine, "plan", "toy", "--env", "test").out  # the source has changed
     assert "    table: adds age, mood\n" in text
 
 

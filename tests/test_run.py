@@ -7,6 +7,7 @@ import json
 import pytest
 from filelock import FileLock
 
+from tests import killed
 from tests.toys import rows, toy
 
 
@@ -129,7 +130,7 @@ def test_quarantine_is_shown_replayed_and_dropped(engine):
     shown = engine.etl("quarantine", "show", listed[0]["id"][:10], "--env", "test")
     assert shown.json["payload"] == {"id": 7, "amount": "1.5 EUR"} or shown.json["payload"] == {"id": None}
     toy(engine, [], columns={"id": {"data_type": "bigint", "nullable": False}, "amount": {"data_type": "text"}})
-    replayed = engine.run("quarantine", "replay", "toy", "--env", "test")  # the source has changed: a new process
+    replayed = killed.run(engine, "quarantine", "replay", "toy", "--env", "test")  # the source has changed
     assert (replayed.code, replayed.out) == (3, "toy: 1 rows loaded, 1 still in quarantine\n")
     assert ids(engine) == [7]
     assert engine.etl("quarantine", "drop", "toy", "--env", "test").code == 2
@@ -225,14 +226,14 @@ def test_a_source_that_appends_must_say_why(engine):
     engine.write(
         "sources/toy.py", source.replace('@dlt.resource(primary_key="id", write_disposition="merge")', "@dlt.resource")
     )
-    refused = engine.run("run", "toy", "--env", "test")
+    refused = killed.run(engine, "run", "toy", "--env", "test")
     assert (refused.code, "resources.others.append_reason" in refused.err) == (2, True)
     spec = (engine.root / "specs/toy.yaml").read_text()
     engine.write("specs/toy.yaml", f"{spec}resources:\n  others: {{append_reason: a log without a key}}\n")
-    assert engine.run("run", "toy", "--env", "test").code == 0
-    limited = engine.run("run", "toy", "--env", "test", "--limit", "1")
+    assert killed.run(engine, "run", "toy", "--env", "test").code == 0
+    limited = killed.run(engine, "run", "toy", "--env", "test", "--limit", "1")
     assert (limited.code, "others appends" in limited.err) == (2, True)
-    assert engine.run("run", "toy", "--env", "test", "--limit", "1", "--exclude", "others").code == 0
+    assert killed.run(engine, "run", "toy", "--env", "test", "--limit", "1", "--exclude", "others").code == 0
 
 
 def test_a_relative_path_starts_at_the_workspace(engine, tmp_path, monkeypatch):

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
-from tests.postgres_server import _binaries, database, postgres
+from tests.killed import until
+from tests.postgres_server import _binaries, _free_port, database, postgres
+from tests.workspace import REPOSITORY
+
+OWNER = """\
+import sys
+from tests.postgres_server import postgres
+with postgres() as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
 
 
 def one(url: str, question: str) -> object:
@@ -21,19 +37,42 @@ def one(url: str, question: str) -> object:
         connection.close()
 
 
-@pytest.fixture(autouse=True)
-def our_own_server(monkeypatch):
-    monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
+@pytest.fixture(autouse=True, scope="module")
+def none_is_given() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TEST_DATABASE_URL", raising=False)
+        yield
 
 
-def test_a_server_and_its_databases():
+@pytest.fixture(scope="module")
+def server(none_is_given) -> Iterator[str]:
     with postgres() as url:
-        with database(url) as first, database(url) as second:
-            assert one(first, "show server_encoding") == "UTF8"
-            assert one(first, "select current_database()") != one(second, "select current_database()")
-            left_open = psycopg2.connect(first)
-        assert one(url, "select count(*) from pg_database where datname like 't\\_%'") == 0
-        left_open.close()
+        yield url
+
+
+def test_a_server_and_its_databases(server):
+    with database(server) as first, database(server) as second:
+        assert one(first, "show server_encoding") == "UTF8"
+        assert one(first, "select current_database()") != one(second, "select current_database()")
+        left_open = psycopg2.connect(first)
+    assert one(server, "select count(*) from pg_database where datname like 't\\_%'") == 0
+    left_open.close()
+
+
+def test_a_port_that_another_server_took_is_left_to_it(server, monkeypatch):
+    ports = iter([urlsplit(server).port, _free_port()])
+    monkeypatch.setattr("tests.postgres_server._free_port", lambda: next(ports))
+    with postgres() as url:
+        assert one(url, "show data_directory") != one(server, "show data_directory")
+
+
+def test_a_server_ends_with_the_process_that_started_it():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", OWNER], cwd=REPOSITORY, text=True, **pipes) as owner:
+        data = Path(str(one(owner.stdout.readline().strip(), "show data_directory")))
+        owner.kill()
+    until(lambda: not (data / "postmaster.pid").exists())
+    shutil.rmtree(data.parent)
 
 
 def test_a_server_that_is_given_is_used(monkeypatch):
