@@ -17,6 +17,7 @@ from typing import Any
 
 import dlt
 from dlt.common import jsonpath
+from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import BasePaginator, RangePaginator
@@ -87,7 +88,8 @@ class Ahead(BasePaginator):
     def update_state(self, response: http.Response, data: list[Any] | None = None) -> None:
         """Take in the answer with a page."""
         if self._pages is None:
-            self._pages = RESTClient("", session=self._session).detect_paginator(response, data)
+            client = RESTClient("", session=self._session, config=RuntimeConfiguration())
+            self._pages = client.detect_paginator(response, data)
         self._pages.update_state(response, data)
         self._room = _room(response, self._session) if self._pages.has_next_page else 0
         self._end = _end(response, self._pages) if self._room > 1 else None
@@ -148,8 +150,8 @@ def _may_stop_anywhere() -> bool:
 
 
 def _end(response: http.Response, pages: BasePaginator) -> int | None:
-    """The number before which the last page begins, where the answer tells the total."""
-    if not isinstance(pages, RangePaginator) or pages.total_path is None:
+    """The number before which the last page begins, where it is a total that tells the end."""
+    if not isinstance(pages, RangePaginator) or pages.total_path is None or pages.has_more_path is not None:
         return None
     total = int(jsonpath.find_values(pages.total_path, http.document(response))[0]) + pages.base_index
     return total if pages.maximum_value is None else min(total, pages.maximum_value)

@@ -39,14 +39,15 @@ class Cut:
             for connection in self._sockets:
                 _hang_up(connection)
 
-    def pause(self, seconds: float) -> None:
-        """Wait so long, or until the cut is made."""
-        self._made.wait(seconds)
-
     def check(self) -> None:
-        """ConnectionAbortedError when it has been made."""
+        """ConnectionAbortedError once it has been made."""
         if self._made.is_set():
             raise ConnectionAbortedError("nobody waits for the answer any more")
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long; ConnectionAbortedError as soon as the cut is made."""
+        self._made.wait(seconds)
+        self.check()
 
     def watch(self, connection: socket.socket) -> None:
         """Hang up on this connection, too."""

@@ -156,8 +156,8 @@ class Session(requests.Session):
         super().__init__()
         self.name, self.settings, self.retry_post = name, settings, retry_post
         self.headers.update({"User-Agent": user_agent, "Accept": JSON})
-        self.mount("https://", DeadlineAdapter())
-        self.mount("http://", DeadlineAdapter())
+        self.mount("https://", DeadlineAdapter(pool_maxsize=settings.requests_at_once))
+        self.mount("http://", DeadlineAdapter(pool_maxsize=settings.requests_at_once))
         self.origin: str | None = None  # host and port of a REST spec's base_url, in lower case
         self._asked: tuple[Any, ...] = ()
         self._times = 0
@@ -349,9 +349,9 @@ class Session(requests.Session):
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
-            self._count(seconds_waited=seconds)
             cut = CUT.get()
             cut.pause(seconds) if cut else sleep(seconds)
+            self._count(seconds_waited=seconds)
 
     def _count(self, **more: float) -> None:
         with _counting:
