@@ -81,7 +81,7 @@ class Ahead(BasePaginator):
 
     def init_request(self, request: Request) -> None:
         """Lead to the first page."""
-        self._forget()
+        self._begun.clear()
         if self._pages is not None:
             self._pages.init_request(request)
 
@@ -98,8 +98,8 @@ class Ahead(BasePaginator):
         """Lead to the next page, which is on its way from now on, as are those after it for which there is room."""
         assert self._pages is not None
         self._pages.update_request(request)
-        if self._begun and not (self.has_next_page and _is_same(request, self._begun[0].asked)):
-            self._forget()
+        if not self.has_next_page:
+            self._begun.clear()  # the total was smaller in the end: what they answer, nobody looks at
         if reading := _READING.get():
             self._begin(islice(self._announced(request), len(self._begun), self._room), reading)
         if self._begun:
@@ -123,12 +123,6 @@ class Ahead(BasePaginator):
             if begun is None:
                 return
             self._begun.append(begun)
-
-    def _forget(self) -> None:
-        """Pages that nobody will use; no answer of theirs is ever looked at."""
-        for begun in self._begun:
-            begun.outcome.cancel()
-        self._begun.clear()
 
 
 def _room(response: http.Response, session: http.Session) -> int:
@@ -162,7 +156,3 @@ def _copy(request: Request) -> Request:
     copied = copy(request)
     copied.params, copied.json, copied.data = deepcopy((request.params, request.json, request.data))
     return copied
-
-
-def _is_same(one: Request, other: Request) -> bool:
-    return all(getattr(one, part) == getattr(other, part) for part in ("url", "params", "json", "data"))

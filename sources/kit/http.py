@@ -138,7 +138,6 @@ def default_user_agent() -> str:
 class Begun:
     """A request whose first attempt is made in another thread."""
 
-    asked: Request
     request: PreparedRequest
     outcome: Future[Response | _Fault]
 
@@ -197,7 +196,7 @@ class Session(requests.Session):
             return None  # in its turn it will say so again
         self._keep_secrets(prepared)
         options = self.merge_environment_settings(str(prepared.url), {}, None, None, None)
-        return Begun(request, prepared, threads.submit(self._attempt, prepared, options, self._where(prepared)))
+        return Begun(prepared, threads.submit(self._attempt, prepared, options, self._where(prepared)))
 
     def take_up(self, request: Request, begun: Begun) -> None:
         """The next time this request is prepared, it is the one that has begun."""
