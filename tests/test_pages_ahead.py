@@ -174,6 +174,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "an error with 200": {"faults": {4: [reply(body={"message": "no"})]}},
     "nothing": {"faults": {4: [204]}},
     "a page without rows": {"faults": {4: [reply(body={"items": [], "pages": 9, "rows": 18, "more": True})]}},
+    "a link that is none": {"faults": {3: [reply(body={"items": [{"id": 1}], "next": "http:///x", "pages": 9})]}},
     "no total any more": {"faults": {3: [reply(body={"items": [{"id": 1}]})]}},
     "redirects": {"faults": {3: [reply(302, headers={"Location": "/things?page=3"}), 200]}},
     "out of order": {"faults": {2: [[0.1, *reply(503)], 200], 3: [[0.05, *reply(503)], 200]}},
@@ -194,6 +195,15 @@ def test_faults_are_met_where_they_are_met_one_after_the_other(shop, kind, fault
 
 def _fresh(given: dict[str, Any]) -> dict[str, Any]:
     return {name: {page: list(v) if isinstance(v, list) else v for page, v in of.items()} for name, of in given.items()}
+
+
+def test_reading_anew_begins_anew(shop):
+    shop.spec("one page", endpoint=f", paginator: {KINDS['page number'][0]}")
+    with serving(Shop()) as server, ahead.reading_ahead():
+        source = shop.source(server, 4)
+        first = next(iter(source))
+        ids = [row["id"] for row in source]
+    assert (first["id"], ids) == (2, list(range(2, 14)))
 
 
 def test_children_are_read_as_one_after_the_other(shop):
@@ -291,7 +301,7 @@ def of_ahead() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
-PATIENT = {"read_timeout_seconds": 600, "deadline_seconds": 600}
+PATIENT = {"read_timeout_seconds": 200, "deadline_seconds": 200}
 
 
 @pytest.mark.parametrize(("settings", "asked"), [({}, 4), ({"requests_per_second": 0.001}, 1)])
@@ -299,7 +309,7 @@ def test_threads_end_with_what_reads(shop, settings, asked):
     """They wait for answers that never come, or for their time to ask."""
     shop.spec("page number")
     never = threading.Event()
-    api = Shop(hold=lambda page: never.wait(60) and None if page > 1 else None)
+    api = Shop(hold=lambda page: never.wait(600) and None if page > 1 else None)
     with serving(api) as server:
         with ahead.reading_ahead():
             left = iter(shop.source(server, 4, **PATIENT, **settings))
@@ -315,7 +325,7 @@ def test_a_signal_does_not_wait_for_pages_ahead(shop, number, code):
     shop.spec("page number")
     go_on, never = threading.Event(), threading.Event()
     api = Shop(
-        hold=lambda page: {2: go_on, 3: never, 4: never}.get(page, go_on).wait(60) and None if page > 1 else None
+        hold=lambda page: {2: go_on, 3: never, 4: never}.get(page, go_on).wait(600) and None if page > 1 else None
     )
     with serving(api) as server:
         settings = {f"SOURCES__SHOP__HTTP__{name.upper()}": str(value) for name, value in PATIENT.items()}

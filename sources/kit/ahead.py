@@ -98,8 +98,6 @@ class Ahead(BasePaginator):
         """Lead to the next page, which is on its way from now on, as are those after it for which there is room."""
         assert self._pages is not None
         self._pages.update_request(request)
-        if not self.has_next_page:
-            self._begun.clear()  # the total was smaller in the end: what they answer, nobody looks at
         if reading := _READING.get():
             self._begin(islice(self._announced(request), len(self._begun), self._room), reading)
         if self._begun:
