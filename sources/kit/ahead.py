@@ -124,7 +124,7 @@ class Ahead(BasePaginator):
 
 
 def _room(response: http.Response, session: http.Session) -> int:
-    """How many pages may be on their way or wait: fewer than requests at once, of which one is for what has its turn.
+    """How many pages may be on their way or wait, so that one request is left for what has its turn.
 
     One where pages are large, none where the upstream asks for less or dlt may leave the rest of the pages alone.
     """

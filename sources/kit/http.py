@@ -73,7 +73,10 @@ UNASKABLE = (
 
 @configspec
 class HttpSettings(BaseConfiguration):
-    """How a source speaks HTTP; a deadline ends one attempt, a cap ends the run with `TryLater`."""
+    """How a source speaks HTTP; a deadline ends one attempt, a cap ends the run with `TryLater`.
+
+    Of the requests at once one is for the page that has its turn, the others for pages ahead: 1 means none ahead.
+    """
 
     __section__: ClassVar[str] = "http"
 
