@@ -13,6 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import dlt
+from dlt.common import jsonpath
 from dlt.extract import DltResource, DltSource
 
 from pipelines.configuration import setting
@@ -169,22 +170,35 @@ def _rest(root: Path, spec: Spec, rest: dict[str, Any]) -> DltSource:
     override = setting("base_url", ("sources", spec.name))
     if override:
         client["base_url"] = override[0]
-    client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
-    client["session"].origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2].lower()
+    session = client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
+    session.origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2].lower()
+    client["paginator"] = _ahead(client.get("paginator", "auto"), session)
     defaults = config.get("resource_defaults", {}).get("endpoint", {})
-    resources = [_answered(defaults, resource) for resource in config["resources"]]
+    resources = [_endpoint(defaults, resource, session) for resource in config["resources"]]
     complete = cast(RESTAPIConfig, {**config, "client": client, "resources": resources})
     return rest_api_source(complete, name=spec.name, section=spec.name)
 
 
-def _answered(defaults: dict[str, Any], resource: Any) -> dict[str, Any]:
+def _endpoint(defaults: dict[str, Any], resource: Any, session: Any) -> dict[str, Any]:
     """A REST resource whose answers are looked at, after what its own response actions make of them."""
     named = {"name": resource} if isinstance(resource, str) else resource
     own = named.get("endpoint", {})
     own = {"path": own} if isinstance(own, str) else own
     merged = {**defaults, **own}
     check = importlib.import_module("sources.kit.answers").Answers(merged.get("data_selector"))
-    return {**named, "endpoint": {**own, "response_actions": [*merged.get("response_actions", []), check]}}
+    added: dict[str, Any] = {"response_actions": [*merged.get("response_actions", []), check]}
+    if "data_selector" in merged:
+        added["data_selector"] = jsonpath.compile_path(merged["data_selector"])  # dlt would do it for each page
+    if merged.get("paginator", "auto") not in ("auto", {"type": "auto"}):
+        added["paginator"] = _ahead(merged["paginator"], session)
+    return {**named, "endpoint": {**own, **added}}
+
+
+def _ahead(paginator: Any, session: Any) -> Any:
+    """A paginator of dlt's own words that asks for pages ahead."""
+    from dlt.sources.rest_api.config_setup import create_paginator
+
+    return importlib.import_module("sources.kit.ahead").Ahead(create_paginator(paginator), session)
 
 
 def _apply(resource: DltResource, hints: ResourceHints) -> None:

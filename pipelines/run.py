@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -283,13 +283,18 @@ class _Load:
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
         try:
-            with self._timed("extract"):
+            with self._timed("extract"), self._pages_ahead():
                 pipeline.extract(source, refresh=self._refresh(), loader_file_format=self._format())
         finally:
             intake.close()
             self.report.failed_items = intake.failed
             self.report.warnings += intake.warnings
         return intake
+
+    def _pages_ahead(self) -> AbstractContextManager[None]:
+        """Pages are asked for ahead, save in a limited run, which leaves most of them alone."""
+        limited = self.order.limit is not None
+        return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
     def _load(self, pipeline: dlt.Pipeline) -> None:
         if not pipeline.has_pending_data:

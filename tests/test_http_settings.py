@@ -21,6 +21,7 @@ WRONG = [
     ("deadline_seconds", "soon", "setting 'deadline_seconds' cannot be read", "write it as a number"),
     ("requests_per_second", "many", "setting 'requests_per_second' cannot be read", "write it as a number"),
     ("max_attempts", "0", "sources.shop.http.max_attempts: 0 cannot work", "give a positive number"),
+    ("requests_at_once", "0", "sources.shop.http.requests_at_once: 0 cannot work", "give a positive number"),
     ("deadline_seconds", "nan", "sources.shop.http.deadline_seconds: nan cannot work", "give a positive number"),
 ]
 

@@ -29,6 +29,7 @@ class Answers:
 
     def __init__(self, selector: str | None) -> None:
         self._selector = selector
+        self._path: Any = None
 
     def __call__(self, response: http.Response) -> None:
         status = response.status_code
@@ -44,13 +45,15 @@ class Answers:
         if what := http.not_json(response):
             raise TryLater(f"{where}: answered with {what}; check base_url, or run again later")
         self._check_rows(http.document(response), response)
+        response.__class__ = http.Final
 
     def _check_rows(self, document: Any, response: http.Response) -> None:
         if not document:
             return
         if self._selector is None:
             self._selector = ".".join(find_response_page_data(document)[0])
-        if not leads_somewhere(jsonpath.compile_path(self._selector), document):
+        self._path = self._path or jsonpath.compile_path(self._selector)
+        if not leads_somewhere(self._path, document):
             asked = f"{response.request.method} {http.shown(response.url)}"
             raise SourceError(
                 f"{_name()}: the answer of {asked} has no '{self._selector}' ({_told(document)}); "

@@ -1,6 +1,7 @@
 """A requests adapter whose answers end by a deadline: status line, headers and every body byte included.
 
 The timeouts of requests hold for one read each, so an upstream that drips a byte now and then is never cut.
+What other threads do ends by a `Cut`, too.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import math
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from threading import Event, Lock
 from typing import Any
+from weakref import WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -22,9 +25,46 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 _ENDS = ContextVar("deadline", default=math.inf)
 
 
+class Cut:
+    """Ends what the threads do that have it in `CUT`: their pauses, their answers, and all they would begin."""
+
+    def __init__(self) -> None:
+        self._made, self._watching = Event(), Lock()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def make(self) -> None:
+        """End it, from any thread."""
+        self._made.set()
+        with self._watching:
+            for connection in self._sockets:
+                _hang_up(connection)
+
+    def check(self) -> None:
+        """ConnectionAbortedError once it has been made."""
+        if self._made.is_set():
+            raise ConnectionAbortedError("nobody waits for the answer any more")
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long; ConnectionAbortedError as soon as the cut is made."""
+        self._made.wait(seconds)
+        self.check()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Hang up on this connection, too."""
+        with self._watching:
+            self._sockets.add(connection)
+        if self._made.is_set():
+            _hang_up(connection)
+
+
+CUT: ContextVar[Cut | None] = ContextVar("cut", default=None)
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Give the requests started inside, streamed bodies too, this many seconds from now."""
+    if cut := CUT.get():
+        cut.check()
     token = _ENDS.set(time.monotonic() + seconds)
     try:
         yield
@@ -52,6 +92,8 @@ class _Bytes(io.RawIOBase):
     def __init__(self, connection: socket.socket, received: io.RawIOBase) -> None:
         self._socket, self._received = connection, received
         self._patience, self._ends = connection.gettimeout() or math.inf, _ENDS.get()
+        if cut := CUT.get():
+            cut.watch(connection)
 
     def readable(self) -> bool:
         return True
@@ -88,6 +130,13 @@ class _Pool(HTTPConnectionPool):
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Wake who reads from it; TLS is not asked, as its own goodbye would disturb the reader."""
+    plain = getattr(connection, "socket", connection)  # of TLS inside TLS
+    with suppress(OSError):
+        socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}

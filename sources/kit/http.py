@@ -14,6 +14,7 @@ import re
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ from requests.models import REDIRECT_STATI
 from requests.utils import guess_json_utf, resolve_proxies
 from urllib3.exceptions import NewConnectionError
 
-from sources.kit.deadline import DeadlineAdapter, within
+from sources.kit.deadline import CUT, DeadlineAdapter, within
 from sources.kit.errors import BadSetting, SignInNeeded, SourceError, TryLater
 
 JSON = "application/json"
@@ -57,6 +58,7 @@ BROKEN = (requests.ConnectionError, Timeout, ChunkedEncodingError, ContentDecodi
 SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|api-?key|password", re.I)
 CONDITION_HEADERS = ("If-None-Match", "If-Modified-Since")
 SAME_IN_A_ROW = 20
+_BEGUN = "_etl_begun"  # where a request keeps what was begun of it
 UNREACHED_ATTEMPTS = 5  # where nobody listens or the name is unknown, patience seldom helps: about 8 s at most
 LOG = logging.getLogger("etl.http")
 UNASKABLE = (
@@ -71,7 +73,10 @@ UNASKABLE = (
 
 @configspec
 class HttpSettings(BaseConfiguration):
-    """How a source speaks HTTP; a deadline ends one attempt, a cap ends the run with `TryLater`."""
+    """How a source speaks HTTP; a deadline ends one attempt, a cap ends the run with `TryLater`.
+
+    Of the requests at once one is for the page that has its turn, the others for pages ahead: 1 means none ahead.
+    """
 
     __section__: ClassVar[str] = "http"
 
@@ -83,6 +88,7 @@ class HttpSettings(BaseConfiguration):
     backoff_seconds: float = 0.5
     backoff_cap_seconds: float = 30.0
     requests_per_second: float | None = None
+    requests_at_once: int = 4
     max_body_bytes: int | None = None
 
 
@@ -131,6 +137,14 @@ def default_user_agent() -> str:
     return f"etl/{version('etl')}"
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A request whose first attempt is made in another thread."""
+
+    request: PreparedRequest
+    outcome: Future[Response | _Fault]
+
+
 class Session(requests.Session):
     """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
 
@@ -144,13 +158,15 @@ class Session(requests.Session):
         super().__init__()
         self.name, self.settings, self.retry_post = name, settings, retry_post
         self.headers.update({"User-Agent": user_agent, "Accept": JSON})
-        self.mount("https://", DeadlineAdapter())
-        self.mount("http://", DeadlineAdapter())
+        self.mount("https://", DeadlineAdapter(pool_maxsize=settings.requests_at_once))
+        self.mount("http://", DeadlineAdapter(pool_maxsize=settings.requests_at_once))
         self.origin: str | None = None  # host and port of a REST spec's base_url, in lower case
         self._asked: tuple[Any, ...] = ()
         self._times = 0
         self._next_start = 0.0
         self._pacing = threading.Lock()
+        self._slots = threading.BoundedSemaphore(settings.requests_at_once)
+        self.throttled = False  # whether the upstream has asked for fewer requests
 
     @property
     def counts(self) -> Counts:
@@ -164,9 +180,30 @@ class Session(requests.Session):
         return document(response) if response.content else None
 
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """As requests does, with an error that names the setting behind a URL that is none."""
+        """As requests does, with an error that names the setting behind a URL that is none; see `take_up`."""
+        begun: Begun | None = vars(request).pop(_BEGUN, None)
+        if begun:
+            vars(begun.request)[_BEGUN] = begun
+            return begun.request
         with self._asking(str(request.url)):
             return super().prepare_request(request)
+
+    def begin(self, request: Request, threads: Executor) -> Begun | None:
+        """Let another thread make the first attempt at a request; None for one that cannot be asked.
+
+        `send` takes up what becomes of it: an answer, an error, or a fault that it goes on from as from its own.
+        """
+        try:
+            prepared = self.prepare_request(request)
+        except (SourceError, OSError, ValueError):
+            return None  # in its turn it will say so again
+        self._keep_secrets(prepared)
+        options = self.merge_environment_settings(str(prepared.url), {}, None, None, None)
+        return Begun(prepared, threads.submit(self._attempt, prepared, options, self._where(prepared)))
+
+    def take_up(self, request: Request, begun: Begun) -> None:
+        """The next time this request is prepared, it is the one that has begun."""
+        vars(request)[_BEGUN] = begun
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send, repeat and follow redirects; each hop has attempts and deadlines of its own."""
@@ -174,7 +211,8 @@ class Session(requests.Session):
         self._refuse_loop(request)
         follow = kwargs.pop("allow_redirects", True)
         kwargs = {"stream": self.stream, "verify": self.verify, "cert": self.cert, **kwargs}
-        kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
+        if "proxies" not in kwargs:
+            kwargs["proxies"] = resolve_proxies(request, self.proxies, self.trust_env)
         with self._asking(str(request.url)):
             response: Response = dispatch_hook("response", request.hooks, self._answered(request, kwargs), **kwargs)
             hops = [response, *(self.resolve_redirects(response, request, **kwargs) if follow else [])]
@@ -208,7 +246,8 @@ class Session(requests.Session):
         patience = self.settings.max_attempts if repeatable else 1
         where = self._where(request)
         attempt = 1
-        while isinstance(outcome := self._attempt(request, options, where), _Fault):
+        outcome = self._first(request, options, where)
+        while isinstance(outcome, _Fault):
             self._check_patience(outcome, where)
             attempts = min(patience, UNREACHED_ATTEMPTS) if outcome.unreached else patience
             if attempt >= attempts:
@@ -219,7 +258,13 @@ class Session(requests.Session):
             LOG.warning(f"{where}: {outcome.reason}; trying again in {wait:.1f} s ({attempt} of {attempts})")
             self._count(retries=1)
             self._wait(wait)
+            outcome = self._attempt(request, options, where)
         return outcome
+
+    def _first(self, request: PreparedRequest, options: dict[str, Any], where: str) -> Response | _Fault:
+        """The outcome of the first attempt, which may have begun elsewhere."""
+        begun: Begun | None = vars(request).pop(_BEGUN, None)
+        return begun.outcome.result() if begun else self._attempt(request, options, where)
 
     def _where(self, request: PreparedRequest) -> str:
         """The source, the resource that runs, and what is asked, without the query."""
@@ -236,6 +281,7 @@ class Session(requests.Session):
             return _broken(error, where)
         if response.status_code in RETRIED:
             response.close()
+            self.throttled = self.throttled or response.status_code == 429
             return _Fault(f"answered {response.status_code}", _asked(response))
         if response.status_code == 401:
             raise SignInNeeded(
@@ -254,16 +300,17 @@ class Session(requests.Session):
 
     def _exchange(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         """One request over the wire, with its body unless it is streamed."""
-        self._pace()
         limits = self.settings
         timeout = options.get("timeout") or (limits.connect_timeout_seconds, limits.read_timeout_seconds)
-        self._count(requests=1)
-        with within(limits.deadline_seconds):
-            adapter = self.get_adapter(str(request.url))
-            response = adapter.send(request, **{**options, "stream": True, "timeout": timeout})
-            extract_cookies_to_jar(self.cookies, request, response.raw)
-            if not options["stream"]:
-                self._read(response)
+        with self._slots:
+            self._pace()
+            with within(limits.deadline_seconds):
+                self._count(requests=1)
+                adapter = self.get_adapter(str(request.url))
+                response = adapter.send(request, **{**options, "stream": True, "timeout": timeout})
+                extract_cookies_to_jar(self.cookies, request, response.raw)
+                if not options["stream"]:
+                    self._read(response)
         return response
 
     def _read(self, response: Response) -> None:
@@ -304,8 +351,9 @@ class Session(requests.Session):
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
+            cut = CUT.get()
+            cut.pause(seconds) if cut else sleep(seconds)
             self._count(seconds_waited=seconds)
-            sleep(seconds)
 
     def _count(self, **more: float) -> None:
         with _counting:
@@ -333,11 +381,18 @@ def raise_for_status(response: Response) -> None:
         )
 
 
+class Final(Response):
+    """An answer that nobody changes any more: all who ask get the document that was parsed already."""
+
+    def json(self, **_: Any) -> Any:
+        return document(self)
+
+
 def document(response: Response) -> Any:
     """The JSON body, parsed once; ValueError when it is none."""
     kept = vars(response)
     if kept.get("_etl_parsed") is not response.content:  # what a function of the spec replaced is parsed anew
-        kept["_etl_document"], kept["_etl_parsed"] = response.json(), response.content
+        kept["_etl_document"], kept["_etl_parsed"] = Response.json(response), response.content
     return kept["_etl_document"]
 
 
@@ -438,6 +493,6 @@ def _check(name: str, settings: HttpSettings) -> None:
     for field, value in dict(settings).items():
         if value is None and field in optional:
             continue
-        too_small = value < (1 if field == "max_attempts" else 0)
+        too_small = value < (1 if field in ("max_attempts", "requests_at_once") else 0)
         if too_small or not math.isfinite(value) or (value == 0 and field in never_zero):
             raise BadSetting(f"sources.{name}.http.{field}: {value} cannot work; give a positive number")

@@ -1,9 +1,11 @@
 """The HTTP client against a server that misbehaves on the wire."""
 
+import contextlib
 import gzip
 import json
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -322,6 +324,29 @@ def test_a_body_that_was_replaced_is_parsed_anew():
         response = client.get(server.url)
     response._content = b'{"ok": false}'
     assert http.document(response) == {"ok": False}
+
+
+def test_a_final_answer_is_parsed_once_and_any_other_as_often_as_asked():
+    with serving(in_turn(GOOD)) as server, session() as client:
+        response = client.get(server.url)
+    assert response.json() is not response.json()
+    response.__class__ = http.Final
+    assert response.json() is response.json() is http.document(response)
+
+
+def test_no_more_requests_at_once_than_set():
+    three = threading.Barrier(3)
+
+    def answer(asked):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            three.wait(0.5)
+            met.append(asked.path)
+        return GOOD
+
+    met = []
+    with serving(answer) as server, session(requests_at_once=2) as client, ThreadPoolExecutor(3) as threads:
+        assert [one.ok for one in threads.map(client.get, [server.url] * 3)] == [True] * 3
+    assert met == []
 
 
 def test_raise_for_status_hides_the_query():
