@@ -10,6 +10,7 @@ from dlt.destinations.impl.postgres.factory import postgres as dlt_postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 
 ROWS_AT_ONCE = 20_000
+BUFFER = 1 << 20  # per column, instead of a whole column of a row group
 
 
 class Copy(PostgresParquetCopyJob):
@@ -18,7 +19,7 @@ class Copy(PostgresParquetCopyJob):
     def run(self) -> None:
         """Send them as they are read."""
         _, dataset = self._set_catalog_and_schema()
-        file = pq.ParquetFile(self._file_path, memory_map=True, pre_buffer=False)
+        file = pq.ParquetFile(self._file_path, buffer_size=BUFFER, pre_buffer=False)
         with file, self._connect() as connection, connection.cursor() as cursor:
             rows = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(ROWS_AT_ONCE))
             cursor.adbc_ingest(self.load_table_name, rows, mode="append", db_schema_name=dataset)
