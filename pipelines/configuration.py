@@ -33,7 +33,9 @@ DEFAULTS: dict[str, Any] = {
     "data_writer": {"disable_compression": True},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
 }
-OURS = {"bigquery": "pipelines.bigquery.bigquery"}
+# Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
+READ_HERE = {"duckdb", "postgres"}
+OURS = {"bigquery": "pipelines.bigquery.bigquery", "postgres": "pipelines.postgres.postgres"}
 
 
 class Variables(EnvironProvider):
@@ -81,7 +83,7 @@ def providers(
         _config(environment, "config.toml"),
         _document(FILE, _destinations(environment, read_only)),
         _document("spec", spec, secrets=False),
-        _document("defaults", DEFAULTS),
+        _document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
 
@@ -180,6 +182,12 @@ def _type(table: dict[str, Any]) -> str:
     """The destination dlt is to use: its own, or ours over it."""
     kind = str(table["destination_type"])
     return OURS.get(kind, kind)
+
+
+def _defaults(kind: str) -> dict[str, Any]:
+    if kind not in READ_HERE:
+        return DEFAULTS
+    return {**DEFAULTS, "data_writer": {**DEFAULTS["data_writer"], "compression": "none"}}
 
 
 def _document(name: str, content: dict[str, Any], secrets: bool = True) -> ConfigProvider:

@@ -116,7 +116,7 @@ class Records:
                 yield from self._one_by_one()
             else:
                 following = self._line + len(cells[0])
-                yield Batch(cells, pa.array(range(self._line, following), pa.int64()), [])
+                yield Batch(cells, pa.arange(self._line, following), [])
                 self._line = following
 
     def _lines(self) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -42,8 +43,23 @@ def csv_tables(
     bool, date or timestamp; `nullable: False` asks for a value in each row. An empty cell is null. A time without
     an offset is local to `zone`. `name` is what notices call the file. Encoding and delimiter tell themselves.
     """
-    name = name or path.name
     _refuse_unknown_types(columns)
+    yield from _ahead(_items(path, columns, name or path.name, zone, delimiter, encoding))
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each read while the one before is stored: Arrow does most of either without Python's lock."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        following = reader.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = reader.submit(next, items, None)
+            yield item
+
+
+def _items(
+    path: Path, columns: Columns, name: str, zone: ZoneInfo, delimiter: str | None, encoding: str | None
+) -> Iterator[Item]:
+    """The tables and notices of a file; what ends the reading is a notice, too."""
     try:
         with path.open(encoding=encoding_of(path, encoding), newline="") as stream:
             records = Records(stream, delimiter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dlt
 import pytest
 
+from pipelines.postgres import postgres
 from tests.columnar.cases import CASES, Case, column, drawn, loads, unlike
 from tests.columnar.parity import Outcome, both, page_by_page
 
@@ -32,7 +33,7 @@ def test_cases_are_loaded_into_duckdb_like_dlt_does(tmp_path, monkeypatch):
 
 def test_cases_are_loaded_into_postgres_like_dlt_does(postgres_url, tmp_path, monkeypatch):
     with page_by_page(monkeypatch, few=4):
-        dlts, ours = both(tmp_path, loads(ON_POSTGRES), dlt.destinations.postgres(postgres_url))
+        dlts, ours = both(tmp_path, loads(ON_POSTGRES), postgres(postgres_url))
     _compare(ON_POSTGRES, dlts, ours)
     assert set(ours.endings) == {"ok"}
 

@@ -1,5 +1,6 @@
 """A flat CSV file as typed Arrow tables: the types, what is refused and where, files that cannot be used."""
 
+import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -130,6 +131,17 @@ def test_tables_are_of_bounded_size_and_in_order(tmp_path: Path, monkeypatch: py
     tables = list(csv_tables(path, COLUMNS))
     assert max(len(table) for table in tables) < 120
     assert [number for table in tables for number in table["id"].to_pylist()] == list(range(1000))
+
+
+def test_a_reader_that_is_left_early_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_CHARACTERS", 100)
+    (tmp_path / "calls.csv").write_text("id,phone\n" + "1,007\n" * 1000)
+    before = threading.active_count()
+    tables = csv_tables(tmp_path / "calls.csv", COLUMNS)
+    next(tables)
+    assert threading.active_count() == before + 1
+    tables.close()
+    assert threading.active_count() == before
 
 
 texts = st.text(st.sampled_from("0123456789+-.eETtZ: fru"), max_size=12) | st.sampled_from(

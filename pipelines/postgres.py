@@ -1,0 +1,45 @@
+"""dlt's Postgres destination, with load jobs that stream: dlt's own read a whole file before they send a row of it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.destination import PreparedTableSchema
+from dlt.common.destination.client import LoadJob
+from dlt.destinations.impl.postgres.factory import postgres as dlt_postgres
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
+
+ROWS_AT_ONCE = 20_000
+BUFFER = 1 << 20  # per column, instead of a whole column of a row group
+
+
+class Copy(PostgresParquetCopyJob):
+    """The rows of a parquet file by COPY in binary form, in one transaction."""
+
+    def run(self) -> None:
+        """Send them as they are read."""
+        _, dataset = self._set_catalog_and_schema()
+        file = pq.ParquetFile(self._file_path, buffer_size=BUFFER, pre_buffer=False)
+        with file, self._connect() as connection, connection.cursor() as cursor:
+            rows = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(ROWS_AT_ONCE))
+            cursor.adbc_ingest(self.load_table_name, rows, mode="append", db_schema_name=dataset)
+            connection.commit()
+
+
+class StreamingClient(PostgresClient):
+    """dlt's client with our jobs."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """As dlt does, with the load job of a parquet file replaced by ours."""
+        job = super().create_load_job(table, file_path, load_id, restore)
+        return Copy(file_path) if isinstance(job, PostgresParquetCopyJob) else job
+
+
+class postgres(dlt_postgres):
+    """The destination, by the name that a destination has in dlt."""
+
+    @property
+    def client_class(self) -> type[StreamingClient]:
+        return StreamingClient
