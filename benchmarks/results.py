@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import ENGINE, Target
+from benchmarks.case import Target
 from benchmarks.rounds import Outcome, Tally
 
 PACKAGES = ("dlt", "duckdb", "pyarrow", "adbc-driver-postgresql", "psycopg2-binary", "orjson")
@@ -68,7 +68,7 @@ def _contender(tally: Tally) -> dict[str, Any]:
 
 def judge(outcome: Outcome, target: Target) -> dict[str, Any] | None:
     """How a target came out; None where one of the two took no part or did not finish."""
-    mine, theirs = outcome.tallies.get(ENGINE), outcome.tallies.get(target.other)
+    mine, theirs = outcome.tallies.get(target.of), outcome.tallies.get(target.other)
     if mine is None or not mine.whole or mine.failure:
         return None
     if target.other and (theirs is None or not theirs.whole or theirs.failure):

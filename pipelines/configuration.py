@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
 OURS = {"bigquery": "pipelines.bigquery.bigquery", "postgres": "pipelines.postgres.postgres"}
+IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
 class Variables(EnvironProvider):
@@ -209,8 +210,12 @@ def _config(environment: Environment, file: str) -> ConfigProvider:
 
 def _destinations(environment: Environment, read_only: bool) -> dict[str, Any]:
     tables = environment.destinations()
-    if read_only and environment.duckdb_file:
-        tables[WAREHOUSE]["credentials"] = {"database": str(environment.duckdb_file), "read_only": True}
+    if environment.duckdb_file:
+        tables[WAREHOUSE]["credentials"] = {
+            "database": str(environment.duckdb_file),
+            "read_only": read_only,
+            "global_config": IN_ANY_ORDER,
+        }
     return {
         "destination": {name: {**table, "destination_type": _type(table)} for name, table in tables.items()},
         "pipelines": {"dataset_name_layout": environment.layout},

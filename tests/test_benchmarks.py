@@ -35,7 +35,8 @@ def outcome(*targets: Target, **tallies: Tally) -> Outcome:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_case_names_what_it_has(case: Case) -> None:
-    assert {ENGINE, *(target.other for target in case.targets if target.other)} <= set(case.contenders)
+    named = {name for target in case.targets for name in (target.of, target.other) if name}
+    assert {ENGINE, *named} <= set(case.contenders)
     assert "small" in case.rows
     assert all(case.taking_part(rows) for sizes in case.rows.values() for rows in sizes)
     assert FLOOR in case.contenders or not any(target.other for target in case.targets)
@@ -90,6 +91,8 @@ def test_net_is_the_median_less_that_on_one_row() -> None:
         (Target.at_most("wall", 10), None, True),
         (Target.at_most("wall", 9), None, False),
         (Target("wall", 1, "nobody"), "left out", None),
+        (Target("wall", 1, FLOOR, of="nobody"), "left out", None),
+        (Target("wall", 10, FLOOR, of="stock dlt"), 10, True),
     ],
     ids=str,
 )

@@ -15,12 +15,28 @@ from pipelines.columnar.plan import Plan, take_null
 from pipelines.columnar.rules import Rules
 from pipelines.columnar.shape import Path
 from pipelines.columnar.surprise import Surprise
+from pipelines.parsed_pages import ParsedPages
 
 
-def parse(page: bytes, plan: Plan, rules: Rules, has_objects: bool) -> ArrowRows:
-    """A page, a JSON list of records, read with the types of the plan and no guess; `has_objects`: see `DictRows`."""
+def read(page: bytes, plan: Plan, parsed_pages: ParsedPages | None) -> pa.Array:
+    """A page, a JSON list of records, read with the types of the plan and no guess, now or when it was looked at."""
     if plan.kind is None:
         raise Surprise(f"{plan.table}: not for Arrow")
+    records = parsed_pages.find(page) if parsed_pages else None
+    return records if records is not None and _is_as(records.type, plan.kind) else _parsed(page, plan)
+
+
+def _is_as(found: pa.DataType, planned: pa.DataType) -> bool:
+    """Whether all that is planned was read as it would be now."""
+    if pt.is_struct(planned) and pt.is_struct(found):
+        kinds = {field.name: field.type for field in planned}
+        return all(field.name not in kinds or _is_as(field.type, kinds[field.name]) for field in found)
+    if pt.is_list(planned) and pt.is_list(found):
+        return _is_as(found.value_type, planned.value_type)
+    return bool(found == planned)
+
+
+def _parsed(page: bytes, plan: Plan) -> pa.Array:
     document = pj.read_json(
         pa.BufferReader(b'{"rows":' + page + b"}"),
         pj.ReadOptions(block_size=len(page) + 64, use_threads=False),
@@ -29,11 +45,11 @@ def parse(page: bytes, plan: Plan, rules: Rules, has_objects: bool) -> ArrowRows
     records = document["rows"].combine_chunks().flatten()
     if records.null_count:
         raise Surprise(f"{plan.table}: null in the place of a record")
-    return ArrowRows(records, plan, rules, has_objects)
+    return records
 
 
 class ArrowRows:
-    """The rows of one table; `at` has an array for every place in them."""
+    """The rows of one table; `at` has an array for every place in them; `has_objects`: see `DictRows`."""
 
     def __init__(self, records: pa.Array, plan: Plan, rules: Rules, has_objects: bool) -> None:
         self.size, self._plan, self._rules, self._has_objects = len(records), plan, rules, has_objects
@@ -52,15 +68,15 @@ class ArrowRows:
             at = (*path, field.name)
             self._at[at] = values
             if field.name not in kinds:
-                self._check_unplanned(field.type, at)
+                self._check_unplanned(values, at)
             elif pt.is_struct(field.type):
                 self._read(values, kinds[field.name], at)
 
-    def _check_unplanned(self, kind: pa.DataType, at: Path) -> None:
+    def _check_unplanned(self, values: pa.Array, at: Path) -> None:
         """Arrow found a key that the plan lacks: harmless while it holds only nulls, or is dropped anyway."""
         if at in self._plan.dropped:
             return
-        if not pt.is_null(kind):
+        if values.null_count < len(values):
             raise Surprise(f"{self._plan.table}: {'.'.join(at)} is new")
         take_null(self._plan, at, self._rules)
 

@@ -12,14 +12,17 @@ from dlt.normalize import worker
 
 from pipelines import configuration
 from pipelines.columnar.normalizer import ColumnarNormalizer
+from pipelines.parsed_pages import ParsedPages
 
 NAME = "JsonLItemsNormalizer"
 Gears = Counter[tuple[str, str]]
 
 
 @contextmanager
-def columnar(gears: Gears) -> Iterator[None]:
+def columnar(gears: Gears, parsed_pages: ParsedPages | None = None) -> Iterator[None]:
     """Normalise by columns inside the block, if the settings want it; `gears` gains the records by table and gear.
+
+    Pages that were kept in `parsed_pages` are not parsed again.
 
     dlt's worker looks its normaliser up in the globals of its module. A worker process that is forked inherits the
     change; a spawned one takes dlt's own.
@@ -29,7 +32,8 @@ def columnar(gears: Gears) -> Iterator[None]:
         return
     stock = getattr(worker, NAME)
     with tempfile.TemporaryFile() as tally:
-        setattr(worker, NAME, type("ColumnarNormalizer", (ColumnarNormalizer,), {"tally": tally.fileno()}))
+        members = {"tally": tally.fileno(), "parsed_pages": parsed_pages}
+        setattr(worker, NAME, type("ColumnarNormalizer", (ColumnarNormalizer,), members))
         try:
             yield
         finally:

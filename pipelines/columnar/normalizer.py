@@ -14,22 +14,27 @@ from dlt.common.json import json, may_have_pua
 from dlt.common.schema import TSchemaUpdate
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
-from pipelines.columnar.arrow_rows import parse
+from pipelines.columnar.arrow_rows import ArrowRows, read
 from pipelines.columnar.cut import Cut, Cutter, Rows
 from pipelines.columnar.dict_rows import DictRows
 from pipelines.columnar.plan import Plan, Planner
 from pipelines.columnar.rules import Rules
 from pipelines.columnar.shape import Shape
 from pipelines.columnar.surprise import MISFIT
+from pipelines.parsed_pages import ParsedPages
 
 FEW = 64  # rows: as many teach the shape of a table, and a part this small that still surprises is dlt's
 HOPELESS = 4  # pages in a row that went to dlt whole: the rest of the table follows them
 
 
 class ColumnarNormalizer(JsonLItemsNormalizer):
-    """One root table of one load; at its end it writes a line to the open file `tally`: the records each gear took."""
+    """One root table of one load; at its end it writes a line to the open file `tally`: the records each gear took.
+
+    Of pages found in `parsed_pages` it takes the records from there.
+    """
 
     tally: ClassVar[int]
+    parsed_pages: ClassVar[ParsedPages | None]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -62,7 +67,7 @@ class ColumnarNormalizer(JsonLItemsNormalizer):
         has_objects = may_have_pua(page)  # dates, decimals, bytes: dlt marks what JSON has no type for
         if self._refused >= HOPELESS:
             self._by_rows(root, json.loadb(page), has_objects, updates)
-        elif not self._is_cut(root, "arrow", lambda plan: parse(page, plan, self._rules, has_objects)):
+        elif not self._is_cut(root, "arrow", lambda plan: self._arrow(page, plan, has_objects)):
             records, before = json.loadb(page), self._gears["rows"]
             self._by_parts(root, records, has_objects, updates)
             is_refused = len(records) > FEW and self._gears["rows"] - before == len(records)
@@ -72,7 +77,7 @@ class ColumnarNormalizer(JsonLItemsNormalizer):
         """The dicts gear for as many rows as it takes, dlt for the few around a surprise; order is kept."""
         has_learnt = self._plan is None and self._shape.keys and len(records) > FEW
         if has_learnt and self._is_cut(
-            root, "arrow", lambda plan: parse(orjson.dumps(records), plan, self._rules, has_objects)
+            root, "arrow", lambda plan: self._arrow(orjson.dumps(records), plan, has_objects)
         ):
             return
         if self._is_cut(root, "dicts", lambda plan: DictRows(records, plan, self._rules, has_objects)):
@@ -83,6 +88,9 @@ class ColumnarNormalizer(JsonLItemsNormalizer):
         middle = len(records) // 2 if self._shape.keys else FEW
         self._by_parts(root, records[:middle], has_objects, updates)
         self._by_parts(root, records[middle:], has_objects, updates)
+
+    def _arrow(self, page: bytes, plan: Plan, has_objects: bool) -> Rows:
+        return ArrowRows(read(page, plan, self.parsed_pages), plan, self._rules, has_objects)
 
     def _is_cut(self, root: str, gear: str, read: Callable[[Plan], Rows]) -> bool:
         """Whether a fast gear took the rows: all of them, or none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from dlt.extract.utils import get_data_item_format
 from dlt.extract.validation import PydanticValidator
 
 from pipelines.errors import EtlError
+from pipelines.parsed_pages import ParsedPages
 from pipelines.rows.arrow_tables import sifted
 from pipelines.rows.comparable import Comparable
 from pipelines.rows.intake import Intake, shown
@@ -24,7 +26,7 @@ from pipelines.rows.raw_lines import parsed
 from pipelines.rows.storable import written
 from pipelines.rows.targets import Target, Targets
 
-Pair = tuple[Any, Any]
+Seen = tuple[Any, Any, str]  # what goes on, the row it is, and the place it came from, if that is known
 READ_ALREADY = (dict, list, str, int, float, bool, type(None))
 LOOK_AT_ROWS = (ValidateItem, Incremental, IncrementalResourceWrapper)
 
@@ -37,12 +39,14 @@ def guard(
     known: Schema | None = None,
     *,
     feeders: Collection[str] = (),
+    parsed_pages: ParsedPages | None = None,
 ) -> None:
     """Put the intake before the cursor of every resource, and the row limit at the end of those that are selected.
 
     `kind` is the destination's: what it cannot hold is set aside, too. `known` is the schema of what is loaded.
     `feeders` are what the source itself does not select: no table, so that no rule of a table holds for them.
     A parent that only this run leaves out still feeds its children the rows it feeds them in every run.
+    `parsed_pages` gets the pages that were seen as a whole, for the normaliser.
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
@@ -54,7 +58,7 @@ def guard(
             resource.add_step(Feed(resource.name, intake, cursor), insert_at=first)
             continue
         validator = next((step for step in steps if isinstance(step, PydanticValidator)), None)
-        targets = Targets(source, resource, known, kind)
+        targets = Targets(source, resource, known, kind, parsed_pages)
         resource.add_step(Intercept(resource.name, intake, targets, cursor, validator), insert_at=first)
         if resource.selected:
             resource.add_step(Counter(resource.name, intake, limit))
@@ -71,7 +75,7 @@ class Feed(ItemTransform[Any, Any]):
         if get_data_item_format(item) != "object":
             return item
         page = item if isinstance(item, list) else [item]
-        rows = self._comparable([(row, row) for row in page if not self._is_notice(row)])
+        rows = self._comparable([(row, row, "") for row in page if not self._is_notice(row)])
         self.intake.flush()
         return _like(item, rows) if len(rows) < len(page) else item
 
@@ -82,15 +86,16 @@ class Feed(ItemTransform[Any, Any]):
             self.intake.notice(self.resource, row)
         return is_notice
 
-    def _comparable(self, pairs: list[Pair]) -> list[Any]:
-        """What is to go on of these pairs: of those in whose row the cursor finds its way."""
-        faults = self.cursor.faults([row for _, row in pairs])
-        return [given for (given, row), fault in zip(pairs, faults, strict=True) if self._is_sound(given, row, fault)]
+    def _comparable(self, page: list[Seen]) -> list[Any]:
+        """What is to go on of a page: the rows in which the cursor finds its way."""
+        faults = self.cursor.faults([row for _, row, _ in page])
+        return [seen[0] for seen, fault in zip(page, faults, strict=True) if self._is_sound(seen, fault)]
 
-    def _is_sound(self, given: Any, row: Any, reason: str | None) -> bool:
+    def _is_sound(self, seen: Seen, reason: str | None) -> bool:
         """Whether there is no reason to set a row aside, which is done."""
         if reason:
-            self.intake.reject(self.resource, given if isinstance(given, dict) else row, reason)
+            given, row, place = seen
+            self.intake.reject(self.resource, given if isinstance(given, dict) else row, reason, place)
         return reason is None
 
 
@@ -134,29 +139,32 @@ class Intercept(Feed):
         return self.cursor.acts or self.validator is not None
 
     def _rows(self, page: list[Any], target: Target) -> list[Any]:
-        pairs = [*self._pairs(page)]
-        suspect = target.storable.suspects([row for _, row in pairs])
-        rows = self._comparable([pair for pair in pairs if self._is_sound(*pair, _reason(pair[1], target, suspect))])
+        seen = [*self._seen(page)]
+        rows = [row for _, row, _ in seen]
+        if not (self._reads and target.screen.is_clean(rows)):
+            suspect = target.storable.suspects(rows)
+            seen = [each for each in seen if self._is_sound(each, _reason(each[1], target, suspect))]
+        kept = self._comparable(seen)
         self.intake.flush()
-        return rows
+        return kept
 
-    def _pairs(self, page: list[Any]) -> Iterator[Pair]:
+    def _seen(self, page: list[Any]) -> Iterator[Seen]:
         """What is to go on, and the row to look at: what dlt will make of a raw line, a model or another object."""
-        for item in page:
+        for item, place in zip(page, getattr(page, "places", repeat("")), strict=False):
             if self._is_notice(item):
                 continue
             try:
                 row = _read(item)
                 seen = self.validator(row) if self.validator else row
             except Unfit as unfit:
-                self.intake.reject(self.resource, unfit.item, str(unfit))
+                self.intake.reject(self.resource, unfit.item, str(unfit), place)
             except DataValidationError as error:
                 if error.schema_entity != "data_type":
                     raise
-                self.intake.reject(self.resource, row, _first_error(error))
+                self.intake.reject(self.resource, row, _first_error(error), place)
             else:
                 if seen is not None:
-                    yield row if self._reads else item, seen
+                    yield row if self._reads else item, seen, place
 
     def _tables(self, page: list[Any], target: Target) -> list[pa.Table]:
         """Arrow tables without the rows that break the declaration."""

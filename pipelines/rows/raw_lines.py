@@ -1,9 +1,10 @@
-"""Pages of raw JSON lines: seen as a whole by Arrow first, so that few of them are looked at row by row."""
+"""Pages of raw JSON lines and of plain rows: seen as a whole by Arrow first, so that few are looked at row by row."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.types as pt
 
+from pipelines.parsed_pages import ParsedPages
 from pipelines.rows.columns import Column
 from pipelines.rows.declared import Declared, Level, Place
-from pipelines.rows.storable import DEEPEST, NUL
+from pipelines.rows.storable import AS_DLT, DEEPEST, NUL
 
 KINDS: list[tuple[Any, frozenset[type]]] = [
     (pt.is_int64, frozenset({int})),
@@ -23,11 +25,18 @@ KINDS: list[tuple[Any, frozenset[type]]] = [
     (pt.is_string, frozenset({str})),
     (pt.is_timestamp, frozenset({str})),  # what Arrow takes for a time was a text
 ]
-LOOKED_AT = ("timestamp", "date", "time", "binary")  # as the texts they are
+READ_AS: dict[str | None, pa.DataType] = {
+    "bigint": pa.int64(), "double": pa.float64(), "bool": pa.bool_(),
+    **dict.fromkeys(("text", "timestamp", "date", "time", "binary"), pa.string()),
+}  # fmt: skip
 SAFE = 4000  # brackets, or bytes, in a line; Arrow dies of much deeper ones
+HOPELESS = 8  # pages in a row
+FEW = 100  # rows
+EACH = None  # in a path: every item of a list
 EXACT, WIDEST = float(2**53), float(2**63)
 ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
 LONG = re.compile(rb"\d{19}")
+Path = tuple[Any, ...]
 
 
 def parsed(line: bytes) -> Any:
@@ -41,89 +50,108 @@ class Doubt(Exception):
 
 
 class Screen:
-    """Sure of the pages it lets pass, of nothing else: what it doubts may be fine, or wait for a first row to teach."""
+    """Sure of the pages it lets pass, of nothing else: what it doubts may be fine, or wait for a first row to teach.
 
-    def __init__(self, declared: Declared, kind: str) -> None:
-        self._declared, self._takes_nul = declared, kind != "postgres"
+    What it has parsed goes to `parsed`. A table whose pages it has doubted again and again it looks at no more.
+    """
+
+    def __init__(self, declared: Declared, kind: str, parsed: ParsedPages | None = None) -> None:
+        self._declared, self._takes_nul, self._parsed = declared, kind != "postgres", parsed
+        self._doubts = 0
 
     def is_clean(self, page: list[Any]) -> bool:
-        """Whether these are raw lines, each of them a row that can have no reason to be set aside."""
-        if not page or not all(isinstance(line, orjson.Fragment) for line in page):
+        """Whether these are raw lines or plain dicts, each of them a row that can have no reason to be set aside."""
+        if not page or self._doubts >= HOPELESS:
             return False
         try:
-            records = self._read([orjson.dumps(line) for line in page])
-            _check_storable(records, 1)
-            _Page(self._declared).check(records)
-        except (Doubt, pa.ArrowException, UnicodeDecodeError):
+            self._look(page, set(map(type, page)))
+        except (Doubt, TypeError, pa.ArrowException, UnicodeDecodeError):
+            self._doubts += 1
             return False
+        self._doubts = 0
         return True
 
-    def _read(self, lines: list[bytes]) -> pa.StructArray:
-        """The lines as records; what must be looked at as a text is read as one, Arrow finds the other types."""
-        if any(len(line) > SAFE and line.count(b"[") + line.count(b"{") > SAFE for line in lines):
-            raise Doubt("perhaps too deep")
-        text = b'{"rows":[' + b",".join(lines) + b"]}"  # as such a list, a null among the lines does Arrow no harm
+    def _look(self, page: list[Any], kinds: set[type]) -> None:
+        """Raise unless the page is clean; keep what it was parsed into."""
+        if kinds == {dict}:
+            if len(page) < FEW:
+                raise Doubt("as fast row by row")
+            text = orjson.dumps(page, None, AS_DLT)[1:-1]
+        elif kinds == {orjson.Fragment}:
+            text = _joined(getattr(page, "lines", None) or [orjson.dumps(line) for line in page])
+        else:
+            raise Doubt("neither lines nor rows")
+        records = self._read(text, len(page))
+        _check_storable(records, 1)
+        _Page(self._declared, page if kinds == {dict} else []).check(records)
+        if self._parsed and records.type.num_fields:
+            self._parsed.keep(text, records)
+
+    def _read(self, rows: bytes, count: int) -> pa.StructArray:
+        """The rows as records, each key as its column has it; of one without a type Arrow finds it."""
+        text = b'{"rows":[' + rows + b"]}"  # as such a list, a null among the lines does Arrow no harm
         text.decode()  # Arrow takes any bytes
         if not self._takes_nul and NUL in text:
             raise Doubt("NUL")
-        rows = pa.list_(pa.struct(_texts(self._declared.root)))
+        kind = pa.list_(pa.struct(_fields(self._declared.root)))
         table = pj.read_json(
             pa.BufferReader(text),
             pj.ReadOptions(block_size=len(text) + 64, use_threads=False),
-            pj.ParseOptions(explicit_schema=pa.schema([("rows", rows)]), unexpected_field_behavior="infer"),
+            pj.ParseOptions(explicit_schema=pa.schema([("rows", kind)]), unexpected_field_behavior="infer"),
         )
         records = table["rows"].combine_chunks().flatten()
-        if table.num_columns > 1 or len(records) != len(lines) or records.null_count:
+        if table.num_columns > 1 or len(records) != count or records.null_count:
             raise Doubt("lines that are no records")
         return records
 
 
 class _Page:
-    """One page laid on the declared tables."""
+    """One page laid on the declared tables; `rows` are given where JSON may have null for a number that is none."""
 
-    def __init__(self, declared: Declared) -> None:
-        self._declared, self._filled = declared, set[str]()
+    def __init__(self, declared: Declared, rows: list[Any]) -> None:
+        self._declared, self._rows, self._filled = declared, rows, set[str]()
 
     def check(self, records: pa.StructArray) -> None:
         """Raise `Doubt` unless every value has a column that takes it, and all that is required is there."""
-        self._object(records, self._declared.root)
+        self._object(records, self._declared.root, ())
         if not self._declared.required <= self._filled:
             raise Doubt("something required is missing")
 
-    def _object(self, records: pa.StructArray, level: Level) -> None:
+    def _object(self, records: pa.StructArray, level: Level, at: Path) -> None:
         for field, values in zip(records.type, records.flatten(), strict=True):
             place = level.places.get(field.name) or self._declared.place(level, field.name)
             if place.fault:
                 raise Doubt(place.fault)
             if values.null_count == 0 and level.table is self._declared.root.table:
                 self._filled.add(place.column.name)
-            self._value(values, place.column, level, field.name)
+            self._value(values, place.column, level, (*at, field.name))
         if level.table.shared:
             raise Doubt("two keys become one column")
 
-    def _value(self, values: pa.Array, column: Column, level: Level, key: str) -> None:
+    def _value(self, values: pa.Array, column: Column, level: Level, at: Path) -> None:
         kind = values.type
         if not (pt.is_struct(kind) or pt.is_list(kind)):
-            self._leaf(values, column)
+            self._leaf(values, column, at)
         elif column.strict or self._declared.is_json(level, column):
             if column.strict and column.data_type != "json":
                 raise Doubt(f"{column.name}: an object or a list")
         elif pt.is_struct(kind):
-            self._object(values, self._declared.inside(level, key))
+            self._object(values, self._declared.inside(level, at[-1]), at)
         else:
-            self._items(values.flatten(), self._declared.below(level, key))
+            self._items(values.flatten(), self._declared.below(level, at[-1]), at)
 
-    def _items(self, items: pa.Array, level: Level) -> None:
+    def _items(self, items: pa.Array, level: Level, at: Path) -> None:
         if pt.is_list(items.type) or (pt.is_struct(items.type) and items.null_count):
             raise Doubt("a list of lists, or null among objects")
         if level.table.required:
             raise Doubt("something may be missing in a row of a list")
-        if pt.is_struct(items.type):
-            self._object(items, level)
-        else:
-            self._object(pa.StructArray.from_arrays([items], ["value"]), level)
+        if not pt.is_struct(items.type):
+            items = pa.StructArray.from_arrays([items], ["value"])
+        self._object(items, level, (*at, EACH))
 
-    def _leaf(self, values: pa.Array, column: Column) -> None:
+    def _leaf(self, values: pa.Array, column: Column, at: Path) -> None:
+        if values.null_count and (column.strict or column.data_type != "double") and self._has_no_number(at):
+            raise Doubt(f"{column.name}: no number")
         if values.null_count == len(values):
             return
         types = next((types for is_kind, types in KINDS if is_kind(values.type)), None)
@@ -131,6 +159,22 @@ class _Page:
             raise Doubt(f"{column.name}: has no type yet")
         if not types <= column.easy and not _fit(values, column):
             raise Doubt(f"{column.name}: a value that may not fit")
+
+    def _has_no_number(self, at: Path) -> bool:
+        """Whether a place holds NaN or an infinity."""
+        found = (value for row in self._rows for value in _values(row, at))
+        return any(type(value) is float and value - value != 0 for value in found)
+
+
+def _values(value: Any, at: Path) -> Iterator[Any]:
+    """What stands in a place; a scalar of a list has the key that dlt gives it."""
+    if not at or (at == ("value",) and not isinstance(value, dict)):
+        yield value
+    elif at[0] is EACH:
+        for item in value if isinstance(value, (list, tuple)) else ():
+            yield from _values(item, at[1:])
+    elif isinstance(value, dict):
+        yield from _values(value.get(at[0]), at[1:])
 
 
 def _fit(values: pa.Array, column: Column) -> bool:
@@ -184,21 +228,27 @@ def _check_storable(values: pa.Array, depth: int) -> None:
             _check_storable(inner, depth + 1)
 
 
-def _texts(level: Level) -> list[pa.Field]:
-    """The keys of a level that hold what must be read as texts, at any depth."""
-    kinds = {key: _text_kind(place) for key, place in level.places.items()}
+def _joined(lines: list[bytes]) -> bytes:
+    if any(len(line) > SAFE and line.count(b"[") + line.count(b"{") > SAFE for line in lines):
+        raise Doubt("perhaps too deep")
+    return b",".join(lines)
+
+
+def _fields(level: Level) -> list[pa.Field]:
+    """The keys of a level of which it is known what to read them as, or what to read in them, at any depth."""
+    kinds = {key: _kind(place) for key, place in level.places.items()}
     return [pa.field(key, kind) for key, kind in kinds.items() if kind is not None]
 
 
-def _text_kind(place: Place) -> pa.DataType | None:
-    """The type of a place that must be read as texts, or holds some; None where Arrow is to find out."""
+def _kind(place: Place) -> pa.DataType | None:
+    """The type to read a place as; None where Arrow is to find out."""
     if place.object and place.items:
         return None
     if place.object:
-        fields = _texts(place.object)
+        fields = _fields(place.object)
         return pa.struct(fields) if fields else None
     if place.items:
-        fields = _texts(place.items)
+        fields = _fields(place.items)
         is_bare = [field.name for field in fields] == ["value"]
         return pa.list_(fields[0].type if is_bare else pa.struct(fields)) if fields else None
-    return pa.string() if place.column.data_type in LOOKED_AT else None
+    return READ_AS.get(place.column.data_type)

@@ -10,6 +10,7 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.hints import DltResourceHints, HintsMeta
 from dlt.extract.items import TableNameMeta
 
+from pipelines.parsed_pages import ParsedPages
 from pipelines.rows.declared import Declared
 from pipelines.rows.raw_lines import Screen
 from pipelines.rows.storable import Storable
@@ -28,8 +29,15 @@ class Target:
 class Targets:
     """Finds the table of a page; hints that come with a page are laid on those of the resource, as dlt will do it."""
 
-    def __init__(self, source: DltSource, resource: DltResource, known: Schema | None, kind: str) -> None:
-        self._source, self._known, self._kind = source, known, kind
+    def __init__(
+        self,
+        source: DltSource,
+        resource: DltResource,
+        known: Schema | None,
+        kind: str,
+        parsed: ParsedPages | None = None,
+    ) -> None:
+        self._source, self._known, self._kind, self._parsed = source, known, kind, parsed
         self._hints, self._merged = _Hints(resource), list[Any]()
         self._found: dict[str | None, Target] = {None: self._target(None)}
 
@@ -52,7 +60,8 @@ class Targets:
 
     def _target(self, name: str | None) -> Target:
         declared = Declared.of(self._source, self._hints, self._known, self._kind, name)
-        return Target(declared, Storable(self._kind, declared.widens), Screen(declared, self._kind), declared.form)
+        screen = Screen(declared, self._kind, self._parsed)
+        return Target(declared, Storable(self._kind, declared.widens), screen, declared.form)
 
 
 class _Hints(DltResourceHints):

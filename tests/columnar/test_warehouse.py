@@ -1,11 +1,16 @@
-"""What loads decide is the same at the destination: merges in all strategies, on DuckDB and on Postgres."""
+"""What loads decide is the same at the destination: merges in all strategies, on DuckDB, Postgres and BigQuery.
+
+What no load decides is compared in the very files that are loaded: test_parity.
+"""
 
 from __future__ import annotations
 
 import dlt
 import pytest
 
+from pipelines.bigquery import bigquery
 from pipelines.postgres import postgres
+from tests.clouds.project import Project
 from tests.columnar.cases import CASES, Case, column, drawn, loads, unlike
 from tests.columnar.parity import Outcome, both, page_by_page
 
@@ -22,6 +27,8 @@ SOUND = {table: case for table, case in MERGED.items() if not case.fails}
 FAILING = [case for case in MERGED.values() if case.fails]  # what fails without a load: test_parity
 NAMES = {"merge upsert", KINDS.name}
 ON_POSTGRES = {table: case for table, case in SOUND.items() if case.name in NAMES}
+MORE = {"merge None", "replace", "hard delete", "json column of anything", "names of all kinds", "bytes", "decimals"}
+ON_BIGQUERY = {f"t{number}": case for number, case in enumerate([*CASES, KINDS]) if case.name in NAMES | MORE}
 
 
 def test_cases_are_loaded_into_duckdb_like_dlt_does(tmp_path, monkeypatch):
@@ -35,6 +42,16 @@ def test_cases_are_loaded_into_postgres_like_dlt_does(postgres_url, tmp_path, mo
     with page_by_page(monkeypatch, few=4):
         dlts, ours = both(tmp_path, loads(ON_POSTGRES), postgres(postgres_url))
     _compare(ON_POSTGRES, dlts, ours)
+    assert set(ours.endings) == {"ok"}
+
+
+def test_cases_are_loaded_into_bigquery_like_dlt_does(project: Project, tmp_path, monkeypatch):
+    for name, value in project.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda seconds: None)
+    with page_by_page(monkeypatch, few=4):
+        dlts, ours = both(tmp_path, loads(ON_BIGQUERY), bigquery(destination_name="warehouse"))
+    _compare(ON_BIGQUERY, dlts, ours)
     assert set(ours.endings) == {"ok"}
 
 

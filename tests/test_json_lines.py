@@ -1,0 +1,141 @@
+"""JSONL files become pages of raw lines: what is no part of a line, what is no line, and what cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+
+from sources.kit import json_lines
+from sources.kit.json_lines import Lines
+from sources.kit.json_lines import json_lines as pages_of
+from tests.test_bad_input import SPEC, module, run
+
+Told = list[Any]
+LONG = b'{"a": "' + b"x" * 90 + b'"}'
+
+
+def told(path: Path, content: bytes) -> Told:
+    """What comes out of a file: lines by their places, and notices as tuples."""
+    path.write_bytes(content)
+    found: Told = []
+    for page in pages_of(path):
+        if isinstance(page, Lines):
+            assert [orjson.dumps(fragment) for fragment in page] == page.lines
+            found += zip(page.places, page.lines, strict=True)
+        else:
+            found += [tuple(notice.values()) for notice in page]
+    return found
+
+
+def lines(*texts: bytes, first: int = 1) -> Told:
+    return [(f"a.jsonl:{number}", text) for number, text in enumerate(texts, first)]
+
+
+FILES: dict[str, tuple[bytes, Told]] = {
+    "nothing": (b"", []),
+    "blank lines only": (b"\n \n\r\n\t", []),
+    "one line": (b'{"a": 1}\n', lines(b'{"a": 1}')),
+    "no end": (b'{"a": 1}\n{"a": 2}', lines(b'{"a": 1}', b'{"a": 2}')),
+    "blank lines": (b'\n{"a": 1}\n\n \n{"a": 2}\n\n', [("a.jsonl:2", b'{"a": 1}'), ("a.jsonl:5", b'{"a": 2}')]),
+    "carriage returns": (b'{"a": 1}\r\n\r\n{"a": 2}\r\n', [("a.jsonl:1", b'{"a": 1}'), ("a.jsonl:3", b'{"a": 2}')]),
+    "a mark": (b'\xef\xbb\xbf{"a": 1}\n', lines(b'{"a": 1}')),
+    "a mark further on": (b"{}\n\xef\xbb\xbf{}\n", lines(b"{}", b"\xef\xbb\xbf{}")),
+    "what is no JSON": (b"{\n\xff\n", lines(b"{", b"\xff")),
+    "UTF-16": ('{"a": 1}\n'.encode("utf-16"), [("failed", "a.jsonl", "is UTF-16; save it as UTF-8")]),
+    "many lines": (b'{"a": 1}\n' * 50, lines(*[b'{"a": 1}'] * 50)),
+    "lines as long as they may be": (LONG[:64] + b"\n" + LONG[:64], lines(LONG[:64], LONG[:64])),
+    "too long a line": (b"{}\n" + LONG + b"\n{}\n", [
+        ("a.jsonl:1", b"{}"),
+        ("rejected", {"text": '{"a": "xx'}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:2"),
+        ("a.jsonl:3", b"{}"),
+    ]),
+    "too long a last line": (LONG * 9, [
+        ("rejected", {"text": '{"a": "xx'}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:1"),
+    ]),
+}  # fmt: skip
+
+
+@pytest.fixture(params=[7, 64, 1000])
+def small_blocks(request, monkeypatch) -> None:
+    monkeypatch.setattr(json_lines, "BLOCK", request.param)
+    monkeypatch.setattr(json_lines, "LONGEST_LINE", 64)
+    monkeypatch.setattr(json_lines, "KEPT_TEXT", 9)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("content", "expected"), FILES.values(), ids=FILES)
+def test_what_becomes_of_a_file(content, expected, tmp_path):
+    assert sorted(told(tmp_path / "a.jsonl", content), key=str) == sorted(expected, key=str)
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(("ending", "packed"), [(".gz", gzip.compress), (".zst", zstd)])
+def test_packed_files_are_read_as_they_are_unpacked(ending, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(json_lines, "BLOCK", 100)
+    path, content = tmp_path / f"a.jsonl{ending}", b"".join(b'{"a": %d}\n' % number for number in range(5000))
+    whole = told(path, packed(content))
+    assert [line for _, line in whole] == content.splitlines()
+    *before, last = told(path, packed(content)[:-9])
+    assert before == whole[: len(before)]
+    assert last[:2] == ("failed", f"a.jsonl{ending}")
+    assert last[2].startswith("cannot be read: Truncated compressed stream")
+    assert told(path, packed(content[:9]) + packed(content[9:])) == whole
+    assert told(path, b"{}\n")[0][:2] == ("failed", f"a.jsonl{ending}")
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "folder"])
+def test_a_file_that_cannot_be_opened_fails_alone(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    [[notice]] = pages_of(tmp_path / name, "the list")
+    assert (notice["_etl_notice"], notice["item"]) == ("failed", "the list")
+    assert notice["reason"].startswith("cannot be read: ")
+
+
+SOURCE = '''\
+"""A file of lines."""
+
+from pathlib import Path
+
+import dlt
+
+from sources.kit.json_lines import json_lines
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    return dlt.resource(
+        json_lines(Path({path!r})), name="things", primary_key="id", write_disposition="merge",
+        columns={{"id": {{"data_type": "bigint"}}, "n": {{"data_type": "bool"}}}},
+    )
+'''
+
+
+def test_a_run_says_of_what_it_sets_aside_in_which_line_it_stood(workspace, tmp_path):
+    made = workspace()
+    made.write("specs/toy.yaml", SPEC)
+    module(made, SOURCE.format(path=str(tmp_path / "a.jsonl")))
+    good = [json.dumps({"id": number, "n": True, "l": [{"x": number}]}).encode() for number in range(6000)]
+    content = [*good[:10], b"", b"{", *good[10:5000], b'{"id": 7000, "n": "x"}', b'{"id": null}\r', *good[5000:]]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(content))
+    assert run(made, "toy", "--run-id", "one").code == 3
+    assert made.query("SELECT count(*), count(DISTINCT id), sum(id) FROM toy.things") == [(6000, 6000, 17997000)]
+    assert made.query("SELECT count(*) FROM toy.things__l") == [(6000,)]
+    assert sorted(made.query("SELECT place, payload FROM _etl.quarantine")) == [
+        ("a.jsonl:12", "{"),
+        ("a.jsonl:5003", '{"id":7000,"n":"x"}'),
+        ("a.jsonl:5004", '{"id":null}'),
+    ]
+    taken = json.loads((made.root / "runs/one/metrics.json").read_text())["gears"]
+    assert taken["arrow"]["records"] == 6000 - taken["rows"]["records"]
