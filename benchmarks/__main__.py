@@ -45,7 +45,7 @@ def _outcomes(bench: Bench, cases: Sequence[Case], wanted: argparse.Namespace) -
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--size", choices=("small", "full", "huge"), default="small", help="small takes 3 minutes")
+    parser.add_argument("--size", choices=("small", "full"), default="small", help="small takes 3 minutes, full 40")
     parser.add_argument("--case", default="*", metavar="PATTERN", help="only cases whose name matches, e.g. 'flat*'")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
     parser.add_argument("--folder", type=Path, help="where scratch data goes; a temporary folder by default")

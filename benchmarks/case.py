@@ -12,7 +12,7 @@ from typing import Literal
 
 ENGINE, RAW, STOCK, TUNED, FLOOR = "engine", "engine, raw lines", "stock dlt", "stock dlt tuned", "floor"
 Measure = Literal["wall", "cpu", "peak"]
-Size = Literal["small", "full", "huge"]
+Size = Literal["small", "full"]
 Rows = Mapping[Size, tuple[int, ...]]
 
 

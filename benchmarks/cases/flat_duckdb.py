@@ -47,7 +47,7 @@ CASES = (
             TUNED: Contender(run_tuned, up_to=300_000),
         },
         facts=FACTS,
-        rows={"small": (5_000,), "full": (300_000, 1_000_000), "huge": (10_000_000,)},
+        rows={"small": (5_000,), "full": (300_000, 1_000_000, 10_000_000)},
         targets=(
             Target("wall", 2.5, FLOOR),
             Target("wall", 1 / 30, STOCK),
