@@ -40,6 +40,8 @@ class Fitter:
             return found.cast(wanted)
         if data_type == "double":
             return _finite(found)
+        if pt.is_floating(found.type) and (data_type == "text" or not _is_exact(found)):
+            raise Surprise(f"{column['name']}: nobody can tell any more which number was an integer")
         return self._distinct(found, column)
 
     def marked(self, found: pa.Array, column: TColumnSchema) -> pa.Array:
@@ -136,6 +138,11 @@ def _finite(found: pa.Array) -> pa.Array:
     if not pc.all(pc.is_finite(found)).as_py():
         raise Surprise("not a number that JSON has")
     return found
+
+
+def _is_exact(found: pa.Array) -> bool:
+    """Whether an integer among the numbers would be the same number as a double."""
+    return bool(pc.all(pc.less(pc.abs(found), float(2**53))).as_py())
 
 
 def _floats(values: list[Any]) -> list[float | None]:
