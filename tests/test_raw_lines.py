@@ -174,6 +174,33 @@ def test_a_line_that_is_no_json_is_set_aside(line, tmp_path):
     assert [reason.split(":")[0] for _, reason in refused] == ["is not JSON"]
 
 
+TORN: dict[str, list[bytes]] = {
+    "in a text": [b'{"id": 9, "note": "first', b'second"}', b'{"id": 9}, {"id": 9}'],
+    "between keys": [b'{"id": 9', b'"note": "x"}', b'{"id": 9}, {"id": 9}'],
+    "between records": [b'{"id": 9, "tags": [{"k": "a"}', b'{"k": "b"}]}', b'{"id": 9}, {"id": 9}'],
+    "around": [b'{"id": 9}, {"id": 9', b'"note": "x"}'],
+    "in a text with braces": [b'{"id": 9, "note": "{', b'}"}', b'{"id": 9}, {"id": 9}'],
+    "in balanced texts": [b'{"id": 9, "note": "}', b'{"}', b'{"id": 9}, {"id": 9}'],
+    "at the start": [b'"id": 9}, {"id": 9}', b"{"],
+    "in a list": [b'{"id": 9}], [{"id": 9}'],
+    "out of the list": [b'{"id": 9}]}', b'{"rows": [{"id": 9}'],
+    "two keys of one object": [b'{"id": 9}, "x": null'],
+    "out of an object": [b'{"id": 9}}, {"": {"id": 9}'],
+    "nothing at the end": [b'{"id": 9}}, {', b"[]"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", TORN.values(), ids=TORN)
+def test_lines_are_not_glued_into_records(lines, tmp_path):
+    step = intercept(tmp_path, "duckdb", columns={"id": {"data_type": "bigint"}})
+    passed(step, [raw(good(id=1, note="x"))])
+    page = raw(good(id=2), *lines, good(id=3))
+    assert not step.targets.of(None).screen.is_clean(page)
+    rows, refused = passed(step, [page])
+    assert [row["id"] for row in rows] == [2, 3]
+    assert len(refused) == len(set(lines))
+
+
 def test_a_key_may_stand_twice_in_a_line_and_the_last_one_counts(tmp_path):
     line = json.dumps(good(id=2))[:-1].encode() + b', "id": 3}'
     rows, refused = passed(intercept(tmp_path, "duckdb"), [raw(good()), raw(line)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,7 @@ EACH = None  # in a path: every item of a list
 EXACT, WIDEST = float(2**53), float(2**63)
 ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
 LONG = re.compile(rb"\d{19}")
+LINE = secrets.token_hex(8)  # the key under which each line is read; none of them can know it
 Path = tuple[Any, ...]
 
 
@@ -77,32 +79,50 @@ class Screen:
             if len(page) < FEW:
                 raise Doubt("as fast row by row")
             text = orjson.dumps(page, None, AS_DLT)[1:-1]
+            records = self._read(text, self._kind)
         elif kinds == {orjson.Fragment}:
-            text = _joined(getattr(page, "lines", None) or [orjson.dumps(line) for line in page])
+            lines = getattr(page, "lines", None) or [orjson.dumps(line) for line in page]
+            text = b",".join(lines)
+            records = self._each(lines)
         else:
             raise Doubt("neither lines nor rows")
-        records = self._read(text, len(page))
+        if len(records) != len(page) or records.null_count:
+            raise Doubt("lines that are no records")
         _check_storable(records, 1)
         _Page(self._declared, page if kinds == {dict} else []).check(records)
         if self._parsed and records.type.num_fields:
             self._parsed.keep(text, records)
 
-    def _read(self, rows: bytes, count: int) -> pa.StructArray:
-        """The rows as records, each key as its column has it; of one without a type Arrow finds it."""
+    @property
+    def _kind(self) -> pa.DataType:
+        """Each key as its column has it; of one without a type Arrow finds it."""
+        return pa.struct(_fields(self._declared.root))
+
+    def _each(self, lines: list[bytes]) -> pa.StructArray:
+        """What stands in each line, where none begins or ends what stands in another."""
+        if any(len(line) > SAFE and line.count(b"[") + line.count(b"{") > SAFE for line in lines):
+            raise Doubt("perhaps too deep")
+        begin = b'{"' + LINE.encode() + b'":'
+        text = begin + (b"}," + begin).join(lines) + b"}"
+        rows = self._read(text, pa.struct([pa.field(LINE, self._kind)]))
+        if rows.type.num_fields > 1:
+            raise Doubt("more than there is to a line")
+        return rows.flatten()[0]
+
+    def _read(self, rows: bytes, kind: pa.DataType) -> pa.StructArray:
+        """Values with commas between as an array."""
         text = b'{"rows":[' + rows + b"]}"  # as such a list, a null among the lines does Arrow no harm
         text.decode()  # Arrow takes any bytes
         if not self._takes_nul and NUL in text:
             raise Doubt("NUL")
-        kind = pa.list_(pa.struct(_fields(self._declared.root)))
         table = pj.read_json(
             pa.BufferReader(text),
             pj.ReadOptions(block_size=len(text) + 64, use_threads=False),
-            pj.ParseOptions(explicit_schema=pa.schema([("rows", kind)]), unexpected_field_behavior="infer"),
+            pj.ParseOptions(explicit_schema=pa.schema([("rows", pa.list_(kind))]), unexpected_field_behavior="infer"),
         )
-        records = table["rows"].combine_chunks().flatten()
-        if table.num_columns > 1 or len(records) != count or records.null_count:
-            raise Doubt("lines that are no records")
-        return records
+        if table.num_columns > 1:
+            raise Doubt("more than a list of lines")
+        return table["rows"].combine_chunks().flatten()
 
 
 class _Page:
@@ -226,12 +246,6 @@ def _check_storable(values: pa.Array, depth: int) -> None:
             if not field.name.strip():
                 raise Doubt("a name of nothing")
             _check_storable(inner, depth + 1)
-
-
-def _joined(lines: list[bytes]) -> bytes:
-    if any(len(line) > SAFE and line.count(b"[") + line.count(b"{") > SAFE for line in lines):
-        raise Doubt("perhaps too deep")
-    return b",".join(lines)
 
 
 def _fields(level: Level) -> list[pa.Field]:
