@@ -37,7 +37,7 @@ EACH = None  # in a path: every item of a list
 EXACT, WIDEST = float(2**53), float(2**63)
 ISO = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?$"
 LONG = re.compile(rb"\d{19}")
-LINE = secrets.token_hex(8)  # the key under which each line is read; none of them can know it
+LINE = secrets.token_urlsafe(9)  # the key under which each line is read; none of them can know it
 Path = tuple[Any, ...]
 
 
