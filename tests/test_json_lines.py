@@ -48,12 +48,28 @@ FILES: dict[str, tuple[bytes, Told]] = {
     "a mark further on": (b"{}\n\xef\xbb\xbf{}\n", lines(b"{}", b"\xef\xbb\xbf{}")),
     "what is no JSON": (b"{\n\xff\n", lines(b"{", b"\xff")),
     "UTF-16": ('{"a": 1}\n'.encode("utf-16"), [("failed", "a.jsonl", "is UTF-16; save it as UTF-8")]),
+    "UTF-16, the other way": ('\ufeff{}\n'.encode("utf-16-be"), [("failed", "a.jsonl", "is UTF-16; save it as UTF-8")]),
+    "UTF-32": ('{"a": 1}\n'.encode("utf-32"), [("failed", "a.jsonl", "is UTF-32; save it as UTF-8")]),
+    "UTF-32, the other way": ('\ufeff{}\n'.encode("utf-32-be"), [("failed", "a.jsonl", "is UTF-32; save it as UTF-8")]),
+    "blanks that JSON has not": (b"\x0c{}\x0b\n\x0b\n\t {} \r\n", [
+        ("a.jsonl:1", b"\x0c{}\x0b"), ("a.jsonl:2", b"\x0b"), ("a.jsonl:3", b"{}"),
+    ]),
     "many lines": (b'{"a": 1}\n' * 50, lines(*[b'{"a": 1}'] * 50)),
     "lines as long as they may be": (LONG[:64] + b"\n" + LONG[:64], lines(LONG[:64], LONG[:64])),
     "too long a line": (b"{}\n" + LONG + b"\n{}\n", [
         ("a.jsonl:1", b"{}"),
         ("rejected", {"text": '{"a": "xx'}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:2"),
         ("a.jsonl:3", b"{}"),
+    ]),
+    "a record at the start of too long a line": (b'{"a": 1}' + b" " * 80 + b"rubbish\n{}\n", [
+        ("rejected", {"text": '{"a": 1} '}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:1"),
+        ("a.jsonl:2", b"{}"),
+    ]),
+    "blanks at the start of too long a line": (b" " * 9 + LONG[:60] + b'"}\n', [
+        ("rejected", {"text": " " * 9}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:1"),
+    ]),
+    "nothing but blanks in too long a line": (b" " * 80, [
+        ("rejected", {"text": " " * 9}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:1"),
     ]),
     "too long a last line": (LONG * 9, [
         ("rejected", {"text": '{"a": "xx'}, "is a line of more than 64 bytes; write one record per line", "a.jsonl:1"),
@@ -93,6 +109,29 @@ def test_packed_files_are_read_as_they_are_unpacked(ending, packed, tmp_path, mo
     assert last[2].startswith("cannot be read: Truncated compressed stream")
     assert told(path, packed(content[:9]) + packed(content[9:])) == whole
     assert told(path, b"{}\n")[0][:2] == ("failed", f"a.jsonl{ending}")
+
+
+def in_frames(content: bytes) -> bytes:
+    """zstd as pzstd writes it, with a frame before it that is to be skipped."""
+    return b"\x50\x2a\x4d\x18\x04\0\0\0 etc" + zstd(content)
+
+
+PACKED = b"".join(b'{"a": %d}\n' % number for number in range(50))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, zstd, in_frames])
+@pytest.mark.parametrize("name", ["a.jsonl", "A.JSONL.GZ", "A.JSONL.Zst", "a.jsonl.gz", "a.jsonl.zst", "a.b"])
+def test_a_packed_file_may_have_any_name(name, packed, tmp_path):
+    assert [line for _, line in told(tmp_path / name, packed(PACKED))] == PACKED.splitlines()
+
+
+@pytest.mark.parametrize("content", [b"", PACKED, PACKED[:1], b"\n"])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "A.JSONL.GZ"])
+def test_what_is_named_as_packed_and_is_not_fails(name, content, tmp_path):
+    kind = "zstd" if name.endswith("zst") else "gzip"
+    assert told(tmp_path / name, content) == [
+        ("failed", name, f"is no {kind} file, though its name says so; send it again or rename it")
+    ]
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "folder"])
