@@ -66,8 +66,10 @@ class Screen:
         try:
             self._look(page, set(map(type, page)))
         except (Doubt, TypeError, pa.ArrowException, UnicodeDecodeError):
+            self._declared.keep_learned(False)
             self._doubts += 1
             return False
+        self._declared.keep_learned(True)
         self._doubts = 0
         return True
 
