@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.rows.intake import shown
 from tests.passwords import ask
 from tests.scripted_server import reply, serving
 from tests.test_bad_input import SPEC, module, quarantine, run
@@ -502,6 +503,8 @@ CASES: list[tuple[str, str, str, list[tuple[Any, ...]], list[str]]] = [
     ("needed", "[[{'id': n, 'v': v} for n, v in enumerate([{}, [1], '[1]', '', 'null', 'x', '\"x\"', 0, 1.5, True, NAN]"
      ")]], columns={'v': {'data_type': 'json', 'nullable': False}}", "id", [(0,), (1,), (2,)],
      [f"v: {value} is not a json" for value in ("''", "'null'", "'x'", "'\"x\"'", "0", "1.5", "True", "nan")]),
+    ("deep", "[[{'id': n, 'v': '[' * n + ']' * n} for n in (254, 255)]], columns={'v': {'data_type': 'json'}}", "id",
+     [(254,)], [f"v: {shown('[' * 255 + ']' * 255)} is not a json"]),
     ("noted", "[[{'id': 1, 'v': 'x'}, {'id': 2, 'v': NAN}]], columns={'v': {'data_type': 'text', 'nullable': False}}",
      "id, v", [(1, "x")], ["v: nan is not a text"]),
     ("exact", "[[{'id': n, 'v': v} for n, v in enumerate([2**53, 2**53 + 1, 2**60, 'nan', '-inf', '1.5'])]], "

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dlt.common.data_types import TDataType, py_type_to_sc_type
 from dlt.common.data_types.type_helpers import coerce_value
 from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.json import json as dlt_json
 from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.time import ensure_datetime, normalize_timezone
@@ -110,8 +111,8 @@ class Column:
         if self.data_type == "double" and self.strict:
             number = self.stored(value)
             return math.isfinite(number) and (not isinstance(value, int) or number == value)
-        if self.data_type == "json":  # dlt parses a text, and writes what is a text again without its quotes
-            return not isinstance(self.stored(value), (str, type(None)))
+        if self.data_type == "json":
+            return _can_be_written(self.stored(value))
         if self.data_type == "text":
             return len(str(self.stored(value))) <= (self._hints.get("precision") or math.inf)
         try:
@@ -156,6 +157,15 @@ class Column:
             case "binary" if precision:
                 return f"binary of {precision} bytes"
         return str(self.data_type or "single value")
+
+
+def _can_be_written(parsed: Any) -> bool:
+    """Whether what dlt has parsed from a text is stored as that JSON: a text loses its quotes, null is no value."""
+    try:
+        dlt_json.dumpb(parsed)
+    except TypeError:
+        return False  # nested too deeply
+    return not isinstance(parsed, (str, type(None)))
 
 
 def _is_usual_moment(value: Any) -> bool:
