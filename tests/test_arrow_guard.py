@@ -83,6 +83,8 @@ CASTS = [
     ("word", typed("text"), "[1, None]", [("1",), (None,)], []),
     ("flag", typed("bool"), "[1, 7]", [(True,)], ["7 is not a bool"]),
     ("number", typed("double"), "[1, 2]", [(1.0,), (2.0,)], []),
+    ("document", typed("json"), """['{"a": 1}', '"x"', 'null', 'x', '', None]""",
+     [('{"a": 1}',), ('"x"',), ("null",), (None,)], ["'x' is not a json", "'' is not a json"]),
 ]  # fmt: skip
 
 

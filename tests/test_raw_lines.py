@@ -82,7 +82,9 @@ ODD = {
     "seconds": good(at=1717171717), "last year": good(at="9999-12-31T23:59:59-14:00"), "no day": good(day="2024-02-30"),
     "fine price": good(price=1), "long price": good(price=1.005), "long code": good(code="four"),
     "number for a text": good(code=12), "place": good(place="Ghent"), "place of lists": good(place={"city": [1]}),
-    "json": good(any=3), "json of lists": good(any=[[1, "x"]]), "variant": good(free="x"), "big": good(free=2**63),
+    "json": good(any=3), "text of a text": good(any='"x"'), "text of null": good(any="null"),
+    "time in text": good(seen="2024-05-01T10:00:00+24:00"),
+    "json of lists": good(any=[[1, "x"]]), "variant": good(free="x"), "big": good(free=2**63),
     "bigger": good(free=2**64), "wide": good(ok=2**63), "same name": good(Free=1),
     "same name below": good(tags=[{"K": 1, "k": 2}]),
     "names of dlt": good(_dlt_id="x"), "no name": good(**{"": 1}), "no name below": good(place={" ": 1}),
@@ -137,6 +139,15 @@ def test_what_json_has_no_word_for_is_found_in_pages_of_rows(odd, tmp_path):
     in_order = passed(intercept(tmp_path / "rows", "duckdb"), pages)
     with as_a_whole(1):
         assert passed(intercept(tmp_path / "pages", "duckdb"), pages) == in_order
+
+
+def test_a_page_that_is_doubted_teaches_no_variant(tmp_path):
+    page = [good(id=1, any=None), good(id=None, any="2024-05-01T10:00:00Z"), good(id=2, any="soon")]
+    with as_a_whole(1):
+        step = intercept(tmp_path, "duckdb")
+        rows, rejected = passed(step, [[good(id=3)], page])
+    assert [row["id"] for row in rows] == [3, 1, 2]
+    assert {reason for _, reason in rejected} == {"id: is missing or null, and must not be"}
 
 
 def test_a_table_whose_pages_are_always_odd_is_looked_at_row_by_row(tmp_path):

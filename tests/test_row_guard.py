@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.rows.intake import shown
 from tests.passwords import ask
 from tests.scripted_server import reply, serving
 from tests.test_bad_input import SPEC, module, quarantine, run
@@ -72,6 +73,8 @@ TYPES: dict[str, dict[str, Any]] = {
     "blob": {"data_type": "binary"},
     "code": {"data_type": "text", "precision": 3},
     "flag": {"data_type": "bool"},
+    "note": {"data_type": "text"},
+    "doc": {"data_type": "json"},
 }
 DECIMAL, PRICE = (
     "decimal of at most 29 digits before and 9 after the point",
@@ -111,17 +114,29 @@ MISFITS = [
     ("code", "1234", "1234 is not a text of at most 3 characters"),
     ("flag", "7", "7 is not a bool"),
     ("flag", "NAN", "nan is not a bool"),
+    ("note", "NAN", "nan is not a text"),
+    ("note", "-INF", "-inf is not a text"),
+    ("doc", "NAN", "nan is not a json"),
+    ("doc", "'\"x\"'", "'\"x\"' is not a json"),
+    ("doc", "'\"3\"'", "'\"3\"' is not a json"),
+    ("doc", "'null'", "'null' is not a json"),
 ]  # fmt: skip
 FITTING = (
     "{'id': 1, 'money': 0.1, 'price': '1234.50', 'gas': 5, 'big': 2.0, 'tiny': -128, 'small': '4242', 'half': 7,"
     " 'ratio': 1, 'at': '0001-01-02T00:00:00Z', 'day': '2024-02-29', 'clock': '10:00', 'blob': 'YWJj', 'code': 'abc',"
-    " 'flag': 1},"
+    " 'flag': 1, 'note': 1.5, 'doc': '[1]'},"
     " {'id': 2, 'money': Decimal('1.1000000000000'), 'price': 5, 'at': 1700000000, 'day': datetime.date(2024, 1, 1),"
-    " 'clock': datetime.time(1, 2), 'blob': b'abc', 'code': 12, 'flag': 'yes', 'ratio': '0.5', 'gas': '7'}"
+    " 'clock': datetime.time(1, 2), 'blob': b'abc', 'code': 12, 'flag': 'yes', 'ratio': '0.5', 'gas': '7',"
+    " 'doc': 'plain'}, {'id': 3, 'doc': 5}"
 )
-STORED = [("0.100000000", 1234.5, 5, 2, -128), ("1.100000000", 5, 7, None, None)]
+STORED = [
+    ("0.100000000", 1234.5, 5, 2, -128, "1.5", "[1]", None, None),
+    ("1.100000000", 5, 7, None, None, None, None, "plain", None),
+    (None, None, None, None, None, None, None, None, 5),
+]
 STORED_SQL = (
-    "SELECT CAST(money AS VARCHAR), CAST(price AS FLOAT), CAST(gas AS BIGINT), big, tiny FROM toy.things ORDER BY id"
+    "SELECT CAST(money AS VARCHAR), CAST(price AS FLOAT), CAST(gas AS BIGINT), big, tiny, note, CAST(doc AS VARCHAR),"
+    " doc__v_text, doc__v_bigint FROM toy.things ORDER BY id"
 )
 
 
@@ -147,6 +162,11 @@ UNDECLARED = [
      "n: '9999-12-31T23:59:59-14:00' is not a timestamp"),
     ("alone", "None", "'0001-01-01T00:00:00+14:00'", "n: '0001-01-01T00:00:00+14:00' is not a timestamp"),
     ("a variant", "1", "'0001-01-01T00:00:00+14:00'", "n: '0001-01-01T00:00:00+14:00' is not a timestamp"),
+    ("a zone of a day", "'2024-01-01T00:00:00Z'", "'2024-01-01T00:00:00+24:00'",
+     "n: '2024-01-01T00:00:00+24:00' is not a timestamp"),
+    ("such a zone alone", "None", "'2024-01-01T00:00:00-9900'", "n: '2024-01-01T00:00:00-9900' is not a timestamp"),
+    ("such a zone in a variant", "1", "'2024-01-01T00:00:00+23:60'",
+     "n: '2024-01-01T00:00:00+23:60' is not a timestamp"),
     ("a day", "datetime.date(2024, 1, 1)", "20240101", "n: 20240101 is not a date"),
 ]  # fmt: skip
 
@@ -168,6 +188,23 @@ def test_a_value_that_would_end_the_load_of_an_undeclared_column(toy, loaded):
     expected = {text.replace("n:", f"n{n}:", 1) for n, (*_, text) in enumerate(UNDECLARED)}
     assert reasons(toy) == expected | {text for *_, text in UNDECLARED}
     assert toy.query("SELECT count(*) FROM toy.things") == [(len(UNDECLARED) + 1,)]
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["new", "loaded"])
+def test_a_variant_has_the_type_of_its_first_value(toy, loaded):
+    """What dlt will take a text for depends on the first text of the column, of this run or of an earlier one."""
+    first = "[{'id': 1, 'w': 1}, {'id': None, 'w': 'refused'}, {'id': 2, 'w': '2024-05-01T10:00:00Z'}]"
+    more = "[{'id': 3, 'w': 'hello'}, {'id': 4, 'w': '2024-05-02T10:00:00Z'}, {'id': 5, 'w': 5}, {'id': 6, 'w': True}]"
+    if loaded:
+        yields(toy, first)
+        assert run(toy).code == 3
+    yields(toy, *([] if loaded else [first]), more)
+    result = run(toy)
+    assert (result.code, result.err) == (3, "")
+    assert reasons(toy) == {"id: is missing or null, and must not be", "w: 'hello' is not a timestamp"}
+    assert toy.query("SELECT id, w, day(w__v_text), w__v_bool FROM toy.things ORDER BY id") == [
+        (1, 1, None, None), (2, None, 1, None), (4, None, 2, None), (5, 5, None, None), (6, None, None, True),
+    ]  # fmt: skip
 
 
 def test_a_row_that_is_refused_teaches_no_type(toy):
@@ -413,6 +450,7 @@ class Kind(enum.Enum):
 
 Pair = collections.namedtuple("Pair", "id v")
 marked, hinted, hints = dlt.mark.with_table_name, dlt.mark.with_hints, dlt.mark.make_hints
+NAN = float("nan")
 
 
 def by_type(events):
@@ -462,6 +500,13 @@ CASES: list[tuple[str, str, str, list[tuple[Any, ...]], list[str]]] = [
      ["$: {'id': 5, 'k': 'a', 'at': 'x'} cannot be compared with the values before it"]),
     ("keyed", "[[{'id': 1, 't': 1}, {'id': 2, 't': 2, 'uid': 4}], [{'id': 3, 't': 3}, {'id': 4, 't': 1}]], "
      "dlt.sources.incremental('t', initial_value=0, primary_key='uid')", "id", [(1,), (2,), (4,)], [f"uid: {GONE}"]),
+    ("needed", "[[{'id': n, 'v': v} for n, v in enumerate([{}, [1], '[1]', '', 'null', 'x', '\"x\"', 0, 1.5, True, NAN]"
+     ")]], columns={'v': {'data_type': 'json', 'nullable': False}}", "id", [(0,), (1,), (2,)],
+     [f"v: {value} is not a json" for value in ("''", "'null'", "'x'", "'\"x\"'", "0", "1.5", "True", "nan")]),
+    ("deep", "[[{'id': n, 'v': '[' * n + ']' * n} for n in (254, 255)]], columns={'v': {'data_type': 'json'}}", "id",
+     [(254,)], [f"v: {shown('[' * 255 + ']' * 255)} is not a json"]),
+    ("noted", "[[{'id': 1, 'v': 'x'}, {'id': 2, 'v': NAN}]], columns={'v': {'data_type': 'text', 'nullable': False}}",
+     "id, v", [(1, "x")], ["v: nan is not a text"]),
     ("exact", "[[{'id': n, 'v': v} for n, v in enumerate([2**53, 2**53 + 1, 2**60, 'nan', '-inf', '1.5'])]], "
      "columns={'v': {'data_type': 'double'}}", "id", [(0,), (2,), (5,)],
      ["v: 9007199254740993 is not a double", "v: 'nan' is not a double", "v: '-inf' is not a double"]),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -70,7 +71,9 @@ def _fitted(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, d
     if pt.is_uint64(values.type) and column.data_type == "bigint":
         return _narrowed(values, column)
     as_declared = given == column.data_type and (given in LEFT_TO_DLT or not column.fixed)
-    if as_declared or column.data_type == "json" or values.type == column.arrow:
+    if column.data_type == "json":
+        return values, _no_json(values, column) if given == "text" else {}
+    if as_declared or values.type == column.arrow:
         return values, {}
     if {given, column.data_type} <= set(NUMBERS) and (given, column.data_type) != ("double", "decimal"):
         try:
@@ -78,6 +81,20 @@ def _fitted(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, d
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass  # one by one, to tell which
     return _fitted_one_by_one(values, column.strictly())
+
+
+def _no_json(values: pa.ChunkedArray, column: Column) -> dict[int, str]:
+    """Why some of the texts are not the JSON that dlt loads them as."""
+    texts = enumerate(values.to_pylist())
+    return {index: column.refused(text) for index, text in texts if text is not None and not _is_json(text)}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _narrowed(values: pa.ChunkedArray, column: Column) -> tuple[pa.ChunkedArray, dict[int, str]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dlt.common.data_types import TDataType, py_type_to_sc_type
 from dlt.common.data_types.type_helpers import coerce_value
 from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.json import json as dlt_json
 from dlt.common.libs.pyarrow import get_py_arrow_datatype
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.time import ensure_datetime, normalize_timezone
@@ -21,14 +22,16 @@ from pipelines.rows.intake import shown
 
 Fits = Callable[[Any], bool]
 Infer = Callable[[Any], TDataType | None]
+Spill = Callable[[Any], "Column"]
 MAKES_A_VARIANT = (ValueError, SyntaxError)  # what else coercion raises ends the run
 UNFIT = (*MAKES_A_VARIANT, TypeError, ArithmeticError, OSError)
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
+DAY_ZONE = re.compile(r"[+-](2[3-9]|[3-9]\d)(:?\d\d)?$")  # a zone that may be a day or more away
 EASY: dict[str, frozenset[type]] = {
     "text": frozenset({str}),
     "bigint": frozenset({int}),  # pipelines.rows.storable lets no more than 64 bits pass
     "bool": frozenset({bool}),
-    "json": frozenset({dict, list, str, int, float, bool}),
+    "json": frozenset({dict, list}),
 }
 EASY_UNDECLARED = {**EASY, "text": frozenset({str, int, float, bool}), "double": frozenset({int, float})}
 EXACT = range(-(2**53), 2**53 + 1)  # the whole numbers that a double surely holds
@@ -37,18 +40,20 @@ EXACT = range(-(2**53), 2**53 + 1)  # the whole numbers that a double surely hol
 class Column:
     """A column, with the type it has or will get from the first value that comes.
 
-    `strict`: a value that does not fit is refused. Of any other column dlt makes a variant for it, so that only what
-    would end the load or come out as another value is refused. `easy` are the types whose every value fits.
+    `strict`: a value that does not fit is refused, except that JSON, unless it is required, leaves single values to a
+    variant. Of any other column dlt makes a variant for it, the column that `spill` finds, so that only what would end
+    the load or come out as another value is refused. `easy` are the types whose every value fits.
     `fixed`: the type was there before the first row.
     """
 
     def __init__(
-        self, hints: TColumnSchema, caps: DestinationCapabilitiesContext, infer: Infer, *, strict: bool
+        self, hints: TColumnSchema, caps: DestinationCapabilitiesContext, spill: Spill | None, *, strict: bool
     ) -> None:
         self.name, self.strict = str(hints["name"]), strict
         self.required = hints.get("nullable") is False or bool(hints.get("primary_key"))
         self.fixed = "data_type" in hints
-        self._hints, self._caps, self._infer = hints, caps, infer
+        self._hints, self._caps = hints, caps
+        self._spill = None if strict and (self.required or hints.get("data_type") != "json") else spill
         self._settle(hints)
 
     def learn(self, data_type: TDataType | None) -> None:
@@ -58,7 +63,7 @@ class Column:
 
     def strictly(self) -> Column:
         """The same column where no variant can stand in for it."""
-        return Column({**self._hints, "data_type": self.data_type}, self._caps, self._infer, strict=True)
+        return Column({**self._hints, "data_type": self.data_type}, self._caps, None, strict=True)
 
     def forget(self) -> None:
         """Give up a type that a refused row taught."""
@@ -66,14 +71,16 @@ class Column:
 
     def refusal(self, value: Any) -> str | None:
         """Why the value may not be loaded, or None."""
-        if self._quick(value) or self.data_type == "json":
+        if self._quick(value):
             return None
         if self.data_type is None or isinstance(value, (dict, list, tuple)):
-            return self.refused(value) if self.strict else None
+            return self.refused(value) if self.strict and self.data_type != "json" else None
+        if self.strict and isinstance(value, float) and not math.isfinite(value):
+            return self.refused(value)  # dlt writes it as JSON, which has null for it
         try:
-            self.stored(value)
+            self._coerced(value)
         except MAKES_A_VARIANT:
-            return self.refused(value) if self.strict else self._variant(value)
+            return self._spill(value).refusal(value) if self._spill else self.refused(value)
         except UNFIT:
             return self.refused(value)
         return None if self._holds(value) else self.refused(value)
@@ -84,10 +91,14 @@ class Column:
 
     def stored(self, value: Any) -> Any:
         """The value as dlt would coerce it; raises one of `UNFIT`."""
-        coerced = coerce_value(self.data_type, py_type_to_sc_type(type(value)), value)  # type: ignore[arg-type]
+        coerced = self._coerced(value)
         if self.data_type == "timestamp":
             return normalize_timezone(coerced, self.arrow.tz is not None)
         return coerced
+
+    def _coerced(self, value: Any) -> Any:
+        """The value before its time zone is settled; what fails from there on gets no variant."""
+        return coerce_value(self.data_type, py_type_to_sc_type(type(value)), value)  # type: ignore[arg-type]
 
     def _holds(self, value: Any) -> bool:
         """Whether a value that can be coerced also comes through the writer, and as the same value."""
@@ -98,8 +109,10 @@ class Column:
         if self.data_type == "bool" and isinstance(value, (int, float, Decimal)):
             return value in (0, 1)
         if self.data_type == "double" and self.strict:
-            number = self.stored(value)  # dlt writes what is not finite as JSON, which has null for it
+            number = self.stored(value)
             return math.isfinite(number) and (not isinstance(value, int) or number == value)
+        if self.data_type == "json":
+            return _can_be_written(self.stored(value))
         if self.data_type == "text":
             return len(str(self.stored(value))) <= (self._hints.get("precision") or math.inf)
         try:
@@ -107,13 +120,6 @@ class Column:
         except UNFIT:
             return False
         return True
-
-    def _variant(self, value: Any) -> str | None:
-        inferred = self._infer(value)
-        if inferred is None or inferred == self.data_type:
-            return None
-        hints: TColumnSchema = {"name": self.name, "data_type": inferred}
-        return Column(hints, self._caps, self._infer, strict=True).refusal(value)
 
     def _settle(self, hints: TColumnSchema) -> None:
         self.data_type = hints.get("data_type")
@@ -153,6 +159,15 @@ class Column:
         return str(self.data_type or "single value")
 
 
+def _can_be_written(parsed: Any) -> bool:
+    """Whether what dlt has parsed from a text is stored as that JSON: a text loses its quotes, null is no value."""
+    try:
+        dlt_json.dumpb(parsed)
+    except TypeError:
+        return False  # nested too deeply
+    return not isinstance(parsed, (str, type(None)))
+
+
 def _is_usual_moment(value: Any) -> bool:
     if type(value) is str and ISO.fullmatch(value):
         try:
@@ -165,7 +180,7 @@ def _is_usual_moment(value: Any) -> bool:
 def _is_no_extreme(value: Any) -> bool:
     """Whether a text is far from both ends of time; whether it is a time at all does not matter."""
     if type(value) is str:
-        return "0002" <= value < "9999"
+        return "0002" <= value < "9999" and not DAY_ZONE.search(value, len("2024-05-01T"))
     return isinstance(value, datetime) and 1 < value.year < 9999
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from dlt.common.data_types import TDataType, py_type_to_sc_type
@@ -15,6 +16,7 @@ from dlt.common.normalizers.json import helpers as dlt_names
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import C_DLT_ID, DLT_NAME_PREFIX, TTableSchemaColumns
 from dlt.common.schema.utils import autodetect_sc_type, has_table_seen_data, normalize_table_identifiers
+from dlt.common.typing import VARIANT_FIELD_FORMAT
 from dlt.common.wei import Wei
 from dlt.extract import DltSource
 from dlt.extract.hints import DltResourceHints
@@ -39,6 +41,7 @@ class Table:
     hints: TTableSchemaColumns
     required: set[str]
     columns: dict[str, Column] = field(default_factory=dict)
+    variants: dict[str, Column] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     shared: bool = False  # whether two keys were seen that become one column
 
@@ -136,17 +139,16 @@ class Declared:
         try:
             return self._violation(row)
         except Odd:
-            self._keep_learned(False)
+            self.keep_learned(False)
         try:
             return self._violation(written(row))
         except Odd as odd:
-            self._keep_learned(False)
+            self.keep_learned(False)
             return str(odd)
 
     def _violation(self, row: Object) -> str | None:
         reason = self._row(row, self.root)
-        if self._learned:
-            self._keep_learned(reason is None)
+        self.keep_learned(reason is None)
         return reason
 
     def widens(self, key: str) -> bool:
@@ -245,9 +247,9 @@ class Declared:
             self._learned.append(column)
         return type(value) not in column.easy and (column.data_type is not None or column.strict)
 
-    def _keep_learned(self, keep: bool) -> None:
-        """A row that is refused teaches nothing."""
-        if not keep:
+    def keep_learned(self, keep: bool) -> None:
+        """A row that is refused teaches nothing, nor does any where each may go to another table."""
+        if self._learned and not (keep and self.learns):
             for column in self._learned:
                 column.forget()
             for level in self._levels:
@@ -311,7 +313,21 @@ class Declared:
             strict = hints.get("nullable") is False or hints.get("primary_key") or (table.name, name) in self._typed
             if preferred and "data_type" not in hints:
                 hints["data_type"] = preferred
-            column = table.columns[name] = Column(hints, self._caps, self._infer, strict=bool(strict))
+            column = table.columns[name] = Column(
+                hints, self._caps, partial(self._variant, table, name), strict=bool(strict)
+            )
+        return column
+
+    def _variant(self, table: Table, name: str, value: Any) -> Column:
+        """The column for values of this kind that do not fit into another, with the type of the first of them."""
+        own = self._naming.shorten_fragments(name, VARIANT_FIELD_FORMAT % py_type_to_sc_type(type(value)))
+        column = table.variants.get(own)
+        if column is None:
+            hints: Any = {**table.hints.get(own, {}), "name": name}
+            column = table.variants[own] = Column(hints, self._caps, None, strict=True)
+        if column.data_type is None:
+            column.learn(self._infer(value))
+            self._learned.append(column)
         return column
 
     def _infer(self, value: Any) -> TDataType | None:

@@ -68,8 +68,10 @@ class Screen:
         try:
             self._look(page, set(map(type, page)))
         except (Doubt, TypeError, pa.ArrowException, UnicodeDecodeError):
+            self._declared.keep_learned(False)
             self._doubts += 1
             return False
+        self._declared.keep_learned(True)
         self._doubts = 0
         return True
 
@@ -153,8 +155,8 @@ class _Page:
         if not (pt.is_struct(kind) or pt.is_list(kind)):
             self._leaf(values, column, at)
         elif column.strict or self._declared.is_json(level, column):
-            if column.strict and column.data_type != "json":
-                raise Doubt(f"{column.name}: an object or a list")
+            if column.strict and (column.data_type != "json" or (values.null_count and self._has_no_number(at))):
+                raise Doubt(f"{column.name}: an object or a list, or no number among them")
         elif pt.is_struct(kind):
             self._object(values, self._declared.inside(level, at[-1]), at)
         else:
