@@ -46,6 +46,11 @@ NOTED = []
 def noted(response):
     main = threading.current_thread() is threading.main_thread()
     NOTED.append((response.request.path_url, response.status_code, main, dlt.current.resource_name()))
+
+
+def unwrap(response):
+    inner = response.json()["d"]
+    response.json = lambda **_: inner
 """
 PAGES = 6
 POST = ", method: POST, json: {query: all}"
@@ -78,6 +83,7 @@ class Shop:
     hold: Callable[[int], None] = lambda page: None
     zero: int = 1  # the number of the first page
     pages: int = PAGES
+    wrapped: bool = False
 
     def __call__(self, asked: Asked) -> Steps:
         page = self.page(asked)
@@ -93,7 +99,7 @@ class Shop:
         total = self.told.get(page, self.pages)
         headers = {"Link": f'<{path}?page={page + 1}>; rel="next"', "X-Next": str(page + 1)} if more else {}
         body = {"items": rows, "pages": total, "rows": total * 2, "more": page < last, **more}
-        return reply(body=body, headers=headers)
+        return reply(body={"items": [], "d": body} if self.wrapped else body, headers=headers)
 
     def page(self, asked: Asked) -> int:
         """Which page a request is for."""
@@ -277,10 +283,24 @@ def test_an_upstream_that_asks_for_less_is_asked_for_one_page_after_the_other(sh
     assert waits == [7]
 
 
-def test_a_cursor_that_may_stop_at_any_page_is_read_page_by_page(shop):
-    shop.spec("page number", endpoint=", incremental: {cursor_path: id, initial_value: 0, row_order: desc}")
+CURSORS = {
+    "may stop at any page": (", incremental: {cursor_path: id, initial_value: 0, row_order: desc}", [1]),
+    "would not see again a row that moved on": (", incremental: {cursor_path: id, initial_value: 0}", [1, 2]),
+    "in a parameter": (", params: {since: {type: incremental, cursor_path: id, initial_value: 0}}", [1, 2]),
+}
+
+
+@pytest.mark.parametrize("cursor", CURSORS)
+def test_with_a_cursor_pages_are_read_in_their_order(shop, cursor):
+    endpoint, pages = CURSORS[cursor]
+    shop.spec("page number", endpoint=endpoint)
     with standing_still(shop, Shop()) as server:
-        assert pages_of(server) == [1]
+        assert pages_of(server) == pages
+
+
+def test_a_total_is_read_where_the_spec_puts_it(shop):
+    shop.spec("page number", endpoint=", response_actions: [unwrap]")
+    assert len(read(shop, Shop(wrapped=True), 4).rows) == PAGES * 2
 
 
 def test_a_run_reads_ahead_and_a_limited_one_does_not(shop):
