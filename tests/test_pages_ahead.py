@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +21,7 @@ from pipelines import build, environment, run
 from pipelines.specs import spec as specs
 from sources.kit import ahead, http
 from tests import killed
-from tests.scripted_server import Asked, Server, Steps, reply, serving
+from tests.scripted_server import RESET, Asked, Server, Steps, reply, serving
 
 SPEC = """\
 name: shop
@@ -46,6 +48,11 @@ NOTED = []
 def noted(response):
     main = threading.current_thread() is threading.main_thread()
     NOTED.append((response.request.path_url, response.status_code, main, dlt.current.resource_name()))
+
+
+def unwrap(response):
+    inner = response.json()["d"]
+    response.json = lambda **_: inner
 """
 PAGES = 6
 POST = ", method: POST, json: {query: all}"
@@ -78,6 +85,7 @@ class Shop:
     hold: Callable[[int], None] = lambda page: None
     zero: int = 1  # the number of the first page
     pages: int = PAGES
+    wrapped: bool = False
 
     def __call__(self, asked: Asked) -> Steps:
         page = self.page(asked)
@@ -93,7 +101,7 @@ class Shop:
         total = self.told.get(page, self.pages)
         headers = {"Link": f'<{path}?page={page + 1}>; rel="next"', "X-Next": str(page + 1)} if more else {}
         body = {"items": rows, "pages": total, "rows": total * 2, "more": page < last, **more}
-        return reply(body=body, headers=headers)
+        return reply(body={"items": [], "d": body} if self.wrapped else body, headers=headers)
 
     def page(self, asked: Asked) -> int:
         """Which page a request is for."""
@@ -267,20 +275,127 @@ def test_large_pages_wait_alone(shop, monkeypatch):
         assert pages_of(server) == [1, 2]
 
 
-def test_an_upstream_that_asks_for_less_is_asked_for_one_page_after_the_other(shop, monkeypatch):
+LESS = {  # what page 3 meets ahead, the waits, and the pages asked for until its rows are there
+    "429": (reply(429, headers={"Retry-After": "7"}), [5], [1, 2, 3, 3]),
+    "403": (reply(403), [], [1, 2, 3, 3]),
+    "401": (reply(401), [], [1, 2, 3, 3]),
+    "broken": ([RESET], [], [1, 2, 3, 3]),
+    "503 for a while": (reply(503, headers={"Retry-After": "7"}), [5], [1, 2, 3, 3]),
+    "503": (reply(503), [], [1, 2, 3, 3, 4]),
+}
+
+
+@pytest.mark.parametrize("fault", LESS)
+def test_an_upstream_that_may_mind_is_asked_for_one_page_after_the_other(shop, monkeypatch, fault):
+    answer, expected, pages = LESS[fault]
     waits: list[float] = []
+    now = iter([100.0])
     monkeypatch.setattr(http, "sleep", waits.append)
+    monkeypatch.setattr(http, "monotonic", lambda: next(now, 102.0))
     shop.spec("page number")
-    busy = {3: [reply(429, headers={"Retry-After": "7"}), 200]}
-    with standing_still(shop, Shop(faults=busy), at_once=2, rows=5) as server:
-        assert pages_of(server) == [1, 2, 3, 3]
-    assert waits == [7]
+    with standing_still(shop, Shop(faults={3: [answer, 200]}), at_once=2, rows=5) as server:
+        assert pages_of(server) == pages
+    assert waits == expected
 
 
-def test_a_cursor_that_may_stop_at_any_page_is_read_page_by_page(shop):
-    shop.spec("page number", endpoint=", incremental: {cursor_path: id, initial_value: 0, row_order: desc}")
+ONLY_AHEAD = {
+    "an hour's patience": reply(429, headers={"Retry-After": "3600"}),
+    "no more than one": reply(403),
+    "no credentials": reply(401),
+    "broken": [RESET],
+    "too much": reply(body={"items": [], "much": "x" * 2000}),
+}
+
+
+@pytest.mark.parametrize("fault", ONLY_AHEAD)
+def test_what_goes_wrong_ahead_is_asked_for_again_when_nothing_else_is(shop, fault):
+    shop.spec("page number")
+    together, again, alone = threading.Barrier(3), threading.Event(), []
+
+    def hold(page: int) -> None:
+        asked.append(page)
+        if asked.count(page) == 1 and page in (2, 3, 4):
+            together.wait(20)
+        if page == 4 and asked.count(4) == 1:
+            alone.append(not again.wait(0.5))
+        if page == 3 and asked.count(3) == 2:
+            again.set()
+
+    asked: list[int] = []
+    bad = ONLY_AHEAD[fault]
+    done = read(shop, Shop(faults={3: [bad, 200], 4: [bad, 200]}, hold=hold), 4, max_attempts=1, max_body_bytes=1000)
+    assert (done.error, len(done.rows), alone) == ("", PAGES * 2, [True])
+
+
+def test_what_went_wrong_ahead_is_signed_anew(shop):
+    auth = ", auth: {type: oauth2_client_credentials, access_token_url: '%s/token', client_id: me}"
+    api, tokens = Shop(faults={3: [503, 200]}), []
+
+    def answer(asked: Asked) -> Steps:
+        if asked.path == "/token":
+            return reply(body={"access_token": f"t{len(server.asked)}", "expires_in": 0})
+        if api.page(asked) == 3:
+            tokens.append(asked.headers["authorization"])
+        return api(asked)
+
+    with serving(answer) as server, ahead.reading_ahead():
+        shop.spec("page number", client=auth % server.url)
+        assert len(list(shop.source(server, 4))) == PAGES * 2
+    assert len(set(tokens)) == 2
+
+
+class OneConnection(BaseHTTPRequestHandler):
+    """Serves one connection for as long as the other side keeps it; nobody else is heard meanwhile."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        answer = Shop()(Asked("GET", self.path, {}, b""))
+        self.wfile.write(answer[0].replace(b"Connection: close\r\n", b""))
+        self.server.held = self.connection
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing to stderr."""
+
+
+@contextmanager
+def serving_one_connection() -> Iterator[Server]:
+    with HTTPServer(("127.0.0.1", 0), OneConnection) as listener:
+        listener.handle_error = lambda *_: None  # of one who has gone
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        try:
+            yield Server(f"http://127.0.0.1:{listener.server_port}")
+        finally:
+            with suppress(OSError):
+                listener.held.shutdown(socket.SHUT_RDWR)
+            listener.shutdown()
+
+
+def test_an_upstream_of_one_connection_is_read_to_its_end(shop):
+    shop.spec("page number")
+    with serving_one_connection() as server, ahead.reading_ahead():
+        rows = list(shop.source(server, 4, read_timeout_seconds=1))
+    assert len(rows) == PAGES * 2
+
+
+CURSORS = {
+    "may stop at any page": (", incremental: {cursor_path: id, initial_value: 0, row_order: desc}", [1]),
+    "would not see again a row that moved on": (", incremental: {cursor_path: id, initial_value: 0}", [1, 2]),
+    "in a parameter": (", params: {since: {type: incremental, cursor_path: id, initial_value: 0}}", [1, 2]),
+}
+
+
+@pytest.mark.parametrize("cursor", CURSORS)
+def test_with_a_cursor_pages_are_read_in_their_order(shop, cursor):
+    endpoint, pages = CURSORS[cursor]
+    shop.spec("page number", endpoint=endpoint)
     with standing_still(shop, Shop()) as server:
-        assert pages_of(server) == [1]
+        assert pages_of(server) == pages
+
+
+def test_a_total_is_read_where_the_spec_puts_it(shop):
+    shop.spec("page number", endpoint=", response_actions: [unwrap]")
+    assert len(read(shop, Shop(wrapped=True), 4).rows) == PAGES * 2
 
 
 def test_a_run_reads_ahead_and_a_limited_one_does_not(shop):

@@ -18,7 +18,7 @@ from typing import Any
 import dlt
 from dlt.common import jsonpath
 from dlt.common.configuration.specs import RuntimeConfiguration
-from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import BasePaginator, RangePaginator
 from requests import Request
@@ -126,26 +126,27 @@ class Ahead(BasePaginator):
 def _room(response: http.Response, session: http.Session) -> int:
     """How many pages may be on their way or wait, so that one request is left for what has its turn.
 
-    One where pages are large, none where the upstream asks for less or dlt may leave the rest of the pages alone.
+    One where pages are large, or where a row that moves on to a later page meanwhile would be behind the cursor for
+    good; none where the upstream asks for less, or dlt stops amid the pages as the cursor knows the order of the rows.
     """
-    if _READING.get() is None or session.throttled or _may_stop_anywhere():
+    cursor = _cursor()
+    if _READING.get() is None or session.throttled or (cursor and cursor.row_order):
         return 0
-    at_most = session.settings.requests_at_once - 1
-    return min(at_most, max(1, WAITING_BYTES // max(1, len(response.content))))
+    at_most = 1 if cursor else max(1, WAITING_BYTES // max(1, len(response.content)))
+    return min(session.settings.requests_at_once - 1, at_most)
 
 
-def _may_stop_anywhere() -> bool:
-    """Whether the cursor knows the order of the rows, so that dlt stops at the first one out of its range."""
+def _cursor() -> Incremental[Any] | None:
+    """What the resource remembers from run to run."""
     cursor = dlt.current.resource().incremental
-    found = cursor.incremental if isinstance(cursor, IncrementalResourceWrapper) else cursor
-    return found is not None and found.row_order is not None
+    return cursor.incremental if isinstance(cursor, IncrementalResourceWrapper) else cursor
 
 
 def _end(response: http.Response, pages: BasePaginator) -> int | None:
     """The number before which the last page begins, where it is a total that tells the end."""
     if not isinstance(pages, RangePaginator) or pages.total_path is None or pages.has_more_path is not None:
         return None
-    total = int(jsonpath.find_values(pages.total_path, http.document(response))[0]) + pages.base_index
+    total = int(jsonpath.find_values(pages.total_path, response.json())[0]) + pages.base_index
     return total if pages.maximum_value is None else min(total, pages.maximum_value)
 
 

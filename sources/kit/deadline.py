@@ -85,6 +85,14 @@ class DeadlineAdapter(HTTPAdapter):
             manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def close(self) -> None:
+        """Close idle connections at once; by itself urllib3 waits for the last answer that knows their pool to go."""
+        managers = [self.poolmanager, *self.proxy_manager.values()]
+        pools = [manager.pools.get(key) for manager in managers for key in manager.pools.keys()]  # noqa: SIM118
+        super().close()
+        for pool in filter(None, pools):
+            pool.close()
+
 
 class _Bytes(io.RawIOBase):
     """What a socket receives; a read lasts until the read timeout or the deadline, whichever is first."""

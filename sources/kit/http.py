@@ -15,8 +15,9 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -144,6 +145,10 @@ class Begun:
     request: PreparedRequest
     outcome: Future[Response | _Fault]
 
+    def met(self) -> Response | _Fault | BaseException:
+        """What has become of it, as soon as that is known."""
+        return self.outcome.exception() or self.outcome.result()
+
 
 class Session(requests.Session):
     """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
@@ -166,7 +171,8 @@ class Session(requests.Session):
         self._next_start = 0.0
         self._pacing = threading.Lock()
         self._slots = threading.BoundedSemaphore(settings.requests_at_once)
-        self.throttled = False  # whether the upstream has asked for fewer requests
+        self._on_their_way: set[Future[Any]] = set()
+        self.throttled = False  # whether the upstream has asked for fewer requests, or may mind so many
 
     @property
     def counts(self) -> Counts:
@@ -182,7 +188,7 @@ class Session(requests.Session):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests does, with an error that names the setting behind a URL that is none; see `take_up`."""
         begun: Begun | None = vars(request).pop(_BEGUN, None)
-        if begun:
+        if begun and self._stands(begun):
             vars(begun.request)[_BEGUN] = begun
             return begun.request
         with self._asking(str(request.url)):
@@ -191,7 +197,7 @@ class Session(requests.Session):
     def begin(self, request: Request, threads: Executor) -> Begun | None:
         """Let another thread make the first attempt at a request; None for one that cannot be asked.
 
-        `send` takes up what becomes of it: an answer, an error, or a fault that it goes on from as from its own.
+        `send` takes up a good answer; any other is forgotten where the request may be repeated.
         """
         try:
             prepared = self.prepare_request(request)
@@ -199,11 +205,37 @@ class Session(requests.Session):
             return None  # in its turn it will say so again
         self._keep_secrets(prepared)
         options = self.merge_environment_settings(str(prepared.url), {}, None, None, None)
-        return Begun(prepared, threads.submit(self._attempt, prepared, options, self._where(prepared)))
+        outcome = threads.submit(self._attempt, prepared, options, self._where(prepared))
+        self._on_their_way.add(outcome)
+        outcome.add_done_callback(self._on_their_way.discard)
+        return Begun(prepared, outcome)
 
     def take_up(self, request: Request, begun: Begun) -> None:
         """The next time this request is prepared, it is the one that has begun."""
         vars(request)[_BEGUN] = begun
+
+    def _stands(self, begun: Begun) -> bool:
+        """Whether an attempt made ahead is the first; a bad one never was, and its request is made and sent anew."""
+        met = begun.met()
+        if (isinstance(met, Response) and met.ok) or not self._repeatable(begun.request):
+            return True
+        fault = met if isinstance(met, _Fault) else _Fault("no good answer")
+        self.throttled = self.throttled or not fault.passing
+        wait_for(tuple(self._on_their_way))
+        self.close()  # idle connections; the upstream may serve no more than one
+        self._wait_out(fault, self._where(begun.request))
+        return False
+
+    def _wait_out(self, fault: _Fault, where: str) -> None:
+        """Let pass what is left of the time the upstream has asked for, unless a run would not wait so long."""
+        asked = fault.asked if fault.asked <= self.settings.retry_after_cap_seconds else 0
+        wait = max(0.0, fault.met + asked - monotonic())
+        LOG.warning(f"{where}: {fault.reason}, ahead of its turn; trying again in {wait:.1f} s")
+        self._count(retries=1)
+        self._wait(wait)
+
+    def _repeatable(self, request: PreparedRequest) -> bool:
+        return request.method in REPEATABLE or (request.method == "POST" and self.retry_post)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send, repeat and follow redirects; each hop has attempts and deadlines of its own."""
@@ -242,8 +274,7 @@ class Session(requests.Session):
 
     def _answered(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         """The first good answer; TryLater when there is none."""
-        repeatable = request.method in REPEATABLE or (request.method == "POST" and self.retry_post)
-        patience = self.settings.max_attempts if repeatable else 1
+        patience = self.settings.max_attempts if self._repeatable(request) else 1
         where = self._where(request)
         attempt = 1
         outcome = self._first(request, options, where)
@@ -282,7 +313,8 @@ class Session(requests.Session):
         if response.status_code in RETRIED:
             response.close()
             self.throttled = self.throttled or response.status_code == 429
-            return _Fault(f"answered {response.status_code}", _asked(response))
+            asked = _asked(response)
+            return _Fault(f"answered {response.status_code}", asked, passing=not asked and response.status_code != 429)
         if response.status_code == 401:
             raise SignInNeeded(
                 f"{where}: answered 401, the credentials are wrong or have expired; "
@@ -428,6 +460,8 @@ class _Fault:
     asked: float = 0.0
     advice: str = "run again later"
     unreached: bool = False
+    passing: bool = False  # whether it says nothing about how much is asked at once
+    met: float = field(default_factory=lambda: monotonic())
 
 
 def _broken(error: RequestException, where: str) -> _Fault:
@@ -490,9 +524,9 @@ def _http_date(text: str) -> datetime | None:
 def _check(name: str, settings: HttpSettings) -> None:
     optional = ("requests_per_second", "max_body_bytes")
     never_zero = (*optional, "deadline_seconds", "connect_timeout_seconds", "read_timeout_seconds")
-    for field, value in dict(settings).items():
-        if value is None and field in optional:
+    for key, value in dict(settings).items():
+        if value is None and key in optional:
             continue
-        too_small = value < (1 if field in ("max_attempts", "requests_at_once") else 0)
-        if too_small or not math.isfinite(value) or (value == 0 and field in never_zero):
-            raise BadSetting(f"sources.{name}.http.{field}: {value} cannot work; give a positive number")
+        too_small = value < (1 if key in ("max_attempts", "requests_at_once") else 0)
+        if too_small or not math.isfinite(value) or (value == 0 and key in never_zero):
+            raise BadSetting(f"sources.{name}.http.{key}: {value} cannot work; give a positive number")
