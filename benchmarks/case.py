@@ -42,6 +42,7 @@ class Contender:
     run: Callable[[Work], None]
     before: Callable[[Work], None] | None = None
     up_to: int | None = None  # rows; it takes no part at larger sizes
+    at_least: int = 0  # nor at smaller ones
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Case:
 
     def taking_part(self, rows: int) -> dict[str, Contender]:
         """Who runs at this size."""
-        return {name: c for name, c in self.contenders.items() if c.up_to is None or rows <= c.up_to}
+        parts = self.contenders.items()
+        return {name: c for name, c in parts if c.at_least <= rows and (c.up_to is None or rows <= c.up_to)}
 
 
 def all_cases() -> dict[str, Case]:

@@ -75,7 +75,7 @@ def judge(outcome: Outcome, target: Target) -> dict[str, Any] | None:
         return None
     measured = mine.net(target.measure)
     against = theirs.net(target.measure) if theirs else 0.0
-    told = not theirs or target.measure == "peak" or against >= SMALLEST_SECONDS
+    told = not theirs or target.measure == "peak" or min(1, target.times) * against >= SMALLEST_SECONDS
     return {
         "target": str(target),
         "measured": round(measured, 3),

@@ -42,10 +42,13 @@ def test_a_case_names_what_it_has(case: Case) -> None:
     assert FLOOR in case.contenders or not any(target.other for target in case.targets)
 
 
-def test_a_contender_stays_out_of_sizes_beyond_it() -> None:
+def test_a_contender_stays_out_of_sizes_it_is_not_for() -> None:
     case = CASES["flat_duckdb"]
     assert STOCK in case.taking_part(300_000)
     assert STOCK not in case.taking_part(1_000_000)
+    rest = CASES["rest"]
+    assert STOCK in rest.taking_part(20_000)
+    assert STOCK not in rest.taking_part(1_000)
 
 
 def test_the_cost_of_a_process(tmp_path: Path) -> None:
@@ -102,9 +105,9 @@ def test_how_a_target_comes_out(target: Target, ratio: object, met: bool | None)
     assert (judged["ratio"], judged["met"]) == (ratio, met) if judged else ratio == "left out"
 
 
-def test_a_floor_too_small_to_tell_is_no_verdict() -> None:
-    target = Target("wall", 2, FLOOR)
-    found = outcome(target, engine=tally(9), floor=tally(-0.99))
+@pytest.mark.parametrize(("target", "floor"), [(Target("wall", 2, FLOOR), -0.99), (Target("wall", 1 / 50, FLOOR), 9)])
+def test_a_floor_too_small_to_tell_is_no_verdict(target: Target, floor: float) -> None:
+    found = outcome(target, engine=tally(9), floor=tally(floor))
     assert (judge(found, target) or {})["met"] is None
     assert "too few rows to tell" in page(document([found], "small", 3))
 

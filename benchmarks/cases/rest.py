@@ -88,7 +88,7 @@ CASES = (
         "REST, pages of 100 nested records → DuckDB, no latency",
         0,
         (Target("wall", 2.5, FLOOR),),
-        **{STOCK: Contender(run_stock), TUNED: Contender(run_tuned)},
+        **{STOCK: Contender(run_stock, at_least=20_000), TUNED: Contender(run_tuned, at_least=20_000)},
     ),
     _case(
         "rest_latency",
