@@ -17,8 +17,8 @@ from pipelines.specs import spec as specs_
 
 if TYPE_CHECKING:
     from pipelines.ledger import RunRow
+    from pipelines.order import Order
     from pipelines.report import Report
-    from pipelines.run import Order
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -41,7 +41,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
 
 def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
     """What the command line asked, checked for what cannot be meant."""
-    from pipelines.run import Order
+    from pipelines.order import Order
 
     given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
@@ -104,8 +104,8 @@ def _log(report: Report) -> None:
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say what a run would do."""
+    from pipelines.order import check
     from pipelines.plan import Plan, plan_of
-    from pipelines.run import check
 
     check(order, chosen)
     plans: list[Plan] = [plan_of(environments.load(root, env), spec, order) for spec in chosen]

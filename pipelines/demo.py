@@ -10,8 +10,8 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.logs import LOGGER
+from pipelines.order import Order
 from pipelines.printing import Printer
-from pipelines.run import Order
 from pipelines.specs import spec as specs
 
 

@@ -21,8 +21,8 @@ from pipelines import environment as environments
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
+from pipelines.order import Order, settle
 from pipelines.printing import Printer
-from pipelines.run import Order, settle
 from pipelines.specs import spec as specs
 from pipelines.translate import translate
 

@@ -15,12 +15,13 @@ from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.needs import Need
+from pipelines.order import Order, settle
 from pipelines.refusals import refuse, refuse_new_types, takes_window
-from pipelines.run import LOADER_FORMAT, Order, settle
 from pipelines.specs.spec import Spec
 from pipelines.state import remembered
 from pipelines.translate import translate
 from pipelines.window import parse
+from pipelines.working import LOADER_FORMAT
 
 START = "from the beginning"
 
@@ -70,7 +71,7 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     window = parse(order.since, order.until, spec.timezone or "UTC")
     refuse(environment, spec, source, window, order.freezes_cursor)
     plan = Plan(
-        spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT[environment.kind],
+        spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT,
         str(window) if window else None, order.limit, order.freezes_cursor, order.full_refresh,
         needs=needs.of_source(environment.root, spec),
     )  # fmt: skip

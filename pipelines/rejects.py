@@ -15,8 +15,8 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, Quarantined, open_ledger, read_ledger
 from pipelines.lock import held
+from pipelines.order import Order, settle
 from pipelines.printing import Printer
-from pipelines.run import Order, settle
 from pipelines.specs import spec as specs
 from pipelines.translate import told_of
 

@@ -19,6 +19,7 @@ from pipelines import build
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, Quarantined
+from pipelines.order import Order
 from pipelines.printing import Printer
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
@@ -26,8 +27,8 @@ from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.declared import dynamic
 from pipelines.rows.intake import Intake
 from pipelines.rows.quarantine import guard
-from pipelines.run import LOADER_FORMAT, Order, open_pipeline, reopened, scratch_copy
 from pipelines.specs import spec as specs
+from pipelines.working import LOADER_FORMAT, open_pipeline, reopened, scratch_copy
 
 BATCH = 100
 FIRST_STAYS = ("append", "insert-only")  # a key that is in such a table is never written again
@@ -181,9 +182,8 @@ class _Replay:
 
     def _load(self, items: list[Any]) -> None:
         """Load with a copy of the pipeline, so that the cursor stays."""
-        form: Any = LOADER_FORMAT[self.environment.kind]
         with scratch_copy(self.environment, self.spec, self.pipeline, f"replay-{ULID()}") as scratch:
-            scratch.extract(self._fed(items), loader_file_format=form)
+            scratch.extract(self._fed(items), loader_file_format=LOADER_FORMAT)
             scratch.normalize()
             scratch.load()
 

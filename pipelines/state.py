@@ -16,11 +16,12 @@ from pipelines.build import resource_names
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
 from pipelines.lock import held
+from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.resume import adopt_stored, clear, waits
-from pipelines.run import Order, open_pipeline, settle
 from pipelines.specs import spec as specs
 from pipelines.translate import told_of
+from pipelines.working import open_pipeline
 
 
 def show(root: Path, env: str, name: str, printer: Printer) -> Exit:

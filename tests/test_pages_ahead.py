@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from dlt.extract.exceptions import ResourceExtractionError
 
-from pipelines import build, environment, run
+from pipelines import build, environment, order
 from pipelines.specs import spec as specs
 from sources.kit import ahead, http
 from tests import killed
@@ -127,7 +127,7 @@ def shop(workspace):
         overrides = {"base_url": f"{server.url}/", "credentials.client_secret": "s"}
         overrides |= {f"http.{name}": value for name, value in quick.items()}
         overrides = {f"sources.shop.{name}": value for name, value in overrides.items()}
-        run.settle(found, chosen, run.Order(overrides=overrides))
+        order.settle(found, chosen, order.Order(overrides=overrides))
         return build.build(made.root, chosen)
 
     made.spec, made.source = spec, source

@@ -1,0 +1,120 @@
+"""What the command line asks of a run: checked, made into settings, and told again as a command."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines import build, configuration
+from pipelines.environment import Environment, looks_secret
+from pipelines.errors import UsageError, did_you_mean
+from pipelines.specs.spec import Spec
+from pipelines.window import iso, parse
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asked of a run; every field acts."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    full_refresh: bool = False
+    mode: str = "incr"
+    run_id: str | None = None
+    max_retry: int | None = None
+    fail_fast: bool = False
+    wait_seconds: float = 0
+    values: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def freezes_cursor(self) -> bool:
+        """Whether the run must leave the cursor where it is."""
+        return bool(self.limit is not None or self.since or self.until or self.mode == "backfill")
+
+
+def check(order: Order, specs: Sequence[Spec]) -> None:
+    """Refuse what cannot be meant, before anything is touched."""
+    if order.limit is not None and order.limit < 1:
+        raise UsageError(f"--limit {order.limit}: must be at least 1")
+    if order.full_refresh and order.freezes_cursor:
+        raise UsageError(
+            "--full-refresh replaces whole tables; leave out --limit, --since, --until and --mode backfill"
+        )
+    if order.max_retry is not None and order.max_retry < 0:
+        raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
+    if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
+        raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
+
+
+def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> None:
+    """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom."""
+    window = parse(order.since, order.until, spec.timezone or "UTC")
+    known = build.arguments(environment.root, spec)
+    mine: dict[str, Any] = _values(spec, known, order.values)
+    for name in ("since", "until"):
+        moment = getattr(window, name)
+        if moment is not None and name in known:
+            mine[name] = iso(moment)
+    if order.max_retry is not None:
+        mine["http.max_attempts"] = order.max_retry + 1
+    overrides = configuration.nested({**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}})
+    configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
+    for section in (("sources", spec.name, "http"), ("sources", "http")):
+        configuration.refuse_unknown_keys(section, _http_settings())
+
+
+def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
+    """The command that would do what this run left."""
+    given: dict[str, Any] = {
+        "--env": environment.name,
+        "--mode": order.mode if order.mode != "incr" else None,
+        "--select": ",".join(order.select),
+        "--exclude": ",".join(order.exclude),
+        "--since": order.since,
+        "--until": order.until,
+        "--limit": order.limit,
+        "--max-retry": order.max_retry,
+    }
+    words = ["etl", "run", spec.name]
+    words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
+    words += ["--full-refresh"] if order.full_refresh else []
+    words += [part for value in order.values for part in ("--with", _harmless(value))]
+    return shlex.join(words)
+
+
+def _harmless(value: str) -> str:
+    """`--with` for a file a person reads: what may hold a secret is left out."""
+    key, _, given = value.partition("=")
+    may_hold_one = looks_secret(key, given) or ("://" in given and ("?" in given or "@" in given))
+    return f"{key}=…" if may_hold_one else value
+
+
+def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
+    """`--with key=value` as settings of the source; a list is given as `a,b` or as JSON."""
+    found: dict[str, Any] = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--with {text}: write key=value")
+        options = [f"http.{name}" for name in _http_settings()] if key.startswith("http.") else list(known)
+        if key not in options:
+            near = did_you_mean(key, options)
+            raise UsageError(f"--with {key}: {spec.name} has no such argument{near}; it has: {', '.join(options)}")
+        is_list = "list" in known.get(key, "") and not value.startswith("[")
+        found[key] = [part.strip() for part in value.split(",")] if is_list else value
+    return found
+
+
+def _http_settings() -> list[str]:
+    """The settings of the HTTP client that all sources share."""
+    return list(importlib.import_module("sources.kit.http").HttpSettings.get_resolvable_fields())
