@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from typing import Any
+from typing import Literal
 
 import dlt
 from dlt.common.runtime import signals
@@ -20,6 +21,7 @@ from pipelines.columnar import columnar
 from pipelines.counting import rows_of
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
@@ -34,6 +36,8 @@ from pipelines.translate import is_of_rows
 from pipelines.window import parse
 from pipelines.working import LOADER_FORMAT, open_pipeline, reopened, scratch_copy
 
+Refresh = Literal["drop_sources", "drop_resources"]
+
 
 class Load:
     """One run of one spec while its lock is held."""
@@ -45,9 +49,39 @@ class Load:
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
         self.spools = environment.state_dir / "quarantine" / spec.name
+        self.feeders: set[str] = set()
+        self.main: dlt.Pipeline | None = None
+        self.ended_rebuild = False
         self.parsed_pages: ParsedPages | None = None
 
+    def ordered(self, order: Order) -> Load:
+        """The same load by another order."""
+        other = copy.copy(self)
+        other.order, other.window = order, parse(order.since, order.until, self.spec.timezone or "UTC")
+        return other
+
     def run(self) -> None:
+        """Read the upstream and load what it gives."""
+        with self.asking() as source:
+            pipeline = self.synced(source.schema.name)
+            self.refuse_new_types(pipeline, source, self.refresh)
+            with self._working(pipeline) as working, self.parsing_once():
+                intake = self.intake()
+                self.extract(working, source, intake, self.refresh)
+                emptied = emptied_tables(source, intake)
+                if emptied:
+                    working.abort_packages()
+                self.set_aside(intake)
+                if emptied:
+                    raise EtlError(
+                        f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
+                        f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                    )
+                self.load(working)
+
+    @contextmanager
+    def asking(self) -> Iterator[DltSource]:
+        """The source with what was asked of it, its requests counted."""
         kit = importlib.import_module("sources.kit.http")
         kit.reset_counts()
         source = build.build(self.environment.root, self.spec)
@@ -55,27 +89,23 @@ class Load:
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
-        with self._timed("pending"):
-            self._write_quarantine()
-            pipeline = self._synced(source.schema.name)
-        refuse_new_types(self.spec, source.selected_resources.values(), self._known(pipeline, source))
-        with self._working(pipeline) as working, self._parsing_once():
-            intake = self._extract(working, source)
-            emptied = emptied_tables(source, intake)
-            if emptied:
-                working.abort_packages()
-            self._write_quarantine()
-            self.report.rejected = dict(intake.rejected)
-            if emptied:
-                raise EtlError(
-                    f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
-                    f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
-                )
-            self._load(working)
+        yield source
         self.report.requests = kit.counts_as_dict()
 
+    def synced(self, schema_name: str) -> dlt.Pipeline:
+        """The main pipeline with pending packages loaded, the destination's state taken over, a rebuild ended."""
+        if self.main is None:
+            with self._timed("pending"):
+                self.write_quarantine()
+                self.main = self._synced(schema_name)
+            if Position.of(self.main.state).rebuilt is not None:
+                from pipelines.landing.rebuild import bring_to_end
+
+                bring_to_end(self, self.main)
+                self.ended_rebuild = True
+        return self.main
+
     def _synced(self, schema_name: str) -> dlt.Pipeline:
-        """The main pipeline with pending packages loaded and the destination's state taken over."""
         clear(self.environment.state_dir, self.spec.name)
         pipeline = open_pipeline(self.environment, self.spec)
         pipeline.collector = self.progress
@@ -83,7 +113,7 @@ class Load:
             pipeline.abort_packages()  # all of it is read again
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
-            self._load(pipeline)
+            self.load(pipeline)
         pipeline = reopened(self.environment, self.spec, pipeline)
         pipeline.collector = self.progress
         pipeline.sync_destination()
@@ -106,7 +136,7 @@ class Load:
             yield scratch
 
     @contextmanager
-    def _parsing_once(self) -> Iterator[None]:
+    def parsing_once(self) -> Iterator[None]:
         """What the guard has parsed is there for the normaliser, if that takes it."""
         if not configuration.wants_columnar():
             yield
@@ -114,15 +144,18 @@ class Load:
         with closing(ParsedPages(self.environment.state_dir)) as self.parsed_pages:
             yield
 
-    def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> Intake:
-        intake = Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
-        known = self._known(pipeline, source)
+    def intake(self) -> Intake:
+        """What takes in what this run sets aside."""
+        return Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
+
+    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
+        """Read a source into a package of the pipeline, past the guard; the report gets what was set aside."""
         guard(
             source,
             intake,
             self.order.limit,
             self.environment.kind,
-            known,
+            self.known(pipeline, source, refresh),
             feeders=self.feeders,
             parsed_pages=self.parsed_pages,
         )
@@ -132,19 +165,18 @@ class Load:
                     resource.add_limit(self.order.limit, count_rows=True)
         try:
             with self._timed("extract"), self._pages_ahead(), _seldom_collected():
-                pipeline.extract(source, refresh=self._refresh(), loader_file_format=LOADER_FORMAT)
+                pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)
         finally:
             intake.close()
-            self.report.failed_items = intake.failed
+            self.report.failed_items += intake.failed
             self.report.warnings += intake.warnings
-        return intake
 
     def _pages_ahead(self) -> AbstractContextManager[None]:
         """Pages are asked for ahead, save in a limited run, which leaves most of them alone."""
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def _load(self, pipeline: dlt.Pipeline) -> None:
+    def load(self, pipeline: dlt.Pipeline) -> None:
         if not pipeline.has_pending_data:
             return
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
@@ -158,18 +190,30 @@ class Load:
                 self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline)))
             signals.raise_if_signalled()
 
-    def _write_quarantine(self) -> None:
+    def set_aside(self, intake: Intake) -> None:
+        """Write what was set aside to quarantine, before what was not is committed."""
+        self.write_quarantine()
+        for resource, rows in intake.rejected.items():
+            self.report.rejected[resource] = self.report.rejected.get(resource, 0) + rows
+
+    def write_quarantine(self) -> None:
         """Write every spool to the destination before the load that belongs to it is committed."""
         for spool in sorted(self.spools.glob("*.jsonl")):
             self.ledger.quarantine(spool.stem, spooled(spool))
             spool.unlink()
 
-    def _known(self, pipeline: dlt.Pipeline, source: DltSource) -> Schema | None:
+    def known(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Refresh | None) -> Schema | None:
         """The schema of what is loaded already; None for a first run and for one that replaces it."""
         name = source.schema.name
-        return pipeline.schemas[name] if name in pipeline.schema_names and not self.order.full_refresh else None
+        return pipeline.schemas[name] if name in pipeline.schema_names and not refresh else None
 
-    def _refresh(self) -> Any:
+    def refuse_new_types(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Refresh | None) -> None:
+        """Refuse declarations that the loaded columns cannot follow."""
+        refuse_new_types(self.spec, source.selected_resources.values(), self.known(pipeline, source, refresh))
+
+    @property
+    def refresh(self) -> Refresh | None:
+        """What of the tables is dropped and read again."""
         if not self.order.full_refresh:
             return None
         return "drop_resources" if self.order.select or self.order.exclude else "drop_sources"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.errors import EtlError, Exit
+from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 
 SCHEMA = "etl.run.v1"
@@ -45,6 +46,7 @@ class Report:
     resources: list[str] = field(default_factory=list)
     tables: dict[str, int] = field(default_factory=dict)
     gears: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -71,6 +73,10 @@ class Report:
         for table, rows in (counts or {}).items():
             if not table.startswith("_dlt_") and rows:
                 self.tables[table] = self.tables.get(table, 0) + rows
+
+    def raw(self, file: RawFile, place: str) -> None:
+        """Note where a raw file is now: in landing, archive or rejected."""
+        self.raw_files[file.name] = {"resource": file.resource, "rows": file.rows, "bytes": file.size, "in": place}
 
     def fail(self, error: EtlError, cause: BaseException) -> None:
         """Note the first error; a later one only followed from it."""
@@ -119,6 +125,7 @@ class Report:
                 "items_failed": len(self.failed_items),
             },
             "tables": self.tables,
+            "raw_files": self.raw_files,
             "rejected": self.rejected,
             "errors": self.errors(),
             "warnings": self.warnings,
@@ -129,6 +136,7 @@ class Report:
         """One line per table, then what was left out, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
+        out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
         out += [
             f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
             for r, n in self.rejected.items()
@@ -140,5 +148,8 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what = f"{self.rows_loaded:,} rows" if self.tables else "nothing new"
-        return f"{self.spec}: {self.status}, {what} into {self.dataset} in {took:.1f} s (run {self.run_id})"
+        what, where = f"{self.rows_loaded:,} rows" if self.tables else "nothing new", self.dataset
+        if self.mode == "fetch":
+            rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
+            what, where = f"{rows:,} rows" if rows else "nothing new", "raw files"
+        return f"{self.spec}: {self.status}, {what} into {where} in {took:.1f} s (run {self.run_id})"
