@@ -200,7 +200,10 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     """Show the latest runs, from the destination."""
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    runs = _history(environments.load(root, env), name)
+    from pipelines.landing.waiting import told
+
+    environment = environments.load(root, env)
+    runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
     header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
@@ -209,6 +212,8 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
         for r in runs
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
+    for spec in [name] if name else specs_.names(root):
+        printer.lines(told(environment, spec))
     return Exit.OK
 
 

@@ -52,6 +52,7 @@ class Load:
         self.feeders: set[str] = set()
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False
+        self._load_ids, self._written = list[str](), dict[str, int]()
         self.parsed_pages: ParsedPages | None = None
 
     def ordered(self, order: Order) -> Load:
@@ -187,8 +188,16 @@ class Load:
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
-                self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline)))
+                self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
             signals.raise_if_signalled()
+
+    def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:
+        """Tell how many rows the loads of this run have left, of which several may have written the same row."""
+        self._load_ids += load_ids
+        for table, rows in written.items():
+            self._written[table] = self._written.get(table, 0) + rows
+        there = {table: rows for table, rows in self._written.items() if table in pipeline.default_schema.tables}
+        self.report.tables = {table: rows for table, rows in rows_of(pipeline, self._load_ids, there).items() if rows}
 
     def set_aside(self, intake: Intake) -> None:
         """Write what was set aside to quarantine, before what was not is committed."""

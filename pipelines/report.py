@@ -68,12 +68,6 @@ class Report:
     def rows_rejected(self) -> int:
         return sum(self.rejected.values())
 
-    def add_rows(self, counts: dict[str, int] | None) -> None:
-        """Add dlt's row counts, its own tables left out."""
-        for table, rows in (counts or {}).items():
-            if not table.startswith("_dlt_") and rows:
-                self.tables[table] = self.tables.get(table, 0) + rows
-
     def raw(self, file: RawFile, place: str) -> None:
         """Note where a raw file is now: in landing, archive or rejected."""
         self.raw_files[file.name] = {"resource": file.resource, "rows": file.rows, "bytes": file.size, "in": place}

@@ -12,7 +12,7 @@ from dlt.extract.items_transform import ItemTransform
 
 from pipelines import build
 from pipelines.environment import LANDING
-from pipelines.landing.manifest import ENDING, Manifest, digests, named, was_cut_off
+from pipelines.landing.manifest import ENDING, Manifest, State, digests, named, was_cut_off
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, strangers
 from pipelines.landing.writer import Writer
@@ -20,66 +20,73 @@ from pipelines.load import Load
 from pipelines.rows.intake import Intake
 from pipelines.working import scratch_copy
 
+CUT_OFF = "its fetch died before it was whole, so it is put aside; its rows are read again by the next fetch"
+
 
 def fetch(load: Load, store: Store) -> None:
     """Read the upstream into raw files and a manifest, which is written last and without which they are nothing."""
     with load.asking() as source:
         main = load.synced(source.schema.name)
         load.refuse_new_types(main, source, load.refresh)
-        if load.order.to is None:
-            put_aside_cut_off(load, store)
+        waiting = sorted_out(load, store)[0] if load.order.to is None else []
         with scratch_copy(load.environment, load.spec, main, load.report.run_id) as scratch:
             scratch.collector = load.progress
-            _Fetch(load, store, source, scratch, main).run()
+            _Fetch(load, store, source, scratch).run(_unloaded(main, waiting))
 
 
-def put_aside_cut_off(load: Load, store: Store) -> None:
-    """Reject the files of fetches that died before their manifest; their rows will be read again."""
+def sorted_out(load: Load, store: Store) -> tuple[list[Manifest], list[str]]:
+    """The fetches that wait and the files of strangers; those of a fetch that died before its manifest are rejected."""
     store.sweep()
-    names = [name for name in strangers(store.names(LANDING), store.manifests()) if store.spec in name]
-    runs = load.ledger.begun(store.spec) if names else {}
-    for name in names:
-        if was_cut_off(name, store.spec, runs):
-            store.reject(name, {
-                "reason": "its fetch died before it was whole; its rows are read again by the next",
-                "run_id": load.report.run_id,
-                "retry_command": f"etl fetch {store.spec} --env {load.environment.name}",
-            })  # fmt: skip
+    names = store.names()
+    manifests = store.manifests(names=names)
+    strange = strangers(names, manifests)
+    runs = load.ledger.begun(store.spec) if strange else {}
+    cut_off = [name for name in strange if was_cut_off(name, store.spec, runs)]
+    for name in cut_off:
+        load.report.warnings.append(f"{store.spec}: {name}: {CUT_OFF}")
+        store.reject(name, {"reason": CUT_OFF, "run_id": load.report.run_id})
+    return manifests, [name for name in strange if name not in cut_off]
+
+
+def _unloaded(main: dlt.Pipeline, waiting: list[Manifest]) -> State | None:
+    """The state after the newest fetch that is not loaded."""
+    position = Position.of(main.state)
+    states = [manifest.state for manifest in waiting if manifest.state is not None and position.left(manifest)]
+    return states[-1] if states else None
 
 
 class _Fetch:
     """One fetch, into a pipeline that is thrown away."""
 
-    def __init__(self, load: Load, store: Store, source: DltSource, scratch: dlt.Pipeline, main: dlt.Pipeline) -> None:
+    def __init__(self, load: Load, store: Store, source: DltSource, scratch: dlt.Pipeline) -> None:
         self.load, self.store, self.source, self.scratch = load, store, source, scratch
         self.at = datetime.now(UTC)
-        self.begun = self._begin(main)
 
-    def run(self) -> None:
-        load, run_id = self.load, self.load.report.run_id
-        with Writer(self.store, load.spec.name, run_id, self.at, load.environment.packs_raw) as writer:
+    def run(self, newest: State | None) -> None:
+        """Fetch from where the newest fetch that waits has ended, or else from where the warehouse stands."""
+        load, begun = self.load, self._begin(newest)
+        with Writer(self.store, load.spec.name, load.report.run_id, self.at, load.environment.packs_raw) as writer:
             intake = _Intake(load.spec.name, load.intake().spool, writer, self.source)
             for resource in self.source.selected_resources.values():
                 resource.add_step(_Land(resource, self.source, writer))
             load.extract(self.scratch, self.source, intake, load.refresh)
             load.set_aside(intake)
-        self.store.commit(self._manifest(writer))
+        self.store.commit(self._manifest(writer, begun))
         for file in writer.files:
             load.report.raw(file, LANDING)
 
-    def _begin(self, main: dlt.Pipeline) -> dict[str, str]:
-        """Begin where the newest fetch that waits has ended, or else where the warehouse stands; digests of that."""
+    def _begin(self, newest: State | None) -> dict[str, str]:
+        """Give the pipeline the state to begin from; digests of it."""
         order, name = self.load.order, self.source.schema.name
-        waiting = [each for each in self.store.manifests() if each.state is not None]
         with self.scratch.managed_state() as state:
             sources = state.setdefault("sources", {})
             if order.since or order.until or order.mode == "backfill":
                 sources.clear()
-            elif waiting and waiting[-1].state is not None and Position.of(main.state).left(waiting[-1]):
-                sources[name] = waiting[-1].state
+            elif newest is not None:
+                sources[name] = newest
             return digests(sources.get(name, {}), self.source.selected_resources)
 
-    def _manifest(self, writer: Writer) -> Manifest:
+    def _manifest(self, writer: Writer, begun: dict[str, str]) -> Manifest:
         load, report = self.load, self.load.report
         frozen = load.order.freezes_cursor or load.order.to is not None
         resources = list(self.source.selected_resources)
@@ -95,7 +102,7 @@ class _Fetch:
             report.limit,
             load.refresh,
             None if frozen else state,
-            {} if frozen else self.begun,
+            {} if frozen else begun,
             build.version()["etl"],
         )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from dlt.extract import DltSource
 
 from pipelines import build
 from pipelines.environment import LANDING, Environment
-from pipelines.landing.fetch import put_aside_cut_off
+from pipelines.landing.fetch import sorted_out
 from pipelines.landing.manifest import Manifest, RawFile, resource_of
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
@@ -20,6 +21,7 @@ from pipelines.specs.spec import Spec
 
 UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
 NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
+KEY = attrgetter("key")
 
 
 def ingest(load: Load, store: Store) -> None:
@@ -27,15 +29,14 @@ def ingest(load: Load, store: Store) -> None:
     _Ingest(load, store).run()
 
 
-def waiting(store: Store, known: Collection[str]) -> list[Manifest]:
-    """The fetches that wait, and with them the files of strangers, in their order."""
-    manifests = store.manifests()
-    strange = [
-        Manifest.foreign(store.spec, RawFile(resource, name, size=store.size(name)), store.mark(name))
-        for name in strangers(store.names(LANDING), manifests)
-        if is_of_rows(name) and (resource := resource_of(name, known))
-    ]
-    return sorted([*manifests, *strange], key=lambda manifest: manifest.key)
+def _stranger(store: Store, name: str, known: Collection[str]) -> Manifest | str:
+    """What stands for a file that somebody put there, or why it cannot be loaded."""
+    resource = resource_of(name, known)
+    if not is_of_rows(name):
+        return NO_ROWS
+    if resource is None:
+        return UNKNOWN.format(", ".join(sorted(known)))
+    return Manifest.foreign(store.spec, RawFile(resource, name, size=store.size(name)), store.mark(name))
 
 
 def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
@@ -43,8 +44,12 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     settle(environment, spec, order, read_only=True)
     source = build.outline(environment.root, spec)
     chosen = _chosen(source, spec, order)
-    manifests = waiting(Store(environment, spec.name), source.resources)
-    return [file for each in manifests for file in each.files if file.resource in chosen]
+    store = Store(environment, spec.name)
+    names = store.names()
+    manifests = store.manifests(names=names)
+    loadable = (_stranger(store, name, source.resources) for name in strangers(names, manifests))
+    waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
+    return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
 
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
@@ -73,11 +78,15 @@ class _Ingest:
         chosen = _chosen(self.source, self.load.spec, self.load.order)
         self.report.resources = self.report.resources or chosen
         self.pipeline = self.load.synced(self.source.schema.name)
-        put_aside_cut_off(self.load, self.store)
-        self._reject_strangers()
-        manifests = waiting(self.store, self.source.resources)
+        manifests, strange = sorted_out(self.load, self.store)
+        for name in strange:
+            match _stranger(self.store, name, self.source.resources):
+                case Manifest() as manifest:
+                    manifests.append(manifest)
+                case reason:
+                    self._reject(name, reason)
         notes = {manifest.note for manifest in manifests}
-        for manifest in manifests:
+        for manifest in sorted(manifests, key=KEY):
             self._ingest(manifest, chosen, notes)
 
     def _ingest(self, manifest: Manifest, chosen: Sequence[str], notes: set[str]) -> None:
@@ -86,32 +95,21 @@ class _Ingest:
         left = position.left(manifest)
         todo = [name for name in left if name in chosen or name not in self.source.resources]
         if todo:
-            loaded = {note: names for note, names in position.loaded.items() if note in notes}
-            position.loaded = {
-                **loaded,
-                manifest.note: [name for name in manifest.resources if name not in left] + todo,
-            }
+            done = {note: names for note, names in position.loaded.items() if note in notes}
+            position.loaded = {**done, manifest.note: [*done.get(manifest.note, []), *todo]}
             OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position).load()
         if len(todo) == len(left):
             self._archive(manifest)
 
     def _archive(self, manifest: Manifest) -> None:
         """Put away the files of a fetch that is loaded, its manifest last; what a crash left of that is done here."""
-        there = set(self.store.names(LANDING))
+        there = set(self.store.names())
         for file in manifest.files:
             if file.name in there:
                 self.report.raw(file, "archive")
                 self.store.archive(file)
         if not manifest.is_foreign:
             self.store.archive_manifest(manifest)
-
-    def _reject_strangers(self) -> None:
-        """Files that nobody can load are put aside with the reason."""
-        for name in strangers(self.store.names(LANDING), self.store.manifests()):
-            if not is_of_rows(name):
-                self._reject(name, NO_ROWS)
-            elif resource_of(name, self.source.resources) is None:
-                self._reject(name, UNKNOWN.format(", ".join(sorted(self.source.resources))))
 
     def _reject(self, name: str, reason: str) -> None:
         self.report.failed_items.append({"resource": LANDING, "item": name, "reason": reason})

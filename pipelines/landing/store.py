@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,25 +85,29 @@ class Store:
 
     # -- reading
 
-    def names(self, folder: str) -> list[str]:
+    def names(self, folder: str = LANDING) -> list[str]:
         """The files of a folder, in the order of their names; what is being written has none yet."""
-        place = f"{self.home}/{folder}"
-        self.filesystem.invalidate_cache()
-        found = self.filesystem.ls(place, detail=True) if self.filesystem.exists(place) else []
-        names = [entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file"]
-        return sorted(name for name in names if name and not name.startswith(".") and not name.endswith(PART))
+        names = self._list(folder, "file")
+        return [name for name in names if not name.startswith(".") and not name.endswith(PART)]
 
     def folders(self, folder: str) -> list[str]:
         """The folders in a folder."""
+        return self._list(folder, "directory")
+
+    def _list(self, folder: str, kind: str) -> list[str]:
         place = f"{self.home}/{folder}"
         self.filesystem.invalidate_cache()
-        found = self.filesystem.ls(place, detail=True) if self.filesystem.exists(place) else []
-        return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in found if entry["type"] == "directory")
+        try:
+            found = self.filesystem.ls(place, detail=True)
+        except FileNotFoundError:
+            return []
+        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in found if entry["type"] == kind)
+        return sorted(name for name in names if name != place.rsplit("/", 1)[-1] or kind == "directory")
 
-    def manifests(self, folder: str = LANDING) -> list[Manifest]:
-        """The manifests of a folder, in the order of their fetches."""
-        names = [name for name in self.names(folder) if name.endswith(ENDING)]
-        read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in names)
+    def manifests(self, folder: str = LANDING, names: Sequence[str] | None = None) -> list[Manifest]:
+        """The manifests of a folder, or of those in it, in the order of their fetches."""
+        mine = [name for name in (self.names(folder) if names is None else names) if name.endswith(ENDING)]
+        read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in mine)
         return sorted(read, key=lambda manifest: manifest.key)
 
     def mark(self, name: str) -> str:

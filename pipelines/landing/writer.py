@@ -39,7 +39,8 @@ class Writer:
         self._open.__exit__(*failure)
         if not failure[0]:
             tables = [file for files in self._tables.values() for file in files]
-            self.files = [self._told(file) for file in [*self._lines.values(), *tables]]
+            written: list[_Lines | _Tables] = [*self._lines.values(), *tables]
+            self.files = [self._told(file) for file in written]
 
     def write(self, resource: str, item: Any, meta: Any) -> None:
         """Append a page, or one row."""
