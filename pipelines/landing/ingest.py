@@ -11,7 +11,7 @@ from dlt.extract import DltSource
 from pipelines import build
 from pipelines.environment import LANDING, Environment
 from pipelines.landing.fetch import sorted_out
-from pipelines.landing.manifest import Manifest, RawFile, resource_of
+from pipelines.landing.manifest import Manifest, RawFile, resource_of, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, is_of_rows, strangers
@@ -47,7 +47,7 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     store = Store(environment, spec.name)
     names = store.names()
     manifests = store.manifests(names=names)
-    loadable = (_stranger(store, name, source.resources) for name in strangers(names, manifests))
+    loadable = (_stranger(store, name, source.resources) for name in strangers(names, manifests) if not was_cut_off(name, spec.name))
     waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
     return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
 

@@ -139,7 +139,7 @@ def stem_of(name: str) -> str:
     return next((name.removesuffix(ending) for ending in ROWS if name.endswith(ending)), name)
 
 
-def was_cut_off(name: str, spec: str, runs: Collection[str]) -> bool:
+def was_cut_off(name: str, spec: str, runs: Collection[str] = ()) -> bool:
     """Whether a file without a manifest is one of a fetch of ours, which then died."""
     found = re.fullmatch(rf"\d{{4}}(?:_\d\d){{4}}_{re.escape(spec)}_(.+)", stem_of(name))
     return bool(found) and (

@@ -1,0 +1,195 @@
+"""Raw files: what is fetched is what a run would load, once, whatever dies between two steps."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.crash_toy import install, move_to
+from tests.landing_toy import Yard
+from tests.warehouse import Ask, faults
+
+
+@pytest.fixture
+def yard(workspace) -> Yard:
+    return Yard(workspace())
+
+
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory):
+    """What runs without raw files leave after each day, days one after the other."""
+    from tests.workspace import Workspace
+
+    made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
+    for day in (1, 2, 3):
+        move_to(made.workspace, day)
+        made.etl("run")
+        found[day] = made.tables()
+    return found
+
+
+def test_all_ways_lead_to_the_same_tables(yard, direct):
+    """Two fetches before one ingest, a run through raw files, and a rebuild: rows as runs would load them."""
+    yard.etl("fetch", code=0)
+    assert json.loads((yard.workspace.root / "runs").glob("*/manifest.json").__next__().read_text())["raw_files"]
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", code=0)
+    yard.etl("ingest")
+    assert yard.tables() == direct[2]
+    assert not yard.waits()
+    move_to(yard.workspace, 3)
+    yard.etl("run", env="raw")
+    assert yard.tables() == direct[3]
+    yard.etl("rebuild", env="raw")
+    assert yard.tables() == direct[3]
+    assert faults(Ask(yard.workspace), "crash") == []
+    asked = yard.etl("run", "--select", "things,events,visits", "--output", "json")
+    assert set(asked.json[0]["tables"]) <= {"things", "things__tags", "things__tags__notes", "things__links"}
+
+
+ONE = ("--select", "things")
+
+
+def ids(yard: Yard) -> list[int]:
+    return [row[0] for row in yard.workspace.query("SELECT id FROM crash.things ORDER BY id")]
+
+
+def test_a_fetch_goes_on_where_the_last_one_ended(yard):
+    yard.etl("fetch", "--select", "events", code=0)
+    yard.etl("fetch", "--select", "events", code=0)
+    first, second = (json.loads(file.read_text()) for file in yard.files(of=".manifest.json"))
+    assert ([file["rows"] for file in first["files"]], second["files"]) == ([17], [])
+    assert second["resources"] == ["events"], "a fetch that finds nothing says so"
+    assert yard.etl("ingest", code=0).out.startswith("crash.events")
+    assert yard.workspace.query("SELECT count(*) FROM crash.events") == [(17,)]
+
+
+@pytest.mark.parametrize("part", [["--limit", "2"], ["--since", "2024-01-02"], ["--days", "3"], ["--to", "elsewhere"]])
+def test_a_part_moves_no_cursor(yard, part):
+    code = 3 if part[0] == "--since" else 0
+    yard.etl("fetch", *ONE, *part, code=code if part[0] != "--days" else 3)
+    if part[0] == "--to":
+        (manifest,) = (yard.workspace.root / "elsewhere/crash/landing").glob("*.manifest.json")
+        assert not yard.home.exists()
+    else:
+        (manifest,) = yard.files(of=".manifest.json")
+    assert "state" not in json.loads(manifest.read_text())
+    yard.etl("fetch", *ONE, code=0)
+    yard.etl("ingest")
+    assert ids(yard) == list(range(1, 19))
+
+
+def test_a_cursor_that_was_moved_elsewhere_stays(yard):
+    """What was fetched from one place is no ground to go on from another."""
+    yard.etl("run", *ONE)
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", *ONE, code=0)
+    yard.workspace.etl("state", "reset", "crash", "--env", "test")
+    yard.etl("ingest")
+    state = yard.workspace.etl("state", "show", "crash", "--env", "test").json["state"]
+    assert state.get("resources", {}) == {}
+
+
+def test_a_run_loads_first_what_waits(yard, direct):
+    """Else the older rows would come after it, and stay."""
+    yard.etl("fetch", code=0)
+    move_to(yard.workspace, 2)
+    yard.etl("run")
+    assert not yard.waits()
+    assert yard.tables() == direct[2]
+
+
+def test_a_fetch_that_fails_leaves_no_file(yard):
+    (yard.workspace.root / "crash.json").write_text("{}")
+    yard.etl("fetch", code=1)
+    assert [file.name for file in yard.home.rglob("*") if file.is_file()] == []
+
+
+def test_a_dry_run_tells_and_changes_nothing(yard):
+    yard.etl("fetch", *ONE, code=0)
+    before = yard.files()
+    listed = yard.etl("ingest", "--dry-run", "--output", "json", code=0).json
+    assert [(each["resource"], each["rows"]) for each in listed] == [("things", 20)]
+    assert yard.files() == before
+    assert "crash: 1 raw files wait" in yard.workspace.etl("status", "--env", "test").out
+    assert "1 raw files wait, and are loaded first" in yard.workspace.etl("plan", "crash", "--env", "test").out
+
+
+def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
+    yard.etl("fetch", code=0)
+    yard.etl("ingest", *ONE)
+    assert ids(yard) == list(range(1, 19))
+    assert yard.waits()
+    yard.etl("ingest", "--exclude", "things", code=0)
+    assert not yard.waits()
+    assert yard.tables() == direct[1]
+
+
+BROKEN = {
+    "no zstd": lambda content: b"(\xb5/\xfd" + content[4:40],
+    "cut": lambda content: content[:-20],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+def test_a_file_that_cannot_be_read_is_put_aside(yard, direct, spoil):
+    """The others are loaded, and its rows are fetched again since its cursor stayed."""
+    yard.etl("fetch", code=0)
+    (file,) = yard.files(of="events")
+    file.write_bytes(spoil(file.read_bytes()))
+    result = yard.etl("ingest")
+    assert f"crash.events: {file.name}: " in result.out
+    assert not yard.waits()
+    rejected, told = yard.files("rejected")
+    assert (rejected.name, told.name) == (file.name, f"{file.name}.error.json")
+    error = json.loads(told.read_text())
+    assert error["retry_command"] == "etl fetch crash --env test --select events"
+    assert yard.tables() == {table: rows for table, rows in direct[1].items() if not table.startswith("events")}
+    yard.etl("fetch", code=0)
+    yard.etl("ingest")
+    assert yard.tables() == direct[1]
+
+
+def test_a_table_that_is_replaced_whole_is_not_cut(yard, direct):
+    yard.etl("run", env="raw")
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", code=0)
+    (file,) = yard.files(of="levels")
+    file.unlink()
+    yard.etl("ingest")
+    mine = {table: rows for table, rows in yard.tables().items() if table.startswith("levels")}
+    assert mine == {table: rows for table, rows in direct[1].items() if table.startswith("levels")}
+
+
+def test_strange_files(yard):
+    """Those of the original, called by time, service and type, and what else lies about."""
+    folder = yard.home / "landing"
+    folder.mkdir(parents=True)
+    lines = [{"id": 7, "changed": "2024-01-01T00:00:07Z", "amount": 1.5}, {"id": None}]
+    text = "\n".join([*map(json.dumps, lines), "{broken"])
+    files = {
+        "2024_01_02_09_00_crash_player_one_things.jsonl": text,
+        "2026_08_01_to_2026_09_01_HISTORICAL_crash_visits_2.jsonl": '{"number": 1}\n',
+        "2024_01_02_09_00_crash_others.jsonl": "{}",
+        "notes.txt": "",
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    yard.etl("ingest")
+    assert ids(yard) == [7]
+    assert yard.workspace.query("SELECT number FROM crash.visits") == [(1,)]
+    aside = yard.workspace.query("SELECT place, payload FROM _etl.quarantine ORDER BY place")
+    assert [place for place, _ in aside] == [f"landing/{next(iter(files))}:{line}" for line in (2, 3)]
+    assert [file.name for file in yard.files("archive/things")] == [next(iter(files))]
+    reasons = {file.name: json.loads(file.read_text())["reason"] for file in yard.files("rejected", ".error.json")}
+    assert reasons.keys() == {"notes.txt.error.json", "2024_01_02_09_00_crash_others.jsonl.error.json"}
+    assert "none of events, levels, things, visits" in reasons["2024_01_02_09_00_crash_others.jsonl.error.json"]
+    (folder / next(iter(files))).write_text('{"id": 8, "changed": "2024-01-01T00:00:08Z"}\n')
+    yard.etl("ingest", code=0)
+    assert ids(yard) == [7, 8], "another file of a name that was loaded is loaded, too"
+    assert [file.name.split(".")[1] for file in yard.files("archive/things")] == ["2", "jsonl"]
+    yard.etl("rebuild", code=3)
+    assert ids(yard) == [7, 8]
