@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import pytest
 
-from tests.crash_toy import install, move_to
+from tests.crash_toy import move_to
 from tests.landing_toy import Yard
 from tests.warehouse import Ask, faults
 

@@ -47,7 +47,11 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     store = Store(environment, spec.name)
     names = store.names()
     manifests = store.manifests(names=names)
-    loadable = (_stranger(store, name, source.resources) for name in strangers(names, manifests) if not was_cut_off(name, spec.name))
+    loadable = (
+        _stranger(store, name, source.resources)
+        for name in strangers(names, manifests)
+        if not was_cut_off(name, spec.name)
+    )
     waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
     return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
 
