@@ -146,13 +146,14 @@ def backfill_equals_first_run(subject: Subject) -> None:
 
 def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
     """What is fetched and ingested, or made again from the archive, is what a run loads; only a fetch asks upstream."""
-    site = subject.site()
-    assert site.etl("fetch", subject.name).code == 0
+    whole, site = subject.full(), subject.site()
+    fetched = site.etl("fetch", subject.name)
+    assert fetched.code == 0, f"cannot be fetched: {fetched}"
     subject.sandbox.forget_requests()
     for verb in ("ingest", "rebuild"):
         result = site.etl(verb, subject.name)
         assert result.code == 0, result
-        assert site.tables() == subject.full(), f"{verb}: other rows than a run loads"
+        assert site.tables() == whole, f"{verb}: other rows than a run loads"
     assert not subject.sandbox.requests, "the upstream is asked though its rows are here"
 
 
