@@ -68,6 +68,7 @@ class Load:
             self.refuse_new_types(pipeline, source, self.refresh)
             with self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
+                self.guard(working, source, intake, self.refresh)
                 self.extract(working, source, intake, self.refresh)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -149,8 +150,8 @@ class Load:
         """What takes in what this run sets aside."""
         return Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
 
-    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
-        """Read a source into a package of the pipeline, past the guard; the report gets what was set aside."""
+    def guard(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
+        """Put the guard before every resource, and the limit after it."""
         guard(
             source,
             intake,
@@ -164,6 +165,9 @@ class Load:
             for resource in source.selected_resources.values():
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
+
+    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
+        """Read a guarded source into a package of the pipeline; the report gets what failed."""
         try:
             with self._timed("extract"), self._pages_ahead(), _seldom_collected():
                 pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)

@@ -67,9 +67,11 @@ class _Fetch:
         load, begun = self.load, self._begin(newest)
         with Writer(self.store, load.spec.name, load.report.run_id, self.at, load.environment.packs_raw) as writer:
             intake = _Intake(load.spec.name, load.intake().spool, writer, self.source)
+            load.guard(self.scratch, self.source, intake, load.refresh)
             for resource in self.source.selected_resources.values():
                 resource.add_step(_Land(resource, self.source, writer))
             load.extract(self.scratch, self.source, intake, load.refresh)
+            intake.end()
             load.set_aside(intake)
         self.store.commit(self._manifest(writer, begun))
         for file in writer.files:
@@ -124,12 +126,32 @@ class _Land(ItemTransform[Any, Any]):
 
 
 class _Intake(Intake):
-    """What a fetch takes in: a row that no table would take is raw all the same, and judged when it is ingested."""
+    """What a fetch takes in: a row that no table would take is raw all the same, and judged when it is ingested.
+
+    It comes after the page that it stood in, lest it teach a column its type before a good row does.
+    """
 
     def __init__(self, spec: str, spool: Path, writer: Writer, source: DltSource) -> None:
         super().__init__(spec, spool)
         self._writer, self._landed = writer, set(source.selected_resources)
+        self._of_page: list[tuple[str, Any]] = []
+        self._of_last: list[tuple[str, Any]] = []
 
     def refuse(self, resource: str, row: Any, reason: str, place: str = "") -> None:
-        if place or resource not in self._landed or not self._writer.keep(resource, row):
+        if place or resource not in self._landed or not self._writer.holds(resource, row):
             self.reject(resource, row, reason, place)
+        else:
+            self._of_page.append((resource, row))
+
+    def flush(self) -> None:
+        super().flush()
+        self._land(self._of_last)
+        self._of_last, self._of_page = self._of_page, []
+
+    def end(self) -> None:
+        """Land what is left when all pages are read."""
+        self._land([*self._of_last, *self._of_page])
+
+    def _land(self, rows: list[tuple[str, Any]]) -> None:
+        for resource, row in rows:
+            self._writer.write(resource, row, None)

@@ -19,6 +19,7 @@ from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
 from pipelines.load import Load, Refresh
 from pipelines.refusals import emptied_tables, manner
+from pipelines.rows.declared import dynamic
 
 WHOLE = ("replace", "scd2", "cdc")  # tables that a part of their rows would cut
 GONE = "the source has no such resource any more; its rows are not loaded"
@@ -40,6 +41,7 @@ class OneFetch:
         self._manifest, self._resources, self._position = manifest, resources, position
         self._refresh: Any = refresh or manifest.refresh
         self._rebuilding = rebuilding
+        self._scratch = load.environment.state_dir / "scratch" / "raw"
         self._unread: set[str] = set()  # files
         self._held: set[str] = set(position.held)  # resources whose cursor stays
         self._left_out: set[str] = set()  # resources that are not loaded
@@ -72,6 +74,7 @@ class OneFetch:
         intake.spool.unlink(missing_ok=True)
         load.refuse_new_types(pipeline, source, self._refresh)
         with load.parsing_once():
+            load.guard(pipeline, source, intake, self._refresh)
             try:
                 load.extract(pipeline, source, intake, self._refresh)
             except PipelineStepFailed as failed:
@@ -106,11 +109,12 @@ class OneFetch:
 
     def _rows(self, resource: str) -> Iterator[Any]:
         self._note(pipeline_state(Container())[0])
+        by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
         for file in self._manifest.files:
             if file.resource == resource and file.name not in self._unread:
                 folder = f"archive/{resource}" if self._rebuilding else LANDING
                 path = self._store.path(folder, file.name)
-                yield from pages(self._store, path, file, self._load.environment.state_dir / "scratch" / "raw")
+                yield from pages(self._store, path, file, self._scratch, by_row)
 
     def _note(self, state: Any) -> None:
         """Put cursors and position into the state that is committed with the rows."""

@@ -27,12 +27,12 @@ class Unreadable(Exception):
         self.file = file
 
 
-def pages(store: Store, path: str, file: RawFile, scratch: Path) -> Iterator[Any]:
-    """The rows of a file, all of them, or `Unreadable`."""
+def pages(store: Store, path: str, file: RawFile, scratch: Path, parsed: bool) -> Iterator[Any]:
+    """The rows of a file, all of them, or `Unreadable`; lines as they are, unless they are wanted `parsed`."""
     try:
         with store.local(path, scratch) as here:
             rows = 0
-            for page in _tables(here) if file.name.endswith(".parquet") else _lines(here, file):
+            for page in _tables(here) if file.name.endswith(".parquet") else _lines(here, file, parsed):
                 rows += len(page)
                 yield page
     except FileNotFoundError as gone:
@@ -49,24 +49,24 @@ def _tables(path: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
-def _lines(path: Path, file: RawFile) -> Iterator[list[Any]]:
+def _lines(path: Path, file: RawFile, parsed: bool) -> Iterator[list[Any]]:
     kit = importlib.import_module("sources.kit.json_lines")
     for page in kit.json_lines(path, f"{LANDED}{file.name}"):
         for item in page:
             if isinstance(item, dict) and item.get(NOTICE) == "failed":
                 raise Unreadable(file, item["reason"])
-        yield Decoded(page) if file.typed else page
+        yield Parsed(page) if parsed or file.typed else page
 
 
-class Decoded(list[Any]):
+class Parsed(list[Any]):
     """A page of lines as rows, whose values are of the types that the source gave them."""
 
     def __init__(self, page: Any) -> None:
         self.places = getattr(page, "places", [""] * len(page))
-        super().__init__(map(_decoded, page))
+        super().__init__(map(_parsed, page))
 
 
-def _decoded(item: Any) -> Any:
+def _parsed(item: Any) -> Any:
     """A row; a line that is no JSON stays one, which the guard sets aside."""
     try:
         return dlt_json.typed_loadb(orjson.dumps(item)) if isinstance(item, orjson.Fragment) else item

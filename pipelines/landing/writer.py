@@ -54,9 +54,9 @@ class Writer:
             case _:
                 raise UsageError(f"{self._spec}: {resource} {NO_FILE} {resource}")
 
-    def keep(self, resource: str, row: Any) -> bool:
-        """Append a row that is no good; whether a file of lines can hold it as it is."""
-        return resource not in self._tables and self._lines_of(resource).keep(row)
+    def holds(self, resource: str, row: Any) -> bool:
+        """Whether a row that no table takes comes back from a file of this resource as it is."""
+        return resource not in self._tables and not isinstance(row, str) and _survives(row)
 
     def _write_table(self, resource: str, table: pa.Table) -> None:
         files = self._tables.setdefault(resource, [])
@@ -91,14 +91,8 @@ class _Lines:
         self._file = closing.enter_context(_Open(pa.CompressedOutputStream(_Kept(file), "zstd"))) if packed else file
 
     def write(self, page: list[Any]) -> None:
-        lines = getattr(page, "lines", None) or [_in_one_line(self._text(row)) for row in page]
+        lines = getattr(page, "lines", None) or [self._text(row) for row in page]
         self._append(lines)
-
-    def keep(self, row: Any) -> bool:
-        if isinstance(row, str) or not _survives(row):
-            return False
-        self._append([self._text(row)])
-        return True
 
     def _append(self, lines: list[bytes]) -> None:
         self._file.write(b"\n".join(lines) + b"\n")
@@ -176,13 +170,7 @@ class _Open:
 
 
 def _survives(row: Any) -> bool:
-    """Whether a row that no table takes comes back from its file as it is."""
     try:
         return bool(dlt_json.typed_loadb(dlt_json.typed_dumpb(row)) == row)
     except (TypeError, ValueError):
         return False
-
-
-def _in_one_line(text: bytes) -> bytes:
-    """JSON as one line; only a raw text that somebody wrote over several is not one already."""
-    return orjson.dumps(orjson.loads(text)) if b"\n" in text else text
