@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 from dlt.extract import DltSource
@@ -13,11 +14,12 @@ from pipelines.coverage.accounts import accounts_of
 from pipelines.coverage.declared import Declared, declared, is_cursor
 from pipelines.coverage.known import EMPTY, FAILED, LOADED, settled
 from pipelines.coverage.rows import Tables
-from pipelines.coverage.units import Span, span_of, unit_of
+from pipelines.coverage.units import Span, midnight, span_of, unit_of
 from pipelines.cursors import cursor_of
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.ledger import Covered, Ledger
+from pipelines.refusals import manner
 from pipelines.report import Report
 from pipelines.rows.intake import Intake
 from pipelines.specs.spec import Spec
@@ -87,20 +89,30 @@ def _told(each: Declared, notice: dict[str, Any], blank: Covered, zone: str) -> 
 
 
 def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) -> Covered | None:
-    """The time that a resource's cursor has passed over, up to the start of the run; None where it tells none."""
-    resource = source.resources[each.resource]
-    cursor = cursor_of(resource)
-    if cursor is None or isinstance(each.coverage, Items) or not is_cursor(resource, each.column, source):
+    """The time that a resource has been asked for as a whole, up to the start of the run; None where nothing tells."""
+    if isinstance(each.coverage, Items):
         return None
-    if cursor.last_value_func is not max and not (window.since and window.until):
-        return None
-    begin = window.since or moment_of(cursor.start_value, window.zone)
+    if manner(source.resources[each.resource]) == "replace":
+        begin = midnight(date.fromisoformat(each.coverage.since), window.zone)
+    else:
+        begin = _begin(source, each, window)
     end = min(blank.checked_at, window.until or blank.checked_at)
     return replace(blank, since=begin, until=end) if begin and begin < end else None
 
 
+def _begin(source: DltSource, each: Declared, window: Window) -> datetime | None:
+    """From when on a resource's cursor has asked for rows."""
+    resource = source.resources[each.resource]
+    cursor = cursor_of(resource)
+    if cursor is None or not is_cursor(resource, each.column, source):
+        return None
+    if cursor.last_value_func is not max and not (window.since and window.until):
+        return None
+    return window.since or moment_of(cursor.start_value, window.zone)
+
+
 def _with_rows(environment: Environment, spec: Spec, claims: Claims, ledger: Ledger) -> list[Covered]:
-    """The claims in the fewest rows, those days apart of which the table has rows."""
+    """The claims in the fewest rows, those days or months apart of which the table has rows."""
     rows = settled(claims.rows)
     asked = [row for row in rows if row.state != FAILED and not row.item]
     if not asked:
@@ -111,7 +123,7 @@ def _with_rows(environment: Environment, spec: Spec, claims: Claims, ledger: Led
     days = tables.by_day(claims.declared, whole, {row.part for row in asked})
     loaded = [
         replace(row, state=LOADED, since=max(row.since, day.since), until=min(row.until, day.until))
-        for part, day in ((part, unit_of("day", day, zone).span) for part, day in days)
+        for part, day in ((part, unit_of(claims.declared.coverage.by, day, zone).span) for part, day in days)
         for row in asked
         if row.part == part and row.since < day.until and day.since < row.until
     ]

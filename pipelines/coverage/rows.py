@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,32 +23,32 @@ class Tables:
 
     def by_day(self, declared: Declared, span: Span, accounts: Collection[str]) -> Counter[tuple[str, date]]:
         """Rows by account and by day of the zone; the days at both ends may be counted in part."""
-        column = declared.column
-        since, until = self._bounds(column, span)
-        inside = f"{self._escaped(column)} >= %s AND {self._escaped(column)} {'<=' if column.is_date else '<'} %s"
         counted: Counter[tuple[str, date]] = Counter()
-        for whose, also in self._accounts(declared, accounts):
-            sql = f"SELECT {whose}, {self._day(column)}, count(*) FROM {{}} WHERE {inside}{also} GROUP BY 1, 2"
-            given = (since, until, *(accounts if also else ()))
-            counted.update({(str(part), day): rows for part, day, rows in self._ask(column.table, sql, *given)})
+        if not declared.accounts:
+            for day, rows in self._days(declared.column, span):
+                counted["", day] += rows
+        for column in declared.accounts if accounts else ():
+            for day, rows, account in self._days(declared.column, span, column, accounts):
+                counted[str(account), day] += rows
         return counted
 
     def by_item(self, column: Column) -> Counter[str]:
         """Rows by the name of their item."""
-        name = self._text(column)
-        rows = self._ask(
-            column.table,
-            f"SELECT {name}, count(*) FROM {{}} WHERE {self._escaped(column)} IS NOT NULL GROUP BY 1",
-        )
-        return Counter({str(item): count for item, count in rows})
+        sql = f"SELECT {self._text(column)}, count(*) FROM {{}} WHERE {self._escaped(column)} IS NOT NULL GROUP BY 1"
+        return Counter({str(item): rows for item, rows in self._ask(column.table, sql)})
 
-    def _accounts(self, declared: Declared, accounts: Collection[str]) -> Iterator[tuple[str, str]]:
-        """What names the account of a row, and the condition that it is one of them: once per column that does."""
-        for column in declared.accounts if accounts else ():
-            name = f"lower({self._text(column)})"
-            yield name, f" AND {name} IN ({', '.join(['%s'] * len(accounts))})"
-        if not declared.accounts:
-            yield "''", ""
+    def _days(
+        self, column: Column, span: Span, account: Column | None = None, accounts: Collection[str] = ()
+    ) -> list[Any]:
+        """Day and rows of each day that has any; with a column of accounts for each of those that are meant."""
+        name, (since, until) = self._escaped(column), self._bounds(column, span)
+        inside = f"{name} >= %s AND {name} {'<=' if column.is_date else '<'} %s"
+        select = f"SELECT {self._day(column)}, count(*)"
+        if account is None:
+            return self._ask(column.table, f"{select} FROM {{}} WHERE {inside} GROUP BY 1", since, until)
+        whose, holes = f"lower({self._text(account)})", ", ".join(["%s"] * len(accounts))
+        sql = f"{select}, {whose} FROM {{}} WHERE {inside} AND {whose} IN ({holes}) GROUP BY 1, 3"
+        return self._ask(column.table, sql, since, until, *accounts)
 
     def _bounds(self, column: Column, span: Span) -> tuple[Any, Any]:
         """The span in the form of a column's values; those without a zone are in the spec's."""
