@@ -92,10 +92,9 @@ def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) ->
     """The time that a resource has been asked for as a whole, up to the start of the run; None where nothing tells."""
     if isinstance(each.coverage, Items):
         return None
-    if manner(source.resources[each.resource]) == "replace":
-        begin = midnight(date.fromisoformat(each.coverage.since), window.zone)
-    else:
-        begin = _begin(source, each, window)
+    first = midnight(date.fromisoformat(each.coverage.since), window.zone)
+    is_whole = manner(source.resources[each.resource]) == "replace"
+    begin = first if is_whole else _begin(source, each, window)
     end = min(blank.checked_at, window.until or blank.checked_at)
     return replace(blank, since=begin, until=end) if begin and begin < end else None
 
