@@ -64,6 +64,8 @@ def test_holes_in_a_year_are_found_and_filled(year, upstream):
     upstream.broken = {date(2024, 5, 4), date(2024, 5, 5)}
     assert year.etl("run", "year", "--env", "test").code == 3
     assert missing(year) == {"steps": {"2024-05-04": "failed", "2024-05-05": "failed"}, "sleep": {}}
+    ends = year.query("SELECT max(until) FROM _etl.coverage WHERE resource = 'sleep'")
+    assert ends == [(datetime(2025, 1, 1, tzinfo=UTC),)]  # where its cursor ends, not now
     delete(
         year,
         "steps WHERE day IN ('2024-02-29', '2024-03-31', '2024-05-06')",
@@ -140,6 +142,18 @@ def test_accounts_have_days_of_their_own(toy):
     assert states(toy) == ["ann ..#.", "bob #..."]
 
 
+def test_a_table_that_is_replaced_was_asked_for_as_a_whole(toy):
+    coverage_toy.install(toy, DAYS.replace("coverage:", "write_disposition: replace\n    coverage:"))
+    rows = [row(1, "2024-03-31T12:00:00Z", who="ann"), row(2, "2024-04-01T12:00:00Z", who="bob")]
+    assert run(toy, days=[*rows, ["failed", "somebody", "away"]]) == 3
+    assert states(toy)[:2] == ["ann ?#??", "bob ??#?"]
+    assert run(toy, days=rows) == 0
+    assert states(toy) == ["ann .#..", "bob ..#."]
+    with duckdb.connect(str(toy.root / "warehouse.duckdb")) as connection:
+        connection.execute("DELETE FROM toy.days WHERE id = 2")
+    assert states(toy) == ["ann .#..", "bob ..!.", "days"]
+
+
 def test_the_last_word_counts_and_only_of_whole_runs(toy):
     asked = ["covered", "2024-03-30/2024-04-03"]
     assert run(toy, "--limit", "1", days=[asked]) == 0
@@ -157,12 +171,12 @@ def test_the_last_word_counts_and_only_of_whole_runs(toy):
 
 
 def test_what_is_written_stays_small(toy, monkeypatch):
-    monkeypatch.setattr("pipelines.coverage.claims.ROWS_TO_TIDY", 4)
+    monkeypatch.setattr("pipelines.coverage.claims.ROWS_TO_TIDY", 3)
     counts = []
-    for day in ("2024-03-30", "2024-03-31", "2024-04-01", "2024-04-02"):
+    for day in ("2024-03-30", "2024-03-31", "2024-04-01/2024-04-03"):
         assert run(toy, days=[["covered", day]]) == 0
         counts += toy.query("SELECT count(*) FROM _etl.coverage")
-    assert counts == [(1,), (2,), (3,), (1,)]
+    assert counts == [(1,), (2,), (1,)]
     assert states(toy) == ["...."]
 
 
@@ -170,6 +184,7 @@ def test_a_window_narrows_what_is_declared(toy):
     assert states(toy, "test", "--since", "2024-04-01")[0] == "??"
     assert states(toy, "test", "--since", "2020-01-01", "--until", "2024-03-30T12:00")[0] == "?"
     assert states(toy, "test", "--since", "2025-01-01") == [""]
+    assert not (toy.root / "warehouse.duckdb").exists()
 
 
 def test_the_newest_days_may_still_come(toy, monkeypatch):
@@ -330,23 +345,26 @@ resources:
     coverage: {{by: day, column: created__at, since: 2024-01-01, until: 2024-01-06}}
 """
 CURSOR = ", params: {since: {type: incremental, cursor_path: created.at, initial_value: 2024-01-01T00:00:00Z}}"
+NEW_YEAR, NEWEST = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 4, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("disposition", "params", "window"),
-    [("merge", CURSOR, " --since 2024-01-03 --until 2024-01-05"), ("replace", "", "")],
+    ("disposition", "params", "begins", "window"),
+    [
+        ("merge", CURSOR, [NEW_YEAR, NEWEST], " --since 2024-01-03 --until 2024-01-05"),
+        ("replace", "", [NEW_YEAR], ""),
+    ],
 )
-def test_a_rest_spec_asks_as_far_as_its_cursor_goes_or_for_all(workspace, disposition, params, window):
+def test_a_rest_spec_asks_as_far_as_its_cursor_goes_or_for_all(workspace, disposition, params, begins, window):
     made = workspace()
     rows = [{"id": day, "created": {"at": f"2024-01-0{day}T12:00:00Z"}} for day in (1, 3, 4)]
     look = ("coverage", "feed", "--env", "test")
     with serving(lambda asked: reply(200, rows)) as server:
         made.write("specs/feed.yaml", FEED.format(url=server.url, disposition=disposition, params=params))
-        assert made.etl("run", "feed", "--env", "test").code == 0
-        assert made.etl("run", "feed", "--env", "test").code == 0
-        begins = made.query("SELECT min(since) FROM _etl.coverage GROUP BY run_id ORDER BY run_id")
-        second = datetime(2024, 1, 4, 12, tzinfo=UTC) if params else datetime(2024, 1, 1, tzinfo=UTC)
-        assert begins == [(datetime(2024, 1, 1, tzinfo=UTC),), (second,)]
+        for _ in begins:
+            assert made.etl("run", "feed", "--env", "test").code == 0
+        told = made.query("SELECT min(since) FROM _etl.coverage GROUP BY run_id ORDER BY run_id")
+        assert [moment for (moment,) in told] == begins
         assert "5 days: 3 loaded, 2 empty" in made.etl(*look).out
         with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
             connection.execute("DELETE FROM feed.events WHERE id > 1")

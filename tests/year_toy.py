@@ -59,7 +59,8 @@ def steps(base_url, since, until):
 
 
 @dlt.resource(primary_key="ended", write_disposition="merge", columns=SLEEP)
-def sleep(base_url, ended=dlt.sources.incremental("ended", initial_value="2023-12-31T00:00:00Z")):
+def sleep(base_url, ended=dlt.sources.incremental("ended", initial_value="2023-12-31T00:00:00Z",
+                                                  end_value="2025-01-01T00:00:00Z")):
     yield json.load(urlopen(f"{base_url}sleep?since={ended.start_value[:10]}"))
 '''
 YEAR = [date(2024, 1, 1) + timedelta(days=n) for n in range(366)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
-from dlt.extract import DltSource
+from dlt.extract import DltResource, DltSource
 
 from pipelines import build
 from pipelines.coverage.accounts import accounts_of
@@ -92,22 +92,22 @@ def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) ->
     """The time that a resource has been asked for as a whole, up to the start of the run; None where nothing tells."""
     if isinstance(each.coverage, Items):
         return None
-    first = midnight(date.fromisoformat(each.coverage.since), window.zone)
-    is_whole = manner(source.resources[each.resource]) == "replace"
-    begin = first if is_whole else _begin(source, each, window)
-    end = min(blank.checked_at, window.until or blank.checked_at)
-    return replace(blank, since=begin, until=end) if begin and begin < end else None
-
-
-def _begin(source: DltSource, each: Declared, window: Window) -> datetime | None:
-    """From when on a resource's cursor has asked for rows."""
     resource = source.resources[each.resource]
+    if manner(resource) == "replace":
+        asked = replace(window, since=midnight(date.fromisoformat(each.coverage.since), window.zone))
+    else:
+        asked = _passed(resource, window) if is_cursor(resource, each.column, source) else Window()
+    until = min(blank.checked_at, asked.until or blank.checked_at)
+    return replace(blank, since=asked.since, until=until) if asked.since and asked.since < until else None
+
+
+def _passed(resource: DltResource, window: Window) -> Window:
+    """The time that a resource's cursor has passed over; nothing where it goes by no order and no window."""
     cursor = cursor_of(resource)
-    if cursor is None or not is_cursor(resource, each.column, source):
-        return None
-    if cursor.last_value_func is not max and not (window.since and window.until):
-        return None
-    return window.since or moment_of(cursor.start_value, window.zone)
+    if cursor is None or (cursor.last_value_func is not max and not (window.since and window.until)):
+        return Window()
+    begin, end = (moment_of(value, window.zone) for value in (cursor.start_value, cursor.end_value))
+    return replace(window, since=window.since or begin, until=window.until or end)
 
 
 def _with_rows(environment: Environment, spec: Spec, claims: Claims, ledger: Ledger) -> list[Covered]:

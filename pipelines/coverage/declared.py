@@ -70,7 +70,7 @@ def is_cursor(resource: DltResource, column: Column, source: DltSource) -> bool:
     cursor = cursor_of(resource)
     if cursor is None or resource.is_transformer:
         return False
-    return _normalized(str(cursor.cursor_path).replace(".", "__"), source) == column.name
+    return _normalized(str(cursor.cursor_path).removeprefix("$.").replace(".", "__"), source) == column.name
 
 
 def _declared(source: DltSource, name: str, coverage: Coverage) -> Declared:

@@ -46,7 +46,7 @@ def holes(environment: Environment, spec: Spec, source: DltSource, sheets: Itera
     """Every hole in some sheets, oldest first: accounts and resources that lack the same are told of as one."""
     heeded = takes_window(environment, spec)
     found = [hole for sheet in sheets for hole in _in_sheet(environment, spec, source, sheet, heeded)]
-    by_account = [_for_accounts(environment, spec, hole) for hole in _joined(found, "accounts")]
+    by_account = [_for_accounts(environment, spec, source, hole) for hole in _joined(found, "accounts")]
     return sorted(_joined(by_account, "resources"), key=lambda hole: hole.units)
 
 
@@ -84,10 +84,11 @@ def _hole(sheet: Sheet, cells: Sequence[Cell], argument: str = "", windowed: boo
     )
 
 
-def _for_accounts(environment: Environment, spec: Spec, hole: Hole) -> Hole:
-    """The hole with the argument that names its accounts, where they are not all there are."""
-    coverage = spec.resources[hole.resources[0]].coverage
-    if not isinstance(coverage, Periods) or not coverage.per:
+def _for_accounts(environment: Environment, spec: Spec, source: DltSource, hole: Hole) -> Hole:
+    """The hole with the argument that names its accounts, where they are not all and can be read alone."""
+    resource = hole.resources[0]
+    coverage = spec.resources[resource].coverage
+    if not isinstance(coverage, Periods) or not coverage.per or manner(source.resources[resource]) in HARM:
         return hole
     if set(hole.accounts) == set(accounts_of(environment.root, spec, coverage)):
         return replace(hole, accounts=())

@@ -14,11 +14,12 @@ EMPTY, LOADED, FAILED = STATES = ("empty", "loaded", "failed")  # of one run the
 
 def settled(rows: Iterable[Covered]) -> list[Covered]:
     """The same knowledge in the fewest rows: stretches that do not overlap, in order, and each item once."""
-    ordered = sorted(rows, key=_place)
-    return [row for _, group in groupby(ordered, _place) for row in _latest([*group])]
+    ordered = sorted(rows, key=place)
+    return [row for _, group in groupby(ordered, place) for row in _latest([*group])]
 
 
-def _place(row: Covered) -> tuple[str, str, str]:
+def place(row: Covered) -> tuple[str, str, str]:
+    """What a row is about, beside its time."""
     return row.resource, row.part, row.item
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dlt.extract import DltSource
 from pipelines import build
 from pipelines.coverage.accounts import ALL, accounts_of
 from pipelines.coverage.declared import Column, Declared, declared
-from pipelines.coverage.known import EMPTY, FAILED, LOADED, settled
+from pipelines.coverage.known import EMPTY, FAILED, LOADED, place, settled
 from pipelines.coverage.rows import Tables
 from pipelines.coverage.units import Span, Unit, midnight, name_of, units
 from pipelines.coverage.waiting import Place, places
@@ -93,10 +94,11 @@ class Survey:
         periods = list(self._periods(coverage))
         rows = self._rows(each, coverage, periods, accounts)
         waiting = self._waiting(each, accounts)
+        ripe = self._now - coverage.settles_in  # what has ended by then must be there
         for account in accounts:
-            known = [row for row in self._claims if (row.resource, row.part) == (each.resource, account)]
+            known = [row for row in self._claims if place(row) == (each.resource, account, "")]
             cells = [
-                _of_period(unit, *said, rows[account, unit.name], waiting[account, unit.name], self._ripe(coverage))
+                _of_period(unit, *said, rows[account, unit.name], waiting[account, unit.name], ripe)
                 for unit, said in _said(periods, known)
             ]
             yield Sheet(each, account, cells, waiting[account, ""])
@@ -110,10 +112,6 @@ class Survey:
         span = Span(max(since, window.since or since), min(until, window.until or until))
         if span.since < span.until:
             yield from units(coverage.by, span, zone)
-
-    def _ripe(self, coverage: Periods) -> datetime:
-        """What ended by then must be there."""
-        return self._now - coverage.settles_in
 
     def _rows(
         self, each: Declared, coverage: Periods, periods: Sequence[Unit], accounts: Sequence[str]
@@ -133,18 +131,11 @@ class Survey:
 
     def _of_items(self, each: Declared) -> Sheet:
         rows, waiting = self._names(each.column), self._waiting(each, ALL)
-        known = {row.item: row for row in self._claims if row.resource == each.resource and row.item}
+        known = {row.item: row for row in self._claims if row.resource == each.resource}
         listed = self._names(each.listed) if each.listed else {}
-        quarantined = {item: count for (_, item), count in waiting.items() if item}
-        return Sheet(
-            each,
-            "",
-            [
-                _of_item(name, known.get(name), rows[name], quarantined.get(name, 0))
-                for name in sorted({*rows, *known, *listed, *quarantined})
-            ],
-            waiting["", ""],
-        )
+        names = {*rows, *known, *listed, *(item for _, item in waiting)} - {""}
+        cells = [_of_item(name, known.get(name), rows[name], waiting["", name]) for name in sorted(names)]
+        return Sheet(each, "", cells, waiting["", ""])
 
     def _names(self, column: Column) -> Counter[str]:
         """Rows by the name of their item."""
@@ -178,15 +169,9 @@ def _state(said: str, rows: int, waiting: int) -> str:
 
 def _said(periods: Sequence[Unit], known: Sequence[Covered]) -> Iterator[tuple[Unit, tuple[str, str]]]:
     """Each day or month with the last word on it and its reason; `known` is in order and does not overlap."""
-    at = 0
+    begins, ends = [row.since for row in known], [row.until for row in known]
     for unit in periods:
-        while at < len(known) and known[at].until <= unit.span.since:
-            at += 1
-        inside = at
-        touching = []
-        while inside < len(known) and known[inside].since < unit.span.until:
-            touching.append(known[inside])
-            inside += 1
+        touching = known[bisect_right(ends, unit.span.since) : bisect_left(begins, unit.span.until)]
         yield unit, _word(unit.span, touching)
 
 
