@@ -225,8 +225,15 @@ def test_items_of_another_table(toy):
     ]
     assert run(toy, games=games, stats=stats) == 3
     assert states(toy) == ["#.xq??.", "stats --with matches=m3,m5,m6"]
+    assert (
+        "m3, m5, m6, stats: 1 failed, 2 never asked (answered 500)" in toy.etl("coverage", "toy", "--env", "test").out
+    )
+    assert run(toy, stats=[["failed", "m7,8", "two\nlines", "m7,8"]]) == 3
+    told = toy.etl("coverage", "toy", "--env", "test").out.splitlines()
+    assert r"m3, m5, m6, …, stats: 2 failed, 2 never asked (answered 500; two\nlines)" in told
+    assert """  etl run toy --env test --select stats --with 'matches=["m3", "m5", "m6", "m7,8"]'""" in told
     assert run(toy, stats=[row(3, "2024-04-01T12:00:00Z", match="m3"), ["failed", "m3", "again", "m3"]]) == 3
-    assert states(toy)[0] == "#.#q??."
+    assert states(toy)[0] == "#.#q??x."
 
 
 EVERY_FORM = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ ITEMS_AT_ONCE = 50  # named in one command
 class Hole:
     """Days or months in a row, or items, that one command fills; `accounts` is empty where all are meant."""
 
+    by: str
     units: tuple[str, ...]
     resources: tuple[str, ...]
     accounts: tuple[str, ...]
@@ -62,7 +64,7 @@ def _in_sheet(environment: Environment, spec: Spec, source: DltSource, sheet: Sh
     size = ITEMS_AT_ONCE if takes_list(environment.root, spec, argument) else 1 if argument else max(len(missing), 1)
     for start in range(0, len(missing), size):
         cells = missing[start : start + size]
-        yield _hole(sheet, cells, f"{argument}={','.join(cell.name for cell in cells)}" if argument else "")
+        yield _hole(sheet, cells, _naming(argument, [cell.name for cell in cells]) if argument else "")
 
 
 def _in_a_row(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
@@ -74,6 +76,7 @@ def _in_a_row(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
 def _hole(sheet: Sheet, cells: Sequence[Cell], argument: str = "", windowed: bool = False) -> Hole:
     first, last = cells[0].days, cells[-1].days
     return Hole(
+        by=sheet.by,
         units=tuple(cell.name for cell in cells),
         resources=(sheet.resource,),
         accounts=(sheet.account,) if sheet.account else (),
@@ -92,7 +95,12 @@ def _for_accounts(environment: Environment, spec: Spec, source: DltSource, hole:
         return hole
     if set(hole.accounts) == set(accounts_of(environment.root, spec, coverage)):
         return replace(hole, accounts=())
-    return replace(hole, argument=f"{coverage.per.argument}={','.join(hole.accounts)}")
+    return replace(hole, argument=_naming(coverage.per.argument, hole.accounts))
+
+
+def _naming(argument: str, names: Sequence[str]) -> str:
+    """`--with` for some names; as JSON where a name has a comma of its own."""
+    return f"{argument}={json.dumps([*names]) if any(',' in name for name in names) else ','.join(names)}"
 
 
 def _joined(found: Iterable[Hole], over: str) -> list[Hole]:

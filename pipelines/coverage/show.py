@@ -15,7 +15,7 @@ from pipelines.coverage.declared import problems
 from pipelines.coverage.holes import Hole, holes
 from pipelines.coverage.survey import QUARANTINED, Sheet, Survey
 from pipelines.environment import Environment
-from pipelines.errors import Exit, SpecError, UsageError
+from pipelines.errors import Exit, SpecError, UsageError, in_one_line
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
@@ -24,7 +24,7 @@ from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
 from pipelines.window import parse
 
-REASONS = 3  # of a hole; JSON has all
+SHOWN = 3  # items and reasons of a hole; JSON has all
 
 
 def show(root: Path, env: str, name: str, since: str | None, until: str | None, printer: Printer) -> Exit:
@@ -137,9 +137,19 @@ def _totals(sheet: Sheet) -> str:
 
 def _told(hole: Hole) -> str:
     """A hole in one line: where, of what and of whom, and why."""
-    first, last = hole.units[0], hole.units[-1]
-    where = first if first == last else f"{first} to {last}"
     whose = f" of {', '.join(hole.accounts)}" if hole.accounts else ""
     states = ", ".join(f"{count:,} {state}" for state, count in hole.states)
-    shown = [*hole.reasons[:REASONS], *(["…"] if len(hole.reasons) > REASONS else [])]
-    return f"{where}, {', '.join(hole.resources)}{whose}: {states}" + (f" ({'; '.join(shown)})" if shown else "")
+    reasons = f" ({'; '.join(_first(hole.reasons))})" if hole.reasons else ""
+    return in_one_line(f"{_where(hole)}, {', '.join(hole.resources)}{whose}: {states}{reasons}")
+
+
+def _where(hole: Hole) -> str:
+    if hole.by == "item":
+        return ", ".join(_first(hole.units))
+    first, last = hole.units[0], hole.units[-1]
+    return first if first == last else f"{first} to {last}"
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    """As many as fit into a line."""
+    return [*texts[:SHOWN], *(["…"] if len(texts) > SHOWN else [])]
