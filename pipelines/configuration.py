@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Any] = {
 }
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
-OURS = {"bigquery": "pipelines.bigquery.bigquery", "postgres": "pipelines.postgres.postgres"}
+OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
@@ -180,7 +180,7 @@ def _known_keys(destination_type: str) -> list[str]:
 
 
 def _type(table: dict[str, Any]) -> str:
-    """The destination dlt is to use: its own, or ours over it."""
+    """The destination dlt is to use: ours over its warehouses, its own for the rest."""
     kind = str(table["destination_type"])
     return OURS.get(kind, kind)
 
