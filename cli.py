@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
@@ -379,13 +381,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def obey(command: list[str]) -> int:
     """Run a command; its exit code. The parser's own way to run it makes a silent 130 of every signal."""
-    parser = typer.main.get_command(app)
+    parser = grammar()
     try:
         with parser.make_context("etl", command) as context:
             parser.invoke(context)
     except typer.Exit as end:
         return end.exit_code
     return 0
+
+
+@cache
+def grammar() -> TyperGroup:
+    """The commands and options as the parser knows them."""
+    return typer.main.get_group(app)
 
 
 def hang_up() -> int:
