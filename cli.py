@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -369,7 +371,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session.root, session.debug = None, False
     try:
         signal.signal(signal.SIGTERM, terminate)
-        code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
+        with seldom_collected():
+            code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         code = hang_up()
@@ -377,6 +380,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = complain(error)
     exec("")  # else Python ends itself by a Ctrl-C that once passed through the exec of a text, caught or not
     sys.exit(code)
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Python looks for cycles less often: imports and pages of rows leave few, and looking costs up to a third."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def obey(command: list[str]) -> int:
