@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import gc
 import importlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from typing import Literal
 
 import dlt
 from dlt.common.runtime import signals
@@ -19,8 +17,10 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines import build, configuration
 from pipelines.columnar import columnar
 from pipelines.counting import rows_of
+from pipelines.coverage.claims import Claims, claimed
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
 from pipelines.order import Order
@@ -35,8 +35,6 @@ from pipelines.trace import Progress
 from pipelines.translate import is_of_rows
 from pipelines.window import parse
 from pipelines.working import LOADER_FORMAT, open_pipeline, reopened, scratch_copy
-
-Refresh = Literal["drop_sources", "drop_resources"]
 
 
 class Load:
@@ -70,6 +68,7 @@ class Load:
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
                 self.extract(working, source, intake, self.refresh)
+                self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
                     working.abort_packages()
@@ -169,12 +168,18 @@ class Load:
     def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
         """Read a guarded source into a package of the pipeline; the report gets what failed."""
         try:
-            with self._timed("extract"), self._pages_ahead(), _seldom_collected():
+            with self._timed("extract"), self._pages_ahead():
                 pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)
         finally:
             intake.close()
             self.report.failed_items += intake.failed
             self.report.warnings += intake.warnings
+
+    def claims(self, source: DltSource, intake: Intake) -> list[Claims]:
+        """What a run that has read its source to the end has asked for."""
+        if self.order.limit is not None:
+            return []
+        return [*claimed(self.environment, self.spec, source, intake, self.window, self.report)]
 
     def _pages_ahead(self) -> AbstractContextManager[None]:
         """Pages are asked for ahead, save in a limited run, which leaves most of them alone."""
@@ -249,17 +254,6 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Python looks for cycles less often: pages of rows have none, and looking takes a third of the time."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ class _Fetch:
                 resource.add_step(_Land(resource, self.source, writer))
             load.extract(self.scratch, self.source, intake, load.refresh)
             intake.end()
+            claims = [asdict(row) for claims in load.claims(self.source, intake) for row in claims.rows]
             load.set_aside(intake)
-        self.store.commit(self._manifest(writer, begun))
+        self.store.commit(self._manifest(writer, begun, claims))
         for file in writer.files:
             load.report.raw(file, LANDING)
 
@@ -88,7 +90,7 @@ class _Fetch:
                 sources[name] = newest
             return digests(sources.get(name, {}), self.source.selected_resources)
 
-    def _manifest(self, writer: Writer, begun: dict[str, str]) -> Manifest:
+    def _manifest(self, writer: Writer, begun: dict[str, str], claims: list[dict[str, Any]]) -> Manifest:
         load, report = self.load, self.load.report
         frozen = load.order.freezes_cursor or load.order.to is not None
         resources = list(self.source.selected_resources)
@@ -105,6 +107,7 @@ class _Fetch:
             load.refresh,
             None if frozen else state,
             {} if frozen else begun,
+            claims,
             build.version()["etl"],
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from operator import attrgetter
 
@@ -74,14 +74,14 @@ class _Ingest:
     """The fetches of one spec on their way into its tables."""
 
     def __init__(self, load: Load, store: Store) -> None:
+        self.source = build.outline(load.environment.root, load.spec)
+        self.chosen = _chosen(self.source, load.spec, load.order)
+        self.pipeline = load.synced(self.source.schema.name)
         self.load = load.ordered(whole(load.order))
         self.store, self.report = store, load.report
-        self.source = build.outline(load.environment.root, load.spec)
 
     def run(self) -> None:
-        chosen = _chosen(self.source, self.load.spec, self.load.order)
-        self.report.resources = self.report.resources or chosen
-        self.pipeline = self.load.synced(self.source.schema.name)
+        self.report.resources = self.report.resources or self.chosen
         manifests, strange = sorted_out(self.load, self.store)
         for name in strange:
             match _stranger(self.store, name, self.source.resources):
@@ -91,17 +91,18 @@ class _Ingest:
                     self._reject(name, reason)
         notes = {manifest.note for manifest in manifests}
         for manifest in sorted(manifests, key=KEY):
-            self._ingest(manifest, chosen, notes)
+            self._ingest(manifest, notes)
 
-    def _ingest(self, manifest: Manifest, chosen: Sequence[str], notes: set[str]) -> None:
+    def _ingest(self, manifest: Manifest, notes: set[str]) -> None:
         """Load what is left of a fetch, or what was asked for of it; put its files away when nothing is left."""
         position = Position.of(self.pipeline.state)
         left = position.left(manifest)
-        todo = [name for name in left if name in chosen or name not in self.source.resources]
+        todo = [name for name in left if name in self.chosen or name not in self.source.resources]
         if todo:
             done = {note: names for note, names in position.loaded.items() if note in notes}
             position.loaded = {**done, manifest.note: [*done.get(manifest.note, []), *todo]}
-            OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position).load()
+            refresh = None if manifest.refresh == "drop_sources" and manifest.note in done else manifest.refresh
+            OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position, refresh).load()
         if len(todo) == len(left):
             self._archive(manifest)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from dlt.common.json import custom_pua_decode_nested
 from dlt.common.json import json as dlt_json
@@ -22,6 +22,7 @@ MINUTE = "%Y_%m_%d_%H_%M"
 BEGIN = re.compile(r"(\d{4})_(\d\d)_(\d\d)(?:_(\d\d)_(\d\d))?(?=_)")
 ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 State = dict[str, Any]
+Refresh = Literal["drop_sources", "drop_resources"]  # what of the tables is dropped and read again
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class RawFile:
 class Manifest:
     """One fetch. `state` is the source's after it, None where the cursor was frozen; `begun` tells where it began.
 
-    `begun` has a digest of the state of each resource, and under "" that of the source itself.
+    `begun` has a digest of the state of each resource, and under "" that of the source itself. `claims` are the rows of
+    `_etl.coverage` that are due once it is loaded.
     """
 
     name: str
@@ -53,9 +55,10 @@ class Manifest:
     files: list[RawFile]
     window: str | None = None
     limit: int | None = None
-    refresh: str | None = None
+    refresh: Refresh | None = None
     state: State | None = None
     begun: dict[str, str] = field(default_factory=dict)
+    claims: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
 
     @property
@@ -77,18 +80,18 @@ class Manifest:
         return [file for file in self.files if file.resource in resources]
 
     def as_text(self) -> str:
-        content = {"schema": SCHEMA, **asdict(self), "state": plain(self.state)}
-        return json.dumps({k: v for k, v in content.items() if v is not None}, indent=2) + "\n"
+        content = {"schema": SCHEMA, **asdict(self)}
+        told = {key: value for key, value in content.items() if value is not None}
+        return json.dumps(json.loads(dlt_json.typed_dumps(told)), indent=2) + "\n"
 
     @classmethod
     def of_text(cls, name: str, text: bytes) -> Manifest:
         """The manifest of a file; EtlError where it is none."""
         try:
-            content = json.loads(text)
+            content = custom_pua_decode_nested(json.loads(text))  # dlt keeps moments and the like apart from texts
             if content.pop("schema") != SCHEMA:
                 raise EtlError(f"{name}: was written by a newer version; update etl and run again")
             content["files"] = [RawFile(**file) for file in content["files"]]
-            content["state"] = custom_pua_decode_nested(content.get("state"))
             return cls(**{**content, "name": name})
         except (ValueError, TypeError, KeyError) as error:
             raise EtlError(f"{name}: is no manifest of raw files; move it away and fetch again") from error
@@ -97,11 +100,6 @@ class Manifest:
     def foreign(cls, spec: str, file: RawFile, mark: str) -> Manifest:
         """What stands for a file that somebody put there; `mark` tells it from others of its name."""
         return cls(file.name, spec, mark, moment(file.name), [file.resource], [file])
-
-
-def plain(state: Any) -> Any:
-    """A state as JSON, in which dlt keeps moments and the like apart from texts."""
-    return json.loads(dlt_json.typed_dumps(state))
 
 
 def digests(state: State, resources: Iterable[str]) -> dict[str, str]:

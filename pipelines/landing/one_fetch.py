@@ -12,12 +12,15 @@ from dlt.extract import DltResource, DltSource
 from dlt.extract.items_transform import ValidateItem
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from pipelines.coverage.claims import Claims
+from pipelines.coverage.declared import declared
 from pipelines.environment import LANDING
-from pipelines.landing.manifest import Manifest, RawFile, digests
+from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests
 from pipelines.landing.position import Position
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
-from pipelines.load import Load, Refresh
+from pipelines.ledger import Covered
+from pipelines.load import Load
 from pipelines.refusals import emptied_tables, manner
 from pipelines.rows.declared import dynamic
 
@@ -30,19 +33,21 @@ TWICE = "was loaded by another way since it was fetched, and appended rows would
 class OneFetch:
     """Some resources of one fetch; what cannot be read is told and put aside, and the rest is loaded.
 
-    `position` is what the warehouse is to know once they are loaded; `folder` leads from a file to where it lies.
+    `position` is what the warehouse is to know once they are loaded. `rebuilding`: their files are in the archive, and
+    their cursors are set, not moved.
     """
 
     def __init__(
         self, load: Load, store: Store, pipeline: dlt.Pipeline, source: DltSource, manifest: Manifest,
-        resources: list[str], position: Position, refresh: Refresh | None = None, rebuilding: bool = False,
+        resources: list[str], position: Position, refresh: Refresh | None, rebuilding: bool = False,
     ) -> None:  # fmt: skip
         self._load, self._store, self._pipeline, self._source = load, store, pipeline, source
         self._manifest, self._resources, self._position = manifest, resources, position
-        self._refresh: Any = refresh or manifest.refresh
+        self._refresh = refresh
         self._rebuilding = rebuilding
         self._scratch = load.environment.state_dir / "scratch" / "raw"
         self._unread: set[str] = set()  # files
+        self._lost: set[str] = set()  # their resources
         self._held: set[str] = set(position.held)  # resources whose cursor stays
         self._left_out: set[str] = set()  # resources that are not loaded
 
@@ -58,13 +63,13 @@ class OneFetch:
         """Leave cursors alone that are not where the fetch found them, and rows that nobody wants any more."""
         state = self._pipeline.state.get("sources", {}).get(self._source.schema.name, {})
         stands = digests(state, self._manifest.resources)
-        forced = self._rebuilding or self._refresh
-        if not forced:
-            self._held |= {name for name, begun in self._manifest.begun.items() if stands[name] != begun}
+        moved = {name for name, begun in self._manifest.begun.items() if stands[name] != begun}
+        elsewhere = set[str]() if self._rebuilding or self._refresh else moved
+        self._held |= elsewhere
         for name in self._resources:
             if name not in self._source.resources:
                 self._leave_out(name, GONE)
-            elif self._manifest.begun and name in self._held and manner(self._source.resources[name]) == "append":
+            elif name in elsewhere and manner(self._source.resources[name]) == "append":
                 self._leave_out(name, TWICE)
 
     def _loaded(self) -> bool:
@@ -88,7 +93,15 @@ class OneFetch:
             load.set_aside(intake)
             if not emptied:
                 load.load(pipeline)
+                self._claim()
         return not emptied
+
+    def _claim(self) -> None:
+        """Tell what the fetch had asked for, of that which is loaded whole."""
+        whole = set(self._resources) - self._left_out - self._lost
+        for each in declared(self._source, self._load.spec):
+            rows = [Covered(**row) for row in self._manifest.claims if row["resource"] == each.resource in whole]
+            self._load.report.claims.append(Claims(each, rows))
 
     def _fed(self) -> DltSource:
         """The source, its resources fed from the files."""
@@ -135,6 +148,7 @@ class OneFetch:
         """Do without a file: its resource keeps its cursor, and a table that is replaced whole its rows."""
         file = broken.file
         self._unread.add(file.name)
+        self._lost.add(file.resource)
         self._held.add(file.resource)
         self._tell(file.resource, file.name, str(broken))
         if self._rebuilding:

@@ -13,11 +13,11 @@ import dlt
 from pipelines import build
 from pipelines.errors import UsageError
 from pipelines.landing.ingest import whole
-from pipelines.landing.manifest import Manifest, RawFile
+from pipelines.landing.manifest import Manifest, RawFile, Refresh
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
-from pipelines.load import Load, Refresh
+from pipelines.load import Load
 
 DIRECT = (
     "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
@@ -57,7 +57,7 @@ class _Rebuild:
         begun, held = before.rebuilt is not None, before.held
         for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
             position = Position(rebuilt=list(manifest.key), held=held)
-            refresh: Refresh | None = None if begun else "drop_sources"
+            refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
             loaded = OneFetch(
                 self.load, self.store, self.pipeline, self.source, manifest, manifest.resources, position,
                 refresh, rebuilding=True,

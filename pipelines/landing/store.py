@@ -71,8 +71,9 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what a fetch that died was writing."""
-        for part in self.filesystem.glob(f"{self.home}/{LANDING}/*{PART}") if self.is_local else ():
-            self.filesystem.rm_file(part)
+        for name in self._list(LANDING, "file") if self.is_local else ():
+            if name.endswith(PART):
+                self.filesystem.rm_file(self.path(LANDING, name))
 
     def size(self, name: str) -> int:
         """Bytes of a file of the landing."""
