@@ -7,8 +7,11 @@ import json
 import pytest
 
 from tests.crash_toy import move_to
+from tests.crash_toy import rows as crash_rows
+from tests.killed import At, killed
 from tests.landing_toy import Yard
 from tests.warehouse import Ask, faults
+from tests.workspace import Workspace
 
 
 @pytest.fixture
@@ -19,8 +22,6 @@ def yard(workspace) -> Yard:
 @pytest.fixture(scope="module")
 def direct(tmp_path_factory):
     """What runs without raw files leave after each day, days one after the other."""
-    from tests.workspace import Workspace
-
     made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
     for day in (1, 2, 3):
         move_to(made.workspace, day)
@@ -49,6 +50,7 @@ def test_all_ways_lead_to_the_same_tables(yard, direct):
 
 
 ONE = ("--select", "things")
+FULL = ("run", "crash", "--env", "raw", "--full-refresh")
 
 
 def ids(yard: Yard) -> list[int]:
@@ -192,3 +194,32 @@ def test_strange_files(yard):
     assert [file.name.split(".")[1] for file in yard.files("archive/things")] == ["2", "jsonl"]
     yard.etl("rebuild", code=3)
     assert ids(yard) == [7, 8]
+
+
+def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, tmp_path):
+    yard.etl("run", env="raw")
+    move_to(yard.workspace, 2)
+    anew = Yard(Workspace(tmp_path / "another workspace"), 2)
+    anew.etl("run")
+    expected = {table: rows for table, rows in anew.tables().items() if table != "quarantine"}
+    killed(yard.workspace, At("pipelines.landing.one_fetch:OneFetch.load"), *FULL)
+    for select in (ONE, ()):
+        yard.etl("ingest", *select, env="raw", code=3 if select else 0)
+    assert {table: yard.tables().get(table) for table in expected} == expected
+    yard.etl("rebuild", env="raw")
+    assert {table: yard.tables().get(table) for table in expected} == expected
+
+
+def test_a_table_that_would_be_emptied_stays(yard, direct):
+    """A run would load nothing at all; of raw files the others are loaded, since they are not read again."""
+    spec = yard.workspace.root / "specs/crash.yaml"
+    spec.write_text(spec.read_text() + "  levels: {columns: {level: {data_type: bigint}}}\n")
+    yard.etl("run", env="raw")
+    given = {**crash_rows(2), "levels": [{"level": "none"}, {"level": "at all"}]}
+    yard.workspace.write("crash.json", json.dumps(given))
+    result = yard.etl("run", env="raw")
+    assert "crash.levels: 2 rows in quarantine" in result.out
+    assert "every row was set aside, and the table is replaced whole: it stays as it was" in result.out
+    found = {name: rows for name, rows in yard.tables().items() if name != "quarantine"}
+    kept = {name: direct[1 if name.startswith("levels") else 2][name] for name in found}
+    assert found == kept

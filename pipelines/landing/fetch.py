@@ -13,7 +13,7 @@ from dlt.extract.items_transform import ItemTransform
 
 from pipelines import build
 from pipelines.environment import LANDING
-from pipelines.landing.manifest import ENDING, Manifest, State, digests, named, was_cut_off
+from pipelines.landing.manifest import ENDING, Manifest, Refresh, State, digests, named, was_cut_off
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, strangers
 from pipelines.landing.writer import Writer
@@ -47,6 +47,13 @@ def sorted_out(load: Load, store: Store) -> tuple[list[Manifest], list[str]]:
         load.report.warnings.append(f"{store.spec}: {name}: {CUT_OFF}")
         store.reject(name, {"reason": CUT_OFF, "run_id": load.report.run_id})
     return manifests, [name for name in strange if name not in cut_off]
+
+
+def _refreshed(state: State, refresh: Refresh | None) -> State:
+    """What is left of a state when it is dropped, all of it or that of the resources which are read."""
+    if refresh is None:
+        return state
+    return {} if refresh == "drop_sources" else {key: value for key, value in state.items() if key != "resources"}
 
 
 def _unloaded(main: dlt.Pipeline, waiting: list[Manifest]) -> State | None:
@@ -88,7 +95,7 @@ class _Fetch:
                 sources.clear()
             elif newest is not None:
                 sources[name] = newest
-            return digests(sources.get(name, {}), self.source.selected_resources)
+            return digests(_refreshed(sources.get(name, {}), self.load.refresh), self.source.selected_resources)
 
     def _manifest(self, writer: Writer, begun: dict[str, str], claims: list[dict[str, Any]]) -> Manifest:
         load, report = self.load, self.load.report

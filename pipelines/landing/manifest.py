@@ -76,9 +76,6 @@ class Manifest:
         """Whether it stands for a file that no fetch of ours left."""
         return not self.name.endswith(ENDING)
 
-    def files_of(self, resources: Collection[str]) -> list[RawFile]:
-        return [file for file in self.files if file.resource in resources]
-
     def as_text(self) -> str:
         content = {"schema": SCHEMA, **asdict(self)}
         told = {key: value for key, value in content.items() if value is not None}
@@ -139,10 +136,9 @@ def stem_of(name: str) -> str:
 
 def was_cut_off(name: str, spec: str, runs: Collection[str] = ()) -> bool:
     """Whether a file without a manifest is one of a fetch of ours, which then died."""
-    found = re.fullmatch(rf"\d{{4}}(?:_\d\d){{4}}_{re.escape(spec)}_(.+)", stem_of(name))
-    return bool(found) and (
-        re.search(rf"_{ULID}$", stem_of(name)) is not None or any(stem_of(name).endswith(f"_{run}") for run in runs)
-    )
+    run = "|".join([ULID, *map(re.escape, runs)])
+    ours = rf"\d{{4}}(?:_\d\d){{4}}_{re.escape(spec)}_.+_(?:{run})(?:\.\d+)?"
+    return re.fullmatch(ours, stem_of(name)) is not None
 
 
 def _digest(value: Any) -> str:
