@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pipelines.landing.manifest import resource_of, was_cut_off
 from tests.crash_toy import move_to
 from tests.crash_toy import rows as crash_rows
 from tests.killed import At, killed
@@ -223,3 +224,35 @@ def test_a_table_that_would_be_emptied_stays(yard, direct):
     found = {name: rows for name, rows in yard.tables().items() if name != "quarantine"}
     kept = {name: direct[1 if name.startswith("levels") else 2][name] for name in found}
     assert found == kept
+
+
+NAMES = {
+    "2024_01_02_09_00_chess_some_one_player_stats.jsonl": "player_stats",
+    "2024_01_02_09_00_chess_games_fan_player_stats.jsonl": "player_stats",
+    "2024_01_02_09_00_chess_stats_2024.jsonl.gz": "stats",
+    "2026_08_01_to_2026_09_01_HISTORICAL_garmin_hrv.jsonl": "hrv",
+    "2026_09_03_06_00_garmin_activity_splits.jsonl": "activity_splits",
+    "2026_09_03_06_00_garmin_splits_of_activity.jsonl": "splits",
+    "hrv.parquet": "hrv",
+    "2026_09_03_06_00_garmin_hrvs.jsonl": None,
+}
+
+
+@pytest.mark.parametrize(("name", "resource"), NAMES.items())
+def test_the_resource_of_a_file(name, resource):
+    assert resource_of(name, ["activity_splits", "games", "hrv", "player_stats", "splits", "stats"]) == resource
+
+
+RUN = "01JD8QNMBXF3WQSTQ60S9JYZ2T"
+DIED = {
+    f"2024_01_02_09_00_crash_things_{RUN}.jsonl.zst": True,
+    f"2024_01_02_09_00_crash_things_{RUN}.2.parquet": True,
+    "2024_01_02_09_00_crash_things_nightly.jsonl": True,
+    "2024_01_02_09_00_crash_things.jsonl": False,
+    f"2024_01_02_09_00_chess_things_{RUN}.jsonl": False,
+}
+
+
+@pytest.mark.parametrize(("name", "died"), DIED.items())
+def test_a_file_whose_fetch_died(name, died):
+    assert was_cut_off(name, "crash", ["nightly"]) is died

@@ -58,11 +58,9 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
     """The resources to load: those that are asked for, or all there are."""
-    return (
-        build.choose(source, spec, order.select, order.exclude)
-        if order.select or order.exclude
-        else list(source.resources)
-    )
+    if not (order.select or order.exclude):
+        return list(source.resources)
+    return build.choose(source, spec, order.select, order.exclude)
 
 
 def whole(order: Order) -> Order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
 from typing import IO, Any
 
@@ -56,7 +56,7 @@ class Writer:
 
     def holds(self, resource: str, row: Any) -> bool:
         """Whether a row that no table takes comes back from a file of this resource as it is."""
-        return resource not in self._tables and not isinstance(row, str) and _survives(row)
+        return resource not in self._tables and isinstance(row, dict) and _survives(row)
 
     def _write_table(self, resource: str, table: pa.Table) -> None:
         files = self._tables.setdefault(resource, [])
@@ -87,8 +87,10 @@ class _Lines:
         self.resource, self.name, self.rows, self.typed = resource, name, 0, False
         self._file: Any = None
 
-    def open(self, file: IO[bytes], closing: ExitStack, packed: bool) -> None:
-        self._file = closing.enter_context(_Open(pa.CompressedOutputStream(_Kept(file), "zstd"))) if packed else file
+    def open(self, file: IO[bytes], until: ExitStack, packed: bool) -> None:
+        self._file = file
+        if packed:
+            self._file = until.enter_context(closing(pa.CompressedOutputStream(_Kept(file), "zstd")))
 
     def write(self, page: list[Any]) -> None:
         lines = getattr(page, "lines", None) or [self._text(row) for row in page]
@@ -115,8 +117,8 @@ class _Tables:
         self.resource, self.name, self.rows, self._schema = resource, name, 0, schema
         self._writer: Any = None
 
-    def open(self, file: IO[bytes], closing: ExitStack) -> None:
-        self._writer = closing.enter_context(pq.ParquetWriter(_Kept(file), self._schema, compression="zstd"))
+    def open(self, file: IO[bytes], until: ExitStack) -> None:
+        self._writer = until.enter_context(pq.ParquetWriter(_Kept(file), self._schema, compression="zstd"))
 
     def takes(self, table: Any) -> bool:
         return bool(table.schema.equals(self._schema))
@@ -156,20 +158,7 @@ class _Kept:
         return self._file.tell()
 
 
-class _Open:
-    """A stream of Arrow's that is closed when the block ends, however it ends."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> Any:
-        return self._stream
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-
-def _survives(row: Any) -> bool:
+def _survives(row: dict[str, Any]) -> bool:
     try:
         return bool(dlt_json.typed_loadb(dlt_json.typed_dumpb(row)) == row)
     except (TypeError, ValueError):
