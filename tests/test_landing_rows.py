@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import date
+
 import pytest
 
+from tests import year_toy
 from tests.landing_toy import RAW
+from tests.scripted_server import serving
 from tests.warehouse import Ask, contents
 from tests.workspace import DESTINATIONS, Workspace
 
@@ -113,3 +118,19 @@ def test_every_kind_of_row(tmp_path, compression):
     before = {**contents(Ask(made), "odd"), "quarantine": None}
     assert made.etl("rebuild", "odd", "--env", "raw").code == 3
     assert {**contents(Ask(made), "odd"), "quarantine": None} == before
+
+
+def test_what_was_asked_for_is_claimed_with_the_rows(workspace):
+    """Not by the fetch: nothing is loaded then, and days with rows would be taken for empty ones."""
+    upstream = year_toy.Upstream()
+    upstream.broken = {date(2024, 5, 4)}
+    with serving(upstream) as server:
+        year = year_toy.install(workspace(), server.url)
+        assert year.etl("fetch", "year", "--env", "test").code == 3
+        assert year.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'coverage'") == []
+        assert year.etl("ingest", "year", "--env", "test").code == 0
+        told = year.etl("coverage", "year", "--env", "test", "--output", "json").json
+    states = {sheet["resource"]: Counter(unit["state"] for unit in sheet["units"]) for sheet in told["resources"]}
+    assert {name: each.keys() for name, each in states.items()} == {
+        "steps": {"loaded", "empty", "failed"}, "sleep": {"loaded", "empty"}
+    }  # fmt: skip
