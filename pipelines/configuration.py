@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
 OURS = {"bigquery": "pipelines.bigquery.bigquery", "postgres": "pipelines.postgres.postgres"}
+SECRETS_FILE = "secrets.toml"
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
@@ -78,8 +79,8 @@ def providers(
     layers = [
         _document("command line", overrides),
         Variables(),
-        _secrets(environment, f"{name}.secrets.toml"),
-        _secrets(environment, "secrets.toml"),
+        _secrets(environment, f"{name}.{SECRETS_FILE}"),
+        _secrets(environment, SECRETS_FILE),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
         _document(FILE, _destinations(environment, read_only)),
@@ -87,6 +88,13 @@ def providers(
         _document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
+
+
+def only_committed() -> None:
+    """Look settings up in what stands in git alone: neither in variables nor among secrets."""
+    container = Container()[PluggableRunContext].providers
+    kept = [p for p in container.providers if not isinstance(p, Variables) and not p.name.endswith(SECRETS_FILE)]
+    container.providers = kept
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,12 @@ def local_runs(environment: Environment, spec: str | None, limit: int = 20) -> l
     return sorted(mine, key=lambda row: (row.started_at, row.run_id), reverse=True)[:limit]
 
 
+def numbers_of(runs_dir: Path, run_id: str) -> dict[str, Any]:
+    """What `metrics.json` and the manifest of a run count; empty where it ran on another machine."""
+    folder = runs_dir / run_id
+    return {**_read(folder / "metrics.json"), "tables": _read(folder / "manifest.json").get("tables", {})}
+
+
 def _row_of(folder: Path) -> RunRow | None:
     said = _read(folder / "manifest.json")
     if not said:
