@@ -109,9 +109,11 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[Any, str] | None:
-    """A value and the provider that holds it, or None; probes every provider like dlt does."""
-    for provider in Container()[PluggableRunContext].providers.providers:
+def setting(
+    key: str, sections: Sequence[str], secret: bool = False, among: Sequence[ConfigProvider] | None = None
+) -> tuple[Any, str] | None:
+    """A value and the provider that holds it, or None; probes every provider like dlt does, or those given."""
+    for provider in Container()[PluggableRunContext].providers.providers if among is None else among:
         if secret and not provider.supports_secrets:
             continue
         for depth in range(len(sections), 0, -1):

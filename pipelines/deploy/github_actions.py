@@ -34,14 +34,16 @@ code=0
 etl run {spec} --env {env} --wait 10m $ARGUMENTS || code=$?
 case $code in
   5)
-    if etl status {spec} --env {env} --output json | jq --exit-status '[.[].exit_code][:{times}] != {fives}' > /dev/null
+    again="etl status {spec} --env {env}"
+    if $again --output json | python -c '{judge}'
     then echo "::warning::{spec}: temporary; the next scheduled run tries again"; code=0
-    else echo "::error::{spec}: temporary, but not for the first time; see: etl status {spec} --env {env}"
+    else echo "::error::{spec}: {times} runs in a row ended so, or the destination is away; see: $again"
     fi ;;
   6) echo "::error::{spec}: a person must sign in; on your machine: etl auth login {spec} --env {env}" ;;
 esac
 exit $code
 """
+JUDGE = 'import json, sys; sys.exit([run["exit_code"] for run in json.load(sys.stdin)][:{times}] == {fives})'
 
 
 class _Text(str):
@@ -133,6 +135,6 @@ def _variables(job: Job) -> dict[str, str]:
 
 
 def _script(job: Job, env: str) -> _Text:
-    fives = [int(Exit.TEMPORARY)] * IN_A_ROW
+    judge = JUDGE.format(times=IN_A_ROW, fives=[int(Exit.TEMPORARY)] * IN_A_ROW)
     needed = " ".join((*job.secrets, *job.settings))
-    return _Text(RUN.format(spec=job.spec, env=shlex.quote(env), needed=needed, times=IN_A_ROW, fives=fives))
+    return _Text(RUN.format(spec=job.spec, env=shlex.quote(env), needed=needed, times=IN_A_ROW, judge=judge))

@@ -49,7 +49,7 @@ def _job(root: Path, environment: Environment, spec: specs.Spec, schedule: str) 
     with told_of(spec.name):
         settle(environment, spec, Order())
         configuration.only_committed()
-        wanted = [*needs.of_source(root, spec), *needs.of_destination(environment, WAREHOUSE)]
+        wanted = [*needs.of_destination(environment, WAREHOUSE), *needs.of_source(root, spec)]
     missing = [need for need in wanted if need.found is None]
     return Job(
         spec.name,

@@ -11,7 +11,7 @@ import requests
 
 from pipelines import configuration
 from pipelines.environment import NOTIFY, Environment
-from pipelines.errors import STATUS, EtlError, worst
+from pipelines.errors import STATUS, EtlError, SettingError, worst
 from pipelines.logs import LOGGER
 from pipelines.report import Report
 
@@ -57,12 +57,11 @@ def _send(environment: Environment, content: Body) -> None:
     """To each address that is set; whatever becomes of it, a run's exit code stays."""
     body = {"schema": SCHEMA, "environment": environment.name, **content}
     try:
-        configuration.activate(environment, read_only=True)
-    except EtlError as error:
-        LOGGER.warning(f"{error}; nobody was notified")
+        places = configuration.providers(environment, {}, {}, read_only=True)
+    except SettingError:  # which is why the run failed, and is told as that
         return
     for key, form in (("webhook_url", body), ("slack_url", {"text": slack_text(body)})):
-        found = configuration.setting(key, (NOTIFY,), secret=True)
+        found = configuration.setting(key, (NOTIFY,), secret=True, among=places)
         if found and found[0]:  # a secret that GitHub does not have is empty
             failure = _post(str(found[0]), form)
             if failure:
