@@ -236,6 +236,24 @@ def deploy_cloud_run(env: Deployed = "prd", timeout_minutes: Minutes = 60) -> No
     finish(cloud_run.deploy(root(), env, timeout_minutes, printer("text")))
 
 
+@app.command()
+def export(
+    name: Name,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
+    env: Env = "dev",
+    form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
+    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
+    output: Output = "text",
+) -> None:
+    """Write tables of a spec as files: whole or not there, typed, of one moment."""
+    from pipelines.export import export as exporting
+
+    one_of("--format", form, ("parquet", "csv", "jsonl", "sqlite"))
+    shown = printer(output)
+    finish(exporting.export(root(), env, name, listed(tables), form, listed(partition_by), to, shown))
+
+
 @state_app.command("show")
 def state_show(name: Name, env: Env = "dev", output: Output = "json") -> None:
     """Show what a pipeline remembers: its cursors."""
