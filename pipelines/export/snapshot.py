@@ -5,7 +5,6 @@ Rows come in batches, so that memory does not grow with a table.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
@@ -115,14 +114,7 @@ def _postgres(client: Any) -> Iterator[Read]:
 
 @contextmanager
 def _bigquery(client: SqlClientBase[Any]) -> Iterator[Read]:
-    def read(sql: str) -> Iterable[pa.RecordBatch]:
-        with warnings.catch_warnings(action="ignore"):  # that the faster way needs a package that is not installed
-            batches: Iterable[pa.RecordBatch] = client.native_connection.query_and_wait(
-                sql, page_size=ROWS
-            ).to_arrow_iterable()
-        return batches
-
-    yield read
+    yield lambda sql: client.native_connection.query_and_wait(sql, page_size=ROWS).to_arrow_iterable()
 
 
 READERS = {"duckdb": _duckdb, "postgres": _postgres, "bigquery": _bigquery}
