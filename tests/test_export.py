@@ -329,6 +329,25 @@ def test_two_at_once(export):
     assert list(export.files) == ["things.csv"]
 
 
+@pytest.mark.parametrize("taken", ["things/x.txt", "things.parquet/part-0.parquet", "things"])
+def test_nothing_of_another_is_in_the_way(export, taken):
+    (export.folder / taken).parent.mkdir(parents=True)
+    (export.folder / taken).write_text("mine")
+    by = [] if taken.startswith("things.") else ["--partition-by", "id"]
+    result = export("things", *by)
+    at = "things.parquet" if not by else "things"
+    assert result.code == (0 if taken.endswith(".txt") else 1)
+    assert result.code == 0 or result.err.startswith(f"{export.folder}/{at}: is not of an export of toy; ")
+    assert export.files[taken] == b"mine"
+    assert result.code == 0 or list(export.files) == [taken]
+
+
+def test_a_folder_may_be_named_as_a_uri(export):
+    to = export.folder.with_name("ü %20").as_uri()
+    assert export.engine.etl("export", "toy", "others", "--env", "test", "--to", to).code == 0
+    assert (export.folder.with_name("ü %20") / "others.parquet").is_file()
+
+
 def test_no_file_of_another_is_overwritten(export):
     export.folder.mkdir()
     mine = export.folder / "things.csv"

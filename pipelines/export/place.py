@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 from ulid import ULID
 
 from pipelines import configuration
-from pipelines.environment import Environment
+from pipelines.environment import Environment, looks_secret
 from pipelines.errors import EtlError, Locked, UsageError
 from pipelines.lock import alive
 
@@ -140,8 +140,13 @@ class Place:
     def _refuse_foreign(self, files: set[str]) -> None:
         """No file is overwritten that no export of this spec has made."""
         there = {path.removeprefix(f"{self._folder}/") for path in self._files.find(self._folder)}
-        for file in sorted(files & there):
-            raise EtlError(f"{self.shown}/{file}: is not of an export of {self._spec}; move it, or give another --to")
+        folders = {str(folder) for path in there for folder in Path(path).parents}
+        for file in sorted(files):
+            above = {str(folder) for folder in Path(file).parents}
+            for taken in sorted(({file} & (there | folders)) | (above & there)):
+                raise EtlError(
+                    f"{self.shown}/{taken}: is not of an export of {self._spec}; move it, or give another --to"
+                )
 
     def _remove(self, file: str) -> None:
         """Remove a file, and on this machine the folders that are empty then."""
@@ -182,8 +187,11 @@ def _filesystem(environment: Environment, to: str) -> tuple[Any, str, str]:
     from dlt.common.storages.configuration import FilesystemConfiguration
     from dlt.common.storages.fsspec_filesystem import fsspec_from_config
 
-    if "://" not in to:
-        return LocalFileSystem(auto_mkdir=True), str((environment.root / to).resolve()), to
+    if looks_secret("", to):
+        raise UsageError("--to: has a password in it; leave it out, the environment's buckets have their own")
+    if to.startswith("file://") or "://" not in to:
+        path = unquote(urlsplit(to).path) if "://" in to else to
+        return LocalFileSystem(auto_mkdir=True), str((environment.root / path).resolve()), to
     name = _account(environment, to)
     config = resolve_configuration(FilesystemConfiguration(), sections=("destination", name))
     config.bucket_url = to
