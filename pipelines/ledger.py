@@ -170,7 +170,7 @@ class Ledger:
         rows = self.execute(
             f"SELECT {columns}, l.succeeded_at FROM {{runs}} AS r JOIN (SELECT spec, max(started_at) AS started_at, "
             "max(CASE WHEN exit_code = 0 THEN finished_at END) AS succeeded_at FROM {runs} "
-            f"WHERE environment = %s AND finished_at IS NOT NULL{only} GROUP BY spec) AS l "
+            f"WHERE environment = %s AND exit_code IS NOT NULL{only} GROUP BY spec) AS l "
             "ON r.spec = l.spec AND r.started_at = l.started_at WHERE r.environment = %s ORDER BY r.spec",
             *values, environment,
         )  # fmt: skip

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 
+import duckdb
 import pytest
 
 from pipelines.errors import Exit, annotation
 from pipelines.report import Report
 from pipelines.telling import github, metrics, notify
+from tests import killed
+from tests.killed import At
 from tests.scripted_server import RESET, head, in_turn, reply, serving
 from tests.toys import rows, toy
 
@@ -78,6 +82,23 @@ def test_the_metrics_of_a_partial_run_and_the_good_one_after_it(engine):
     assert parsed(engine.etl("metrics", "--env", "test").out) == both
     alone = parsed(engine.etl("metrics", "toy", "--env", "test").out)
     assert alone == {key: value for key, value in both.items() if key[1] == "toy"}
+
+
+def test_a_killed_run_is_told(engine):
+    killed.killed(engine, At("pipelines.load:Load.run"), "run", "toy", "--env", "test")
+    toy(engine, [], "other")
+    file = engine.root / "etl.prom"
+    assert engine.etl("run", "other", "--env", "test", "--metrics-file", str(file)).code == 0
+    assert not any(key[1] == "toy" for key in parsed(file.read_text()))
+    engine.etl("run", "toy", "--env", "test", "--limit", "1", "--run-id", "again")
+    shutil.rmtree(engine.root / "runs/again")
+    with duckdb.connect(str(engine.root / "warehouse.duckdb")) as connection:
+        connection.execute("DELETE FROM _etl.runs WHERE run_id = 'again'")
+    told = parsed(engine.etl("metrics", "toy", "--env", "test").out)
+    assert told["etl_run_exit_code", "toy", "test"] == 1
+    assert ("etl_run_end_timestamp_seconds", "toy", "test") not in told
+    engine.etl("run", "other", "--env", "test", "--metrics-file", str(file))
+    assert parsed(file.read_text())["etl_run_exit_code", "toy", "test"] == 1
 
 
 def test_metrics_without_a_run_or_a_spec(engine):

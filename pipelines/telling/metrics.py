@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipelines.ledger import RunRow, read_ledger
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
-from pipelines.trace import local_runs, numbers_of
+from pipelines.trace import newest_runs, numbers_of
 from pipelines.translate import told_of
 
 Labels = dict[str, str]
@@ -28,7 +28,7 @@ class Latest:
     """The last run of a spec that has ended, when one last left nothing out, and its folder's numbers if it is here."""
 
     run: RunRow
-    succeeded_at: float | None
+    succeeded_at: datetime | None
     numbers: dict[str, Any]
 
 
@@ -94,16 +94,22 @@ def _recorded(environment: Environment, name: str | None) -> list[Latest]:
 
 
 def _remembered(environment: Environment, name: str | None) -> list[Latest]:
-    """From the folders of this machine."""
-    ended = [run for run in local_runs(environment, name, sys.maxsize) if run.finished_at]
-    newest = {run.spec: run for run in reversed(ended)}
-    succeeded = {run.spec: run.finished_at for run in reversed(ended) if run.exit_code == Exit.OK}
+    """From the folders of this machine, no further back than to the last success of each spec."""
+    wanted = {name} if name else set(specs.names(environment.root))
+    newest: dict[str, RunRow] = {}
+    succeeded: dict[str, datetime | None] = {}
+    for run in newest_runs(environment):
+        if run.spec in wanted and run.exit_code is not None:
+            newest.setdefault(run.spec, run)
+            if run.exit_code == Exit.OK:
+                succeeded.setdefault(run.spec, run.finished_at)
+        if wanted <= succeeded.keys():
+            break
     return [_latest(environment, newest[spec], succeeded.get(spec)) for spec in sorted(newest)]
 
 
-def _latest(environment: Environment, run: RunRow, succeeded_at: Any) -> Latest:
-    numbers = numbers_of(environment.runs_dir, run.run_id)
-    return Latest(run, succeeded_at.timestamp() if succeeded_at else None, numbers)
+def _latest(environment: Environment, run: RunRow, succeeded_at: datetime | None) -> Latest:
+    return Latest(run, succeeded_at, numbers_of(environment.runs_dir, run.run_id))
 
 
 def _of_run(value: Callable[[RunRow], float]) -> Callable[[Latest], Iterable[Sample]]:
@@ -119,17 +125,18 @@ def _asked(count: str) -> Callable[[Latest], Iterable[Sample]]:
     return lambda latest: [({"source": name}, told[count]) for name, told in latest.numbers.get("http", {}).items()]
 
 
-def _ended(run: RunRow) -> float:
-    return (run.finished_at or run.started_at).timestamp()
+def _at(moment: Callable[[Latest], datetime | None]) -> Callable[[Latest], Iterable[Sample]]:
+    """Seconds since 1970, where it is known: a run that was killed has no end."""
+    return lambda latest: [({}, found.timestamp())] if (found := moment(latest)) else []
 
 
 FAMILIES = (
     Family("etl_run_exit_code", "Exit code of the last run.", _of_run(lambda run: int(run.exit_code or 0))),
-    Family("etl_run_start_timestamp_seconds", "When it began.", _of_run(lambda run: run.started_at.timestamp())),
-    Family("etl_run_end_timestamp_seconds", "When it ended.", _of_run(_ended)),
+    Family("etl_run_start_timestamp_seconds", "When it began.", _at(lambda latest: latest.run.started_at)),
+    Family("etl_run_end_timestamp_seconds", "When it ended.", _at(lambda latest: latest.run.finished_at)),
     Family(
         "etl_run_last_success_timestamp_seconds", "When a run last ended with 0: all loaded, or nothing new.",
-        lambda latest: [] if latest.succeeded_at is None else [({}, latest.succeeded_at)],
+        _at(lambda latest: latest.succeeded_at),
     ),
     Family("etl_run_step_seconds", "Seconds that a step took.", _by("step", "seconds")),
     Family("etl_run_rows_loaded", "Rows it left in tables.", _of_run(lambda run: run.rows_loaded)),
