@@ -258,6 +258,14 @@ def export(
     finish(exporting.export(root(), env, name, listed(tables), form, listed(partition_by), to, shown))
 
 
+@app.command()
+def coverage(name: Name, env: Env = "dev", since: Since = None, until: Until = None, output: Output = "text") -> None:
+    """Show what is there day by day, what is missing (exit 4), and the command that fills it."""
+    from pipelines.coverage import show
+
+    finish(show.show(root(), env, name, since, until, printer(output)))
+
+
 @state_app.command("show")
 def state_show(name: Name, env: Env = "dev", output: Output = "json") -> None:
     """Show what a pipeline remembers: its cursors."""
