@@ -265,6 +265,27 @@ def quarantine_drop(
 
 
 @app.command()
+def erase(
+    names: Names = None,
+    env: Env = "dev",
+    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Erase a person or device from tables, quarantine, state, traces and files; leaves a receipt without the value."""
+    from pipelines import commands
+    from pipelines.erase import command
+
+    kind, value = only_one(phone=phone, device=device, account=account, player=player)
+    commands.confirm(root(), env, not dry_run and f"erase deletes all of one {kind}", yes, always=True)
+    finish(command.erase(root(), env, kind, value, listed(names), dry_run, printer(output)))
+
+
+@app.command()
 def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
     records: Annotated[int, typer.Option(help="Size of each upstream.")] = 100,
@@ -333,6 +354,16 @@ def one_of(option: str, value: str, known: Sequence[str]) -> None:
 
     if value not in known:
         raise UsageError(f"{option} {value}: must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def only_one(**given: str | None) -> tuple[str, str]:
+    """The one option of several that was given, and its value."""
+    from pipelines.errors import UsageError
+
+    found = [(name, value) for name, value in given.items() if value is not None]
+    if len(found) != 1:
+        raise UsageError(f"give exactly one of: {', '.join(f'--{name}' for name in given)}")
+    return found[0]
 
 
 def finish(code: int) -> None:

@@ -121,13 +121,22 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
-    problems = problems or list(_shared_tables(root, [specs_.load(root, name) for name in chosen]))
+    problems = problems or list(_across(root, [specs_.load(root, name) for name in chosen]))
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
         printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
+
+
+def _across(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
+    """What is only seen beside the tables that specs write."""
+    from pipelines.erase import subjects
+
+    yield from _shared_tables(root, chosen)
+    for spec in chosen:
+        yield from subjects.problems(root, spec)
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:

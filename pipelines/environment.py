@@ -67,6 +67,10 @@ class Environment:
         home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
         return home / "state" / self.name
 
+    def spools(self, spec: str) -> Path:
+        """Where rows of a spec that were set aside wait until they are in quarantine."""
+        return self.state_dir / "quarantine" / spec
+
     @property
     def runs_dir(self) -> Path:
         return self.root / "runs"

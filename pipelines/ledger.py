@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
@@ -20,7 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.rows.intake import Rejection
+from pipelines.rows.intake import Rejection, spooled
 
 DATASET = "_etl"
 T = TypeVar("T")
@@ -47,7 +48,12 @@ TABLES = {
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
     },
+    "erasures": {
+        "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
+        "counts": "text",
+    },
 }  # fmt: skip
+OF_EVERY_RUN = ("runs", "quarantine", "locks")
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Ledger:
         """Create what is missing; two processes may race here, so a lost race counts as created."""
         if not self._client.has_dataset():
             self._tolerantly(self._client.create_dataset)
-        for table in tables or TABLES:
+        for table in tables or OF_EVERY_RUN:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
             self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 
@@ -182,6 +188,12 @@ class Ledger:
             self._insert("quarantine", rows)
             new += len(rows)
         return new
+
+    def take_in(self, spools: Path) -> None:
+        """Write every spool of a folder, as must be done before the load that belongs to it is committed."""
+        for spool in sorted(spools.glob("*.jsonl")):
+            self.quarantine(spool.stem, spooled(spool))
+            spool.unlink()
 
     def quarantined(
         self, spec: str | None = None, resource: str | None = None, ids: Sequence[str] = (),

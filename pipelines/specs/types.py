@@ -77,6 +77,10 @@ Filled = Annotated[str, Text(lambda value: None if value.strip() else "expected 
 Cron = Annotated[str, Text(cron.mistake, r"^\S+( +\S+){4}$")]
 TimeZone = Annotated[str, Text(_time_zone)]
 Timestamp = Annotated[str, Text(_timestamp)]
+TableColumn = Annotated[
+    str,
+    matching(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*", "a table and a column as loaded, e.g. games.white__username", 500),
+]
 
 ColumnNames = Annotated[
     Annotated[Filled, Tag(TEXT)] | Annotated[Annotated[list[Filled], Field(min_length=1)], Tag(LIST)],
@@ -200,3 +204,31 @@ class ResourceHints(Strict):
     )
     enabled: bool = Field(True, description="Whether a run that selects nothing reads the resource.")
     append_reason: Line | None = Field(None, description="Why rows are appended and never merged; append needs it.")
+
+
+class Subject(Strict):
+    """Where the tables of a spec hold one kind of person or device; a row of a list counts as a table's."""
+
+    rows: Annotated[list[TableColumn], Field(min_length=1)] = Field(
+        description="Columns that name it; `etl erase` deletes such a row with its lists."
+    )
+    cells: list[TableColumn] = Field(
+        default_factory=list, description="Columns that may name it in a row about others; the cell is overwritten."
+    )
+    objects: list[TableColumn] = Field(
+        default_factory=list, description="Columns with the key of an object in `audio`, deleted before its row is."
+    )
+
+    @property
+    def columns(self) -> list[TableColumn]:
+        """Every column that is named."""
+        return [*self.rows, *self.cells, *self.objects]
+
+
+class Subjects(Strict):
+    """Who the rows of a spec are about, by kind."""
+
+    phone: Subject | None = Field(None, description="Phone numbers; only digits are compared, without a leading 00.")
+    device: Subject | None = Field(None, description="Devices, exactly as written.")
+    account: Subject | None = Field(None, description="Accounts, in upper or lower case.")
+    player: Subject | None = Field(None, description="Players, in upper or lower case.")
