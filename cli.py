@@ -272,16 +272,20 @@ def erase(
     device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
     player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
     yes: Yes = False,
     output: Output = "text",
 ) -> None:
-    """Erase a person or device from tables, quarantine, state, traces and files; leaves a receipt without the value."""
-    from pipelines import commands
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
+    from pipelines import commands, retention
     from pipelines.erase import command
 
-    kind, value = only_one(phone=phone, device=device, account=account, player=player)
-    commands.confirm(root(), env, not dry_run and f"erase deletes all of one {kind}", yes, always=True)
+    kind, value = only_one(phone=phone, device=device, account=account, player=player, expired="" if expired else None)
+    what = "erase deletes what is too old" if expired else f"erase deletes all of one {kind}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    if expired:
+        finish(retention.expire_all(root(), env, listed(names), dry_run, printer(output)))
     finish(command.erase(root(), env, kind, value, listed(names), dry_run, printer(output)))
 
 

@@ -22,6 +22,9 @@ SCALARS = {
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
 }
+RETENTION = "retention"
+DAYS = ("runs_days", "quarantine_days")  # of [<env>.retention]: after how many days what is deleted
+MOST_DAYS = 36500
 DUCKDB_FILE = "warehouse.duckdb"
 _WORDS = {str: "text", bool: "true or false"}
 _LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
@@ -62,6 +65,11 @@ class Environment:
         return [name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"]
 
     @property
+    def retention(self) -> dict[str, int]:
+        """For how many days what is kept, by setting; what is not set is kept for good."""
+        return dict(self.table.get(RETENTION, {}))
+
+    @property
     def state_dir(self) -> Path:
         """Where dlt keeps its working folders, one per pipeline."""
         home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
@@ -88,7 +96,7 @@ class Environment:
 
     def destinations(self) -> dict[str, dict[str, Any]]:
         """The named destinations with their relative paths made absolute."""
-        tables = {name: value for name, value in self.table.items() if isinstance(value, dict)}
+        tables = {name: value for name, value in self.table.items() if isinstance(value, dict) and name != RETENTION}
         return {name: self._absolute(value) for name, value in tables.items()}
 
     def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -181,11 +189,11 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     found: list[tuple[tuple[str, ...], str]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            found += _destination_problems((key,), value)
-        elif key in TABLES:
+            found += (_retention_problems if key == RETENTION else _destination_problems)((key,), value)
+        elif key in (*TABLES, RETENTION):
             found.append(((key,), f"expected a table [{name}.{key}], got {value!r}"))
         elif key not in SCALARS:
-            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES])}"))
+            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, RETENTION])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
     layout = table.get("dataset_name_layout", "%s")
@@ -214,6 +222,14 @@ def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[
         found.append(((*path, "bucket_url"), f"expected text, got {table['bucket_url']!r}"))
     if kind == "duckdb" and not _names_file(table.get("credentials", DUCKDB_FILE)):
         found.append(((*path, "credentials"), f"expected the path of a file, e.g. '{DUCKDB_FILE}'"))
+    return found
+
+
+def _retention_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    found = [((*path, key), f"unknown key{did_you_mean(key, DAYS)}") for key in table if key not in DAYS]
+    for key, days in table.items():
+        if key in DAYS and not (type(days) is int and 1 <= days <= MOST_DAYS):
+            found.append(((*path, key), f"expected a whole number of days, 1 to {MOST_DAYS}, got {days!r}"))
     return found
 
 

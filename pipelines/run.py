@@ -16,6 +16,7 @@ from pipelines.load import Load
 from pipelines.lock import held
 from pipelines.order import Order, check, retry_command, settle
 from pipelines.report import Report
+from pipelines.retention import expire
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
 from pipelines.translate import translate
@@ -56,6 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             with _told(report):
                 Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
+                report.expired = expire(environment, spec.name, ledger)
             report.finish()
             ledger.finish(report.row())
     report.finish()

@@ -118,8 +118,10 @@ class Tables:
         return condition, values
 
     def _may_hold(self, table: str, column: str) -> bool:
-        hints = self._client.schema.tables[table]["columns"].get(column, {})
-        return not column.startswith("_dlt") and hints.get("data_type") in TEXTS
+        """Whether the value may stand in a column, and no cell of it is overwritten."""
+        if column.startswith("_dlt") or f"{table}.{column}" in self._scope.subject.cells:
+            return False
+        return self._client.schema.tables[table]["columns"].get(column, {}).get("data_type") in TEXTS
 
     def _count(self, rows: Rows) -> int:
         sql = f"SELECT count(*) FROM {self._named(rows.table)} WHERE {rows.condition}"
