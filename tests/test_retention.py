@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -12,22 +13,34 @@ from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, Workspace
 
 RETENTION = "[test.retention]\nruns_days = 30\nquarantine_days = 10\n"
-ENDS = {"other": 40, "bad": 39, "good": 38, "worse": 37, "recent": 20, "last": 19}  # days ago
+RUNS = [  # run, spec, days ago, exit code
+    ("other", "another", 40, 0), ("bad", "toy", 39, 1), ("good", "toy", 38, 0), ("worse", "toy", 37, 1),
+    ("recent", "toy", 20, 1), ("last", "toy", 19, 1),
+]  # fmt: skip
 
 
 @pytest.fixture
 def made(workspace) -> Workspace:
+    """A run of today, called `new`, that leaves a row in quarantine."""
     made: Workspace = workspace()
-    toy(made, rows(2))
+    toy(made, [*rows(2), {"id": "odd", "changed": "2024-01-01T00:00:00Z"}])
+    made.etl("run", "toy", "--env", "test", "--run-id", "new")
     made.write("destinations.toml", DESTINATIONS + RETENTION)
     return made
 
 
-def age(made: Workspace, run: str, days: int) -> None:
-    """Make a run, its folder and its row, one of some days ago."""
-    moment, file = datetime.now(UTC) - timedelta(days=days), made.root / f"runs/{run}/manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "started_at": moment.isoformat()}))
-    change(made, "UPDATE _etl.runs SET started_at = ? WHERE run_id = ?", moment, run)
+def ran(made: Workspace, run: str, spec: str, days: int, code: int) -> None:
+    """A run that ended some days ago: its folder and its row, after those of `new`."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    said = json.loads((made.root / "runs/new/manifest.json").read_text())
+    said |= {"run_id": run, "spec": spec, "exit_code": code, "started_at": moment.isoformat()}
+    made.write(f"runs/{run}/manifest.json", json.dumps(said))
+    change(
+        made,
+        "INSERT INTO _etl.runs SELECT * REPLACE (? AS run_id, ? AS spec, ? AS started_at, ? AS exit_code) "
+        "FROM _etl.runs WHERE run_id = 'new'",
+        run, spec, moment, code,
+    )  # fmt: skip
 
 
 def change(made: Workspace, sql: str, *values: object) -> None:
@@ -35,10 +48,11 @@ def change(made: Workspace, sql: str, *values: object) -> None:
         connection.execute(sql, list(values))
 
 
-def kept(made: Workspace) -> tuple[set[str], set[str]]:
-    """The runs that have a folder, and those that have a row."""
-    folders = {folder.name for folder in (made.root / "runs").iterdir()}
-    return folders, {run for (run,) in made.query("SELECT run_id FROM _etl.runs")}
+def kept(made: Workspace) -> list[str]:
+    """The runs that have a folder, each of which must have a row."""
+    folders = sorted(folder.name for folder in (made.root / "runs").iterdir())
+    assert made.query("SELECT run_id FROM _etl.runs ORDER BY 1") == [(name,) for name in folders]
+    return folders
 
 
 def expired(made: Workspace, *words: str) -> object:
@@ -48,42 +62,36 @@ def expired(made: Workspace, *words: str) -> object:
 
 
 def test_old_runs_go_but_the_last_and_the_last_good_one(made: Workspace):
-    toy(made, rows(1), name="another")
-    made.etl("run", "another", "--env", "test", "--run-id", "other")
-    for run in list(ENDS)[1:]:
-        broken = {} if run == "good" else {"SOURCES__TOY__ROWS_FILE": "gone.json"}
-        made.etl("run", "toy", "--env", "test", "--run-id", run, **broken)
-    for run, days in ENDS.items():
-        age(made, run, days)
-    two = {"toy": {"folders in runs/": 2, "_etl.runs": 2}}
-    assert (expired(made, "--dry-run"), kept(made)) == (two, ({*ENDS}, {*ENDS}))
-    assert (expired(made, "--yes"), kept(made)) == (two, ({*ENDS} - {"bad", "worse"},) * 2)
-    age(made, "recent", 31)
-    age(made, "last", 31)
-    assert (expired(made, "--yes"), kept(made)[0]) == (
-        {"toy": {"folders in runs/": 1, "_etl.runs": 1}},
-        {"other", "good", "last"},
-    )
-    assert expired(made, "--yes") == {"toy": {}}
+    for run in RUNS:
+        ran(made, *run)
+    shutil.rmtree(made.root / "runs/new")
+    change(made, "DELETE FROM _etl.runs WHERE run_id = 'new'")
+    everything, two = kept(made), {"toy": {"folders in runs/": 2, "_etl.runs": 2}}
+    assert (expired(made, "--dry-run"), kept(made)) == (two, everything)
+    assert (expired(made, "--yes"), kept(made)) == (two, ["good", "last", "other", "recent"])
+    made.write("destinations.toml", DESTINATIONS + RETENTION.replace("30", "1"))
+    assert expired(made, "--yes") == {"toy": {"folders in runs/": 1, "_etl.runs": 1}}
+    assert (expired(made, "--yes"), kept(made)) == ({"toy": {}}, ["good", "last", "other"])
 
 
 def test_a_run_deletes_what_is_too_old_and_says_so(made: Workspace):
-    file = toy(made, [{"id": "x", "changed": "2024-01-01T00:00:00Z"}, {"id": "y", "changed": "2024-01-01T00:00:00Z"}])
-    assert made.etl("run", "toy", "--env", "test").code == 3
-    change(made, "UPDATE _etl.quarantine SET last_seen_at = now() - INTERVAL 11 DAY WHERE payload LIKE '%x%'")
-    file.write_text("[]")
-    result = made.etl("run", "toy", "--env", "test")
-    assert (result.code, "toy: 1 too old in _etl.quarantine, deleted" in result.out) == (0, True)
-    assert made.query("SELECT payload LIKE '%y%' FROM _etl.quarantine") == [(True,)]
+    ran(made, "old", "toy", 31, 1)
+    change(
+        made,
+        "INSERT INTO _etl.quarantine SELECT * REPLACE ('old' AS id, now() - INTERVAL 11 DAY AS last_seen_at) "
+        "FROM _etl.quarantine",
+    )
+    result = made.etl("run", "toy", "--env", "test", "--run-id", "newer")
+    for line in ("1 too old in folders in runs/", "1 too old in _etl.runs", "1 too old in _etl.quarantine"):
+        assert f"toy: {line}, deleted\n" in result.out
+    assert (kept(made), made.query("SELECT id = 'old' FROM _etl.quarantine")) == (["new", "newer"], [(False,)])
 
 
 def test_without_days_nothing_is_deleted(made: Workspace):
     made.write("destinations.toml", DESTINATIONS)
-    for run in ("first", "second"):
-        made.etl("run", "toy", "--env", "test", "--run-id", run)
-        age(made, run, 1000)
-    made.etl("run", "toy", "--env", "test", "--run-id", "third")
-    assert kept(made) == ({"first", "second", "third"},) * 2
+    ran(made, "old", "toy", 10_000, 1)
+    assert "too old" not in made.etl("run", "toy", "--env", "test", "--run-id", "newer").out
+    assert kept(made) == ["new", "newer", "old"]
     refused = made.etl("erase", "--expired", "--yes", "--env", "test")
     assert (refused.code, refused.err) == (
         2, "destinations.toml: [test.retention] sets no days; add e.g. runs_days = 90\n",

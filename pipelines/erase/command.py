@@ -35,8 +35,12 @@ from pipelines.working import synced
 
 @dataclass
 class Found:
-    """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend."""
+    """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
 
+    `erasure` is the id of the receipt, where something was deleted from a warehouse.
+    """
+
+    erasure: str | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
     left: dict[str, Counts] = field(default_factory=dict)
     yours: list[str] = field(default_factory=list)
@@ -66,9 +70,8 @@ def erase(
     environment = environments.load(root, env)
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
     with _discreet(wanted):
-        erasure = str(ULID())
-        found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(erasure, kind, environment))
-    _tell(found, None if dry_run else erasure, printer)
+        found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(str(ULID()), kind, environment))
+    _tell(found, dry_run, printer)
     return Exit.PARTIAL if any(found.left.values()) and not dry_run else Exit.OK
 
 
@@ -89,13 +92,14 @@ def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) 
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, Order())
-            if _is_there(environment):
+            if _has_warehouse(environment) or _has_unloaded(scope):
                 _erase_stored(scope, receipt, found)
             else:
                 found.note(scope, traces.erase(scope), {})
-    if _is_there(environment):
+    if _has_warehouse(environment):
         with told_of("erase"):
             _finish(environment, receipt)
+        found.erasure = receipt.id if any(found.counts.values()) else None
     return found
 
 
@@ -154,7 +158,7 @@ def _as_stored(scope: Scope) -> Iterator[tuple[dlt.Pipeline | None, Ledger | Non
         yield pipeline, ledger
 
 
-def _is_there(environment: Environment) -> bool:
+def _has_warehouse(environment: Environment) -> bool:
     """Whether there is a warehouse; a DuckDB file is made by the first run."""
     return environment.duckdb_file is None or environment.duckdb_file.exists()
 
@@ -174,11 +178,13 @@ def _discreet(wanted: Sought) -> Iterator[None]:
         raise error from None
 
 
-def _tell(found: Found, erasure: str | None, printer: Printer) -> None:
+def _tell(found: Found, dry_run: bool, printer: Printer) -> None:
     rows = [(spec, place, n) for spec, counts in found.counts.items() for place, n in counts.items()]
-    printer.document({"erasure": erasure if rows else None, **vars(found)})
+    printer.document(vars(found))
     if rows:
-        printer.table(("spec", "place", "found" if erasure is None else "erased"), rows)
-    printer.lines(["nothing found" if not rows else "nothing was changed" if erasure is None else f"receipt {erasure}"])
+        printer.table(("spec", "place", "found" if dry_run else "erased"), rows)
+        printer.lines([f"receipt {found.erasure}"] if found.erasure else [])
+    else:
+        printer.lines(["nothing found"])
     for line in found.warnings():
         LOGGER.warning(line)
