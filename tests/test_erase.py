@@ -178,7 +178,9 @@ def stored(ask: Ask, pattern: str, *datasets: str) -> list[str]:
 
 
 def _unpacked(cell: Any) -> str:
-    return json.dumps(decompress_state(cell)) if str(cell).startswith("eJ") else str(cell)
+    """A cell as text; dlt packs a state, which is the only long text here that begins so."""
+    packed = isinstance(cell, str) and cell.startswith("eJ") and len(cell) > 100
+    return json.dumps(decompress_state(cell)) if packed else str(cell)
 
 
 def of_others(made: Workspace) -> dict[str, Any]:
