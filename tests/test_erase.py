@@ -84,7 +84,14 @@ bucket_url = "audio"
 def call(id: int, phone: str, **extra: Any) -> dict[str, Any]:
     name = f"{phone.removeprefix('+')}_{id}.ogg"
     legs = [{"to": "desk", "said": [{"word": f"hello {phone}"}, {"word": "bye"}]}]
-    return {"id": id, "phone": phone, "url": f"https://v.test/{name}", "object_key": f"a/{name}", "legs": legs, **extra}
+    return {
+        "id": id,
+        "phone": phone,
+        "url": f"https://v.test/{name}",
+        "object_key": f"a/{phone}/{name}",
+        "legs": legs,
+        **extra,
+    }
 
 
 CALLS = [
@@ -157,13 +164,15 @@ def plant(made: Workspace) -> None:
         "place": "",
         "payload": json.dumps({"p": PHONE}),
     }
-    made.write(".dlt/state/test/quarantine/calls/dead.jsonl", json.dumps(spooled) + "\n")
+    for spool in ("quarantine/calls/dead.jsonl", "scratch/replay.jsonl"):
+        made.write(f".dlt/state/test/{spool}", json.dumps(spooled) + "\n")
 
 
 def occurrences(made: Workspace) -> set[str]:
     """Every file of the workspace that has the number in its bytes or its name, the user's left out."""
     files = [file for file in made.root.rglob("*") if file.is_file() and file.name not in ("calls.json", "calls.yaml")]
-    return {str(f.relative_to(made.root)) for f in files if b"612345678" in f.read_bytes() + f.name.encode()}
+    found = {file for file in files if b"612345678" in file.read_bytes()}
+    return {str(path.relative_to(made.root)) for path in {*found, *made.root.rglob("*612345678*")}}
 
 
 def stored(ask: Ask, pattern: str, *datasets: str) -> list[str]:
@@ -208,7 +217,7 @@ def test_it_is_gone_from_every_table_and_file(made: Workspace):
     assert of_others(made) == before
     assert faults(Ask(made), "calls") == []
     assert made.query("SELECT id, note FROM calls.labels ORDER BY id") == [(1, ERASED), (2, LABELS[1]["note"])]
-    assert sorted(file.name for file in (made.root / "audio/a").iterdir()) == ["33698765432_2.ogg"]
+    assert [file.name for file in (made.root / "audio").rglob("*.ogg")] == ["33698765432_2.ogg"]
 
 
 PHONES = [
@@ -440,9 +449,12 @@ def test_a_duckdb_file_is_what_it_was(tmp_path: Path):
         """)
     before = _described(file)
     assert b"secret value" in file.read_bytes()
-    rewrite(file)
+    link = tmp_path / "a link"
+    link.symlink_to(file)
+    (tmp_path / f"{file.name}.part.wal").write_text("of a copy that was cut off")
+    rewrite(link)
     assert (_described(file), b"secret value" in file.read_bytes()) == (before, False)
-    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [link.name, file.name]
 
 
 def _described(file: Path) -> list[Any]:

@@ -17,10 +17,10 @@ LONGEST = 1 << 10  # characters of an occurrence that lies across two blocks
 
 
 def asked_again(environment: Environment, spec: Spec, sought: Sought) -> list[str]:
-    """One line for each; the settings of the spec must be in force."""
-    found = [*_in_spec(spec, sought), *_in_settings(environment, spec, sought)]
-    files = [sought.scrubbed(str(file)) for file in _files(environment, spec) if _holds(file, sought)]
-    return found + [f"{file}: holds the value; it is yours, so mend or delete it" for file in files]
+    """One line for each, without the value; the settings of the spec must be in force."""
+    files = [file for file in _files(environment, spec) if _holds(file, sought)]
+    found = [f"{file}: holds the value; it is yours, so mend or delete it" for file in files]
+    return [*map(sought.scrubbed, [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found])]
 
 
 def _in_spec(spec: Spec, sought: Sought) -> Iterator[str]:

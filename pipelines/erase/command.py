@@ -115,6 +115,8 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         found.note(scope, counts, _left(scope, pipeline))
         pipeline.deactivate()
         shutil.rmtree(pipeline.working_dir)
+        for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
+            left.unlink(missing_ok=True)
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:

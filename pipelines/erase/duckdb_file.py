@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -22,22 +23,36 @@ def rewrite(database: Path) -> None:
     Tables, views, constraints, comments and sequences are kept. Killed at any step, the old file or the new one is
     there, whole.
     """
-    part, spill = database.with_name(f"{database.name}.part"), database.with_name(f"{database.name}.tmp")
-    part.unlink(missing_ok=True)
-    shutil.rmtree(spill, ignore_errors=True)
-    with duckdb.connect(config={"temp_directory": str(spill), "preserve_insertion_order": False}) as connection:
-        for name, file in (("old", database), ("new", part)):
-            quoted = str(file).replace("'", "''")
+    file = database.resolve()
+    part = file.with_name(f"{file.name}.part")
+    _remove(part)
+    try:
+        _copy(file, part)
+        shutil.copymode(file, part)
+        part.replace(file)
+    finally:
+        _remove(part)
+
+
+def _copy(file: Path, part: Path) -> None:
+    settings: dict[str, Any] = {"temp_directory": f"{part}.tmp", "preserve_insertion_order": False}
+    with duckdb.connect(config=settings) as connection:
+        for name, attached in (("old", file), ("new", part)):
+            quoted = str(attached).replace("'", "''")
             connection.execute(f"ATTACH '{quoted}' AS {name}")
         connection.execute("COPY FROM DATABASE old TO new")
-        _refuse_loss(connection, database)
+        _refuse_loss(connection, file)
         connection.execute("DETACH new")
         connection.execute("DETACH old")  # which leaves no log beside it
     with part.open("rb") as written:
         os.fsync(written.fileno())
-    shutil.copymode(database, part)
-    part.replace(database)
-    shutil.rmtree(spill, ignore_errors=True)
+
+
+def _remove(part: Path) -> None:
+    """Take away a copy that was cut off, with its log, which would be played into the next, and what it spilled."""
+    part.unlink(missing_ok=True)
+    part.with_name(f"{part.name}.wal").unlink(missing_ok=True)
+    shutil.rmtree(f"{part}.tmp", ignore_errors=True)
 
 
 def _refuse_loss(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
