@@ -23,8 +23,8 @@ from pipelines.translate import told_of
 
 Expired = dict[str, int]
 """How much was too old, by place; a place where nothing was is left out."""
-_OLD = "spec = %s AND environment = %s AND started_at < %s AND status <> 'running'"
-_LATEST = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s"
+_MINE = "spec = %s AND environment = %s"
+_LAST = f"SELECT max(started_at) FROM {{runs}} WHERE {_MINE} GROUP BY mode, status, rows_loaded > 0"
 
 
 def expire_all(root: Path, env: str, names: Sequence[str], dry_run: bool, printer: Printer) -> Exit:
@@ -62,14 +62,12 @@ def expire(environment: Environment, spec: str, ledger: Ledger, act: bool = True
 
 
 def _runs(environment: Environment, spec: str, ledger: Ledger, before: datetime, act: bool) -> Expired:
-    """Runs but the last one and the last that went well, which tell what to do next."""
+    """Runs but the last of each kind and outcome: a rebuild, and who is told of a run, go by those."""
     folders = [environment.runs_dir / run.run_id for run in _old(local_runs(environment, spec, limit=None), before)]
     for folder in folders if act else ():
         shutil.rmtree(folder)
-    latest = f"({_LATEST})", f"COALESCE(({_LATEST} AND exit_code = 0), %s)"
-    where = f"FROM {{runs}} WHERE {_OLD} AND started_at NOT IN ({', '.join(latest)})"
-    mine = (spec, environment.name)
-    values = (*mine, before, *mine, *mine, before)
+    where = f"FROM {{runs}} WHERE {_MINE} AND started_at < %s AND status <> 'running' AND started_at NOT IN ({_LAST})"
+    values = (spec, environment.name, before, spec, environment.name)
     count = int(ledger.execute(f"SELECT count(*) {where}", *values)[0][0])
     if count and act:
         ledger.execute(f"DELETE {where}", *values)
@@ -78,8 +76,9 @@ def _runs(environment: Environment, spec: str, ledger: Ledger, before: datetime,
 
 def _old(runs: list[RunRow], before: datetime) -> list[RunRow]:
     """Of the runs of a spec, newest first, those to delete."""
-    well = next((run for run in runs if run.exit_code == 0), None)
-    return [run for run in runs[1:] if run is not well and run.started_at < before and run.status != "running"]
+    last = {(run.mode, run.status, run.rows_loaded > 0): run for run in reversed(runs)}
+    kept = [*last.values(), *runs[:1]]
+    return [run for run in runs if run not in kept and run.started_at < before and run.status != "running"]
 
 
 def _quarantine(environment: Environment, spec: str, ledger: Ledger, before: datetime, act: bool) -> Expired:

@@ -13,9 +13,9 @@ from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, Workspace
 
 RETENTION = "[test.retention]\nruns_days = 30\nquarantine_days = 10\n"
-RUNS = [  # run, spec, days ago, exit code
-    ("other", "another", 40, 0), ("bad", "toy", 39, 1), ("good", "toy", 38, 0), ("worse", "toy", 37, 1),
-    ("recent", "toy", 20, 1), ("last", "toy", 19, 1),
+RUNS = [  # run, spec, days ago, status
+    ("other", "another", 40, "ok"), ("bad", "toy", 39, "failed"), ("good", "toy", 38, "ok"),
+    ("worse", "toy", 37, "failed"), ("recent", "toy", 20, "failed"), ("last", "toy", 19, "failed"),
 ]  # fmt: skip
 
 
@@ -29,17 +29,18 @@ def made(workspace) -> Workspace:
     return made
 
 
-def ran(made: Workspace, run: str, spec: str, days: int, code: int) -> None:
+def ran(made: Workspace, run: str, spec: str, days: int, status: str) -> None:
     """A run that ended some days ago: its folder and its row, after those of `new`."""
     moment = datetime.now(UTC) - timedelta(days=days)
     said = json.loads((made.root / "runs/new/manifest.json").read_text())
-    said |= {"run_id": run, "spec": spec, "exit_code": code, "started_at": moment.isoformat()}
+    said |= {"run_id": run, "spec": spec, "status": status, "started_at": moment.isoformat()}
     made.write(f"runs/{run}/manifest.json", json.dumps(said))
+    made.write(f"runs/{run}/error.json", "{}")
     change(
         made,
-        "INSERT INTO _etl.runs SELECT * REPLACE (? AS run_id, ? AS spec, ? AS started_at, ? AS exit_code) "
+        "INSERT INTO _etl.runs SELECT * REPLACE (? AS run_id, ? AS spec, ? AS started_at, ? AS status) "
         "FROM _etl.runs WHERE run_id = 'new'",
-        run, spec, moment, code,
+        run, spec, moment, status,
     )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def expired(made: Workspace, *words: str) -> object:
     return result.json
 
 
-def test_old_runs_go_but_the_last_and_the_last_good_one(made: Workspace):
+def test_old_runs_go_but_the_last_of_each_outcome(made: Workspace):
     for run in RUNS:
         ran(made, *run)
     shutil.rmtree(made.root / "runs/new")
@@ -75,7 +76,7 @@ def test_old_runs_go_but_the_last_and_the_last_good_one(made: Workspace):
 
 
 def test_a_run_deletes_what_is_too_old_and_says_so(made: Workspace):
-    ran(made, "old", "toy", 31, 1)
+    ran(made, "old", "toy", 31, "partial")
     change(
         made,
         "INSERT INTO _etl.quarantine SELECT * REPLACE ('old' AS id, now() - INTERVAL 11 DAY AS last_seen_at) "
@@ -89,7 +90,7 @@ def test_a_run_deletes_what_is_too_old_and_says_so(made: Workspace):
 
 def test_without_days_nothing_is_deleted(made: Workspace):
     made.write("destinations.toml", DESTINATIONS)
-    ran(made, "old", "toy", 10_000, 1)
+    ran(made, "old", "toy", 10_000, "failed")
     assert "too old" not in made.etl("run", "toy", "--env", "test", "--run-id", "newer").out
     assert kept(made) == ["new", "newer", "old"]
     refused = made.etl("erase", "--expired", "--yes", "--env", "test")
