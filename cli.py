@@ -192,6 +192,14 @@ def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev
     finish(commands.status(root(), env, name, printer(output)))
 
 
+@app.command()
+def coverage(name: Name, env: Env = "dev", since: Since = None, until: Until = None, output: Output = "text") -> None:
+    """Show what is there day by day, what is missing (exit 4), and the command that fills it."""
+    from pipelines.coverage import show
+
+    finish(show.show(root(), env, name, since, until, printer(output)))
+
+
 @state_app.command("show")
 def state_show(name: Name, env: Env = "dev", output: Output = "json") -> None:
     """Show what a pipeline remembers: its cursors."""

@@ -33,7 +33,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
-    problems = problems or list(_shared_tables(root, chosen))
+    problems = problems or _across(root, chosen)
     if problems:
         raise SpecError(problems)
     return chosen
@@ -121,7 +121,7 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
-    problems = problems or list(_across(root, [specs_.load(root, name) for name in chosen]))
+    problems = problems or _across(root, [specs_.load(root, name) for name in chosen])
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
@@ -130,13 +130,13 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     return Exit.USAGE if problems else Exit.OK
 
 
-def _across(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
-    """What is only seen beside the tables that specs write."""
+def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
+    """What holds between a spec and its source, and between specs."""
+    from pipelines.coverage import declared
     from pipelines.erase import subjects
 
-    yield from _shared_tables(root, chosen)
-    for spec in chosen:
-        yield from subjects.problems(root, spec)
+    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    return [*_shared_tables(root, chosen), *of_one]
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:

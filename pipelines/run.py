@@ -9,6 +9,7 @@ from functools import partial
 from ulid import ULID
 
 from pipelines import build
+from pipelines.after_load import after_load
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import open_ledger
@@ -16,7 +17,6 @@ from pipelines.load import Load
 from pipelines.lock import held
 from pipelines.order import Order, check, retry_command, settle
 from pipelines.report import Report
-from pipelines.retention import expire
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
 from pipelines.translate import translate
@@ -57,7 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             with _told(report):
                 Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
-                report.expired = expire(environment, spec.name, ledger)
+                after_load(environment, spec, order, report, ledger)
             report.finish()
             ledger.finish(report.row())
     report.finish()
