@@ -71,19 +71,25 @@ def confirm(root: Path, env: str, what: str | bool, yes: bool, always: bool = Fa
 
 
 def run(
-    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False
-) -> Exit:
-    """Run specs and print each report as it ends."""
+    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False,
+    metrics_file: Path | None = None,
+) -> Exit:  # fmt: skip
+    """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
+    from pipelines.order import retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
+    from pipelines.telling.telling import telling
 
+    environment = environments.load(root, env)
+    retry = {spec.name: retry_command(spec, environment, order) for spec in chosen}
     reports = []
-    with shown() as show:
-        for report in run_all(environments.load(root, env), chosen, order, show):
+    with telling(environment, metrics_file, retry) as told, shown() as show:
+        for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
             printer.lines(report.lines())
             _log(report)
+            told(report)
             if debug and report.cause:
                 traceback.print_exception(report.cause)
     printer.document([report.as_dict() for report in reports])
