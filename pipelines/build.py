@@ -165,13 +165,16 @@ def _rest(root: Path, spec: Spec, rest: dict[str, Any]) -> DltSource:
 
     from pipelines.specs.rest_model import bind
 
-    config = bind(rest, load_module(root, "sources", spec.name))
+    module = load_module(root, "sources", spec.name)
+    config = bind(rest, module)
     client = dict(config["client"])
     override = setting("base_url", ("sources", spec.name))
     if override:
         client["base_url"] = override[0]
     session = client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
     session.origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2].lower()
+    sign_in = getattr(module, "SIGN_IN", None)
+    session.auth = sign_in and sign_in.auth()
     client["paginator"] = _ahead(client.get("paginator", "auto"), session)
     defaults = config.get("resource_defaults", {}).get("endpoint", {})
     resources = [_endpoint(defaults, resource, session) for resource in config["resources"]]

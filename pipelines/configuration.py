@@ -101,12 +101,12 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[Any, str] | None:
-    """A value and the provider that holds it, or None; probes every provider like dlt does."""
+def setting(key: str, sections: Sequence[str], secret: bool = False, fewest: int = 1) -> tuple[Any, str] | None:
+    """A value and the provider that holds it, or None; probes every provider like dlt does, `fewest` sections last."""
     for provider in Container()[PluggableRunContext].providers.providers:
         if secret and not provider.supports_secrets:
             continue
-        for depth in range(len(sections), 0, -1):
+        for depth in range(len(sections), fewest - 1, -1):
             value, _ = provider.get_value(key, str, "", *sections[:depth])
             if value is not None:
                 return value, provider.name

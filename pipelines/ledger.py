@@ -1,4 +1,4 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, locks and tokens.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
@@ -47,7 +47,12 @@ TABLES = {
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
     },
+    "tokens": {
+        "spec": "text", "account": "text", "version": "int", "updated_at": "time", "expires_at": "time",
+        "payload": "text", "claimed_by": "text", "claimed_until": "time",
+    },
 }  # fmt: skip
+OF_EVERY_RUN = ("runs", "quarantine", "locks")
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Ledger:
         """Create what is missing; two processes may race here, so a lost race counts as created."""
         if not self._client.has_dataset():
             self._tolerantly(self._client.create_dataset)
-        for table in tables or TABLES:
+        for table in tables or OF_EVERY_RUN:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
             self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 

@@ -12,7 +12,7 @@ import dlt
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import extract_inner_type
 
-from pipelines.build import factory
+from pipelines.build import factory, load_module
 from pipelines.configuration import setting
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.specs.spec import Spec
@@ -52,10 +52,12 @@ class Need:
 
 def of_source(root: Path, spec: Spec) -> list[Need]:
     """What a source must be given before it can run."""
+    sign_in = getattr(load_module(root, "sources", spec.name), "SIGN_IN", None)
+    app = [_need(("sources", sign_in.name), name, secret) for name, secret in sign_in.needs.items()] if sign_in else []
     if spec.rest is not None:
-        return [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
+        return app + [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
     parameters = inspect.signature(factory(root, spec)).parameters.values()
-    return [
+    return app + [
         _need(("sources", spec.name), parameter.name, parameter.default is dlt.secrets.value)
         for parameter in parameters
         if parameter.default is dlt.secrets.value or parameter.default is dlt.config.value
@@ -77,8 +79,6 @@ def of_destination(environment: Environment, name: str) -> list[Need]:
 
 def estimate(root: Path, spec: Spec, state: dict[str, Any]) -> dict[str, int]:
     """The fewest requests per resource as the source's own `estimate` reckons them, or nothing."""
-    from pipelines.build import load_module
-
     function = getattr(load_module(root, "sources", spec.name), "estimate", None)
     if function is None:
         return {}

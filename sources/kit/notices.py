@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sources.kit.secrets import without_secrets
+
 KEY = "_etl_notice"
 LONGEST_QUOTE = 80
 
@@ -23,17 +25,17 @@ def rejected(row: Any, reason: str, where: str) -> dict[str, Any]:
 
     `row` is what was read (JSON-typed), `where` its place, e.g. `calls.csv:17`: there a person mends it.
     """
-    return Notice({KEY: "rejected", "row": row, "reason": reason, "where": where})
+    return Notice({KEY: "rejected", "row": row, "reason": without_secrets(reason), "where": where})
 
 
 def failed(item: str, reason: str) -> dict[str, Any]:
     """An item (a player, a file, a page) that could not be read: the run is partial, the rest goes on."""
-    return Notice({KEY: "failed", "item": item, "reason": reason})
+    return Notice({KEY: "failed", "item": item, "reason": without_secrets(reason)})
 
 
 def warning(message: str) -> dict[str, Any]:
     """Something a person should know that leaves the run whole."""
-    return Notice({KEY: "warning", "message": message})
+    return Notice({KEY: "warning", "message": without_secrets(message)})
 
 
 def quoted(value: str) -> str:
