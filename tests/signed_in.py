@@ -65,7 +65,8 @@ def install(workspace: Workspace, sandbox: Sandbox, *names: str, secret: str = "
 def choose(workspace: Workspace, env: str, tokens: str) -> None:
     """Let an environment keep tokens there."""
     file = workspace.root / "destinations.toml"
-    file.write_text(file.read_text().replace(f"[{env}]\n", f'[{env}]\ntokens = "{tokens}"\n', 1))
+    text = re.sub(r"tokens = .*\n", "", file.read_text())
+    file.write_text(text.replace(f"[{env}]\n", f'[{env}]\ntokens = "{tokens}"\n', 1))
 
 
 def login(workspace: Workspace, *words: str, env: str = "test", pasted: str | None = None) -> Result:

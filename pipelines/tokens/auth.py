@@ -107,8 +107,7 @@ def warn_of_ends(environment: Environment) -> None:
         return
     for (name, account), end in ends.items():
         if is_near(end):
-            until = remaining(end).removeprefix(", ")
-            LOGGER.warning(f"{named(name, account)}: the sign-in {until}; {store.way_in(name, account)}")
+            LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
 
 
 def offered(root: Path, spec: Spec) -> Any:

@@ -85,9 +85,9 @@ class Standing:
     sign_in_ends: datetime | None
 
     def __str__(self) -> str:
-        if self.signed_in:
-            return f"signed in{remaining(self.sign_in_ends)}"
-        return "the sign-in has ended" if self.sign_in_ends else "nobody has signed in"
+        if self.sign_in_ends is None:
+            return "signed in" if self.signed_in else "nobody has signed in"
+        return f"the sign-in {remaining(self.sign_in_ends)}"
 
 
 def standing(store: Store, name: str, account: str) -> Standing:
@@ -108,13 +108,13 @@ def end_of(content: Content) -> datetime | None:
     return _moment(content, "refresh_expires_at" if content.get("refresh_token") else "expires_at")
 
 
-def remaining(end: datetime | None) -> str:
-    """`, ends in 9 days`; nothing where nobody knows."""
-    if end is None:
-        return ""
+def remaining(end: datetime) -> str:
+    """`ends in 9 days`."""
     left = end - datetime.now(UTC)
+    if left <= timedelta():
+        return "has ended"
     count, unit = (left.days, "day") if left.days else (left.seconds // 3600, "hour")
-    return f", ends in {count} {unit}{'' if count == 1 else 's'}"
+    return f"ends in {count} {unit}{'' if count == 1 else 's'}"
 
 
 def is_near(end: datetime | None) -> bool:

@@ -149,9 +149,10 @@ def _decrypted(text: str, whose: str) -> Content:
 def _cipher() -> Fernet:
     """The cipher of a key that is any long text."""
     found = setting("tokens_key", ("engine",), secret=True)
-    if found is None or len(str(found[0])) < SHORTEST_KEY:
-        what = "is missing" if found is None else f"is shorter than {SHORTEST_KEY} characters"
+    key = str(found[0]) if found else ""
+    if len(key) < SHORTEST_KEY:
+        what = f"is shorter than {SHORTEST_KEY} characters" if key else "is missing"
         raise SettingError(
             f"engine.tokens_key {what}; set ENGINE__TOKENS_KEY, the same everywhere, e.g. to openssl rand -base64 32"
         )
-    return Fernet(urlsafe_b64encode(sha256(str(found[0]).encode()).digest()))
+    return Fernet(urlsafe_b64encode(sha256(key.encode()).digest()))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from secrets import token_urlsafe
 from threading import Lock
@@ -160,20 +161,28 @@ class SignedIn(AuthBase):
     def __init__(self, sign_in: OAuth2, account: str) -> None:
         self._sign_in, self._account = sign_in, account
         self._token: Token | None = None
+        self._obtained: Token | None = None  # the last that this object, and nobody else, has asked for
         self._one_at_a_time = Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SignedIn:
+        return self  # dlt copies what is under rest:, its session too, to look at it
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request."""
-        used = self.token()
-        _sign(request, used)
+        return self._signed(request, self.token())
 
-        def again(request: PreparedRequest) -> bool:
-            _sign(request, self.renewed(used))
-            http.at_401(request, self._refused)
-            return True
-
-        http.at_401(request, again)
+    def _signed(self, request: PreparedRequest, token: Token) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token.access_token}"
+        http.at_401(request, partial(self._again, token))
         return request
+
+    def _again(self, used: Token, request: PreparedRequest) -> bool:
+        """Sign a request that was refused anew; what another process has renewed may be of no use any more, too."""
+        token = self.renewed(used)
+        self._signed(request, token)
+        if token is self._obtained:
+            http.at_401(request, self._refused)
+        return True
 
     def token(self) -> Token:
         """A token that has not ended; SignInNeeded when nobody has signed in, or must do so again."""
@@ -206,9 +215,9 @@ class SignedIn(AuthBase):
                 return current
             if not current.refresh_token:
                 raise self._needed("the sign-in has ended")
-            new = self._following(current)
-            kept.write(new)
-            return new
+            self._obtained = self._following(current)
+            kept.write(self._obtained)
+            return self._obtained
 
     def _following(self, current: Token) -> Token:
         try:
@@ -239,10 +248,6 @@ class _Client(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         http.at_401(request, lambda _: False)
         return HTTPBasicAuth(self._id, self._secret)(request) if self._place == "header" else request
-
-
-def _sign(request: PreparedRequest, token: Token) -> None:
-    request.headers["Authorization"] = f"Bearer {token.access_token}"
 
 
 def _document(response: http.Response) -> dict[str, Any]:
