@@ -17,13 +17,16 @@ import requests
 
 from sandbox.server import Sandbox
 from tests import killed
-from tests.killed import At
+from tests.killed import WAIT, At
 from tests.signed_in import choose, install, login
 from tests.warehouse import Ask
 from tests.workspace import Workspace
 
 KEY = "a key of thirty-two characters or more"
 RUN = ("run", "oauth", "--env")
+BOTH = ("oauth", "other")
+SPENT = {"times": "3", "once": "true"}
+RENEWS = At("sources.kit.oauth2:SignedIn._exchange")
 ROTATED = At("sources.kit.oauth2:OAuth2.refreshed", "after")
 REST = """
 name: oauth
@@ -98,24 +101,23 @@ def test_a_sign_in_lasts_over_runs_in_every_store_that_keeps(site, sandbox):
 
 
 def test_two_runs_that_renew_at_once_lose_no_token(workspace, sandbox, postgres_url):
-    """Each page spends the token that both share; a server as strict as this one takes a refresh token once."""
-    engine = install(workspace(), sandbox, "oauth", "other")
+    """They meet at the end of the token they share, and each page spends it; the server takes a refresh token once."""
+    engine = install(workspace(), sandbox, *BOTH)
     engine.postgres(postgres_url)
     engine.variables |= {"ENGINE__TOKENS_KEY": KEY}
-    given = {f"SOURCES__{name}__{key}": value for name in ("OAUTH", "OTHER") for key, value in SPENT.items()}
-    engine.variables |= given
-    for tokens in ("file", "destination"):
+    engine.variables |= {f"SOURCES__{name}__{key}".upper(): value for name in BOTH for key, value in SPENT.items()}
+    for day, tokens in ((2, "file"), (3, "destination")):
         choose(engine, "pg", tokens)
         assert login(engine, env="pg").code == 0
-        runs = [killed.start(engine, "run", name, "--env", "pg") for name in ("oauth", "other")]
+        sandbox.move_to(day)
+        sandbox.fault("/token", "slow", times=2, seconds=0.2)
+        runs = [killed.start(engine, "run", name, "--env", "pg", moment=RENEWS, act=WAIT) for name in BOTH]
+        for run in [run.until_waiting() for run in runs]:
+            run.go_on()
         results = [run.ended() for run in runs]
         assert [(result.code, result.err) for result in results] == [(0, "")] * 2
-        assert asked(sandbox, "token").count(400) == 0
+        assert set(asked(sandbox, "token")) == {200}
         assert engine.etl(*RUN, "pg").code == 0
-        sandbox.forget_requests()
-
-
-SPENT = {"TIMES": "6", "ONCE": "true"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
