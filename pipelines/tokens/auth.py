@@ -106,7 +106,7 @@ def warn_of_ends(environment: Environment) -> None:
         LOGGER.warning(str(error))
         return
     for (name, account), end in ends.items():
-        if is_near(end):
+        if end and is_near(end):
             LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
 
 

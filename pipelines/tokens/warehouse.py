@@ -10,15 +10,15 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
 from cryptography.fernet import Fernet, InvalidToken
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.destinations.exceptions import DatabaseTransientException
+from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
+from dlt.destinations.exceptions import DatabaseTransientException, DestinationConnectionError
 
 from pipelines.configuration import setting
 from pipelines.environment import Environment
@@ -30,7 +30,8 @@ from pipelines.tokens.stores import Content, Slot, end_of, login_command, named
 SHORTEST_KEY = 32  # characters
 CLAIM = timedelta(minutes=2)  # longer than a token endpoint may take
 PATIENCE = CLAIM + timedelta(minutes=1)
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MINE = "spec = %s AND account = %s"
 
@@ -108,7 +109,8 @@ class Warehouse:
 
     def _release(self, name: str, account: str, me: str) -> None:
         free = f"UPDATE {{tokens}} SET claimed_by = NULL, claimed_until = %s WHERE {MINE} AND claimed_by = %s"
-        self._asked(free, LONG_AGO, name, account, me)
+        with suppress(DestinationException):  # else it ends by itself
+            self._asked(free, LONG_AGO, name, account, me)
 
     def _asked(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the table answers, which may not be there yet."""
@@ -133,7 +135,13 @@ class _Row:
         return _decrypted(self._text, named(self._name, self._account)) if self._version else None
 
     def write(self, content: Content) -> None:
-        self._warehouse.replace(self._name, self._account, self._version, content)
+        """Keep a token that nobody has a second time: a destination that is away for a moment is waited for."""
+        for pause in PAUSES:
+            try:
+                return self._warehouse.replace(self._name, self._account, self._version, content)
+            except (DatabaseTransientException, DestinationConnectionError):
+                time.sleep(pause)
+        return self._warehouse.replace(self._name, self._account, self._version, content)
 
 
 def _decrypted(text: str, whose: str) -> Content:

@@ -201,12 +201,7 @@ class SignedIn(AuthBase):
             return self._token
 
     def _exchanged(self, used: Token) -> Token:
-        """What follows a token, in a thread of its own: a Ctrl-C in between waits until the new one is kept."""
-        with ThreadPoolExecutor(1, "tokens") as thread:
-            return thread.submit(self._exchange, used).result()
-
-    def _exchange(self, used: Token) -> Token:
-        """Renew a token that is still the one kept; another process may have been quicker."""
+        """What follows a token that is still the one kept; another process may have been quicker."""
         with tokens.exclusively(self._sign_in.name, self._account) as kept:
             current = kept.read()
             if current is None:
@@ -215,9 +210,14 @@ class SignedIn(AuthBase):
                 return current
             if not current.refresh_token:
                 raise self._needed("the sign-in has ended")
-            self._obtained = self._following(current)
-            kept.write(self._obtained)
+            with ThreadPoolExecutor(1, "tokens") as thread:  # on which a Ctrl-C waits: the old token is spent
+                self._obtained = thread.submit(self._renew, current, kept).result()
             return self._obtained
+
+    def _renew(self, current: Token, kept: tokens.Kept) -> Token:
+        new = self._following(current)
+        kept.write(new)
+        return new
 
     def _following(self, current: Token) -> Token:
         try:
