@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
+    "pipelines": {"enable_runtime_trace": False},  # dlt's trace keeps the words of an error, whatever they repeat
 }
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}

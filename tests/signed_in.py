@@ -34,20 +34,22 @@ SIGN_IN = OAuth2(
 
 
 @dlt.source(name="{name}", section="{name}")
-def {name}(base_url: str = dlt.config.value, accounts: list[str] | None = None, times: int = 1, once: bool = False):
-    return rows(base_url, accounts, times, once)
+def {name}(base_url: str = dlt.config.value, accounts: list[str] | None = None, times: int = 1, once: bool = False,
+           fails: bool = False):
+    return rows(base_url, accounts, times, once, fails)
 
 
 @dlt.resource(primary_key=("account", "id"), write_disposition="merge")
-def rows(base_url, accounts, times, once):
+def rows(base_url, accounts, times, once, fails):
     for account in accounts or [""]:
         session = http.open_session("{name}")
         session.auth = SIGN_IN.auth(account)
+        if fails:
+            raise ValueError(f"no such thing: {{session.auth.token().access_token}}")
         for _ in range(times):
             for row in session.json(base_url + "/rows" + ("?once=1" if once else "")):
                 yield {{"account": account, **row}}
 '''
-BROWSER = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()"
 
 
 def install(workspace: Workspace, sandbox: Sandbox, *names: str, secret: str = "none") -> Workspace:
@@ -57,8 +59,6 @@ def install(workspace: Workspace, sandbox: Sandbox, *names: str, secret: str = "
         workspace.write(f"specs/{name}.yaml", SPEC.format(name=name))
         workspace.write(f"sources/{name}.py", SOURCE.format(name=name, secret=secret))
         workspace.point_at({f"sources.{name}.base_url": f"{sandbox.url}/oauth"})
-    program = workspace.write("browser.py", BROWSER)
-    workspace.variables["BROWSER"] = f"'{sys.executable}' '{program}' %s"
     return workspace
 
 
@@ -69,11 +69,14 @@ def choose(workspace: Workspace, env: str, tokens: str) -> None:
     file.write_text(text.replace(f"[{env}]\n", f'[{env}]\ntokens = "{tokens}"\n', 1))
 
 
-def login(workspace: Workspace, *words: str, env: str = "test", pasted: str | None = None) -> Result:
+def login(
+    workspace: Workspace, *words: str, env: str = "test", pasted: str | None = None, browser: bool = False
+) -> Result:
     """Sign in without a browser, by pasting where the address leads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", Person(pasted))
-        return workspace.etl("auth", "login", "oauth", "--env", env, "--no-browser", *words)
+        way = () if browser else ("--no-browser",)
+        return workspace.etl("auth", "login", "oauth", "--env", env, *way, *words)
 
 
 class Person:

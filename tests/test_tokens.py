@@ -16,11 +16,12 @@ import pytest
 import requests
 from dlt.destinations.exceptions import DatabaseTransientException, DestinationConnectionError
 
+from pipelines.tokens.terminal import Terminal
 from pipelines.tokens.warehouse import Warehouse
 from sandbox.server import Sandbox
 from tests import killed
 from tests.killed import WAIT, At
-from tests.signed_in import choose, install, login
+from tests.signed_in import choose, install, landing, login
 from tests.warehouse import Ask
 from tests.workspace import Workspace
 
@@ -332,9 +333,39 @@ def test_what_is_pasted_must_be_an_answer(engine, pasted, code, said):
     assert (result.code, said in result.err, file_of(engine).exists()) == (code, True, False), result
 
 
-def test_a_browser_brings_the_answer_by_itself(engine):
-    result = engine.run("auth", "login", "oauth", "--env", "test")
-    assert (result.code, content(engine)["scope"]) == (0, "rows.read"), result
+def test_a_browser_brings_the_answer_by_itself(engine, monkeypatch):
+    seen: list[int] = []
+
+    def follow(address: str) -> bool:
+        there = landing(address)
+        strangers = (there.replace("state=", "state=x"), there.replace("?", "/elsewhere?"))
+        seen.extend(requests.get(url, timeout=30).status_code for url in (*strangers, there))
+        return True
+
+    monkeypatch.setattr("webbrowser.open", follow)
+    result = engine.etl("auth", "login", "oauth", "--env", "test")
+    assert (result.code, content(engine)["scope"], seen) == (0, "rows.read", [400, 400, 200]), result
+
+
+def test_a_browser_that_brings_nothing_is_not_waited_for_without_end(engine, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+    monkeypatch.setattr("pipelines.tokens.terminal.PATIENCE_SECONDS", 0.01)
+    result = engine.etl("auth", "login", "oauth", "--env", "test")
+    assert (result.code, "use --no-browser" in result.err) == (6, True), result
+
+
+def test_where_no_browser_opens_the_address_is_pasted(engine, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    assert login(engine, browser=True).code == 0
+
+
+def test_what_a_person_is_asked_is_read_from_where_they_type(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("  one\ntwo\n"))
+    assert [Terminal(False).ask("what"), Terminal(False).ask("password", secret=True)] == ["one", "two"]
+    assert capsys.readouterr().err == "what: password: "
+    monkeypatch.setattr("sys.stdin", Screen("shown\n"))
+    monkeypatch.setattr("getpass.getpass", lambda prompt, stream: f"typed at {prompt!r}")
+    assert Terminal(False).ask("password", secret=True) == "typed at 'password: '"
 
 
 class Screen(io.StringIO):
@@ -360,7 +391,7 @@ def test_a_secret_is_in_no_output_and_no_file_but_the_store(engine, sandbox, pos
         choose(engine, env, tokens)
         done = login(engine, env=env)
         said += [re.sub(r"http://\S+", "", done.err), done.out]
-        for day, fault in ((2, None), (3, "/token"), (182, None)):
+        for day, fault in ((2, "/rows"), (3, "/token"), (182, None)):
             sandbox.clear_faults()
             sandbox.move_to(day + (182 if env == "pg" else 0))
             sandbox.fault(fault or "/nowhere", "401", times=9)
@@ -370,6 +401,8 @@ def test_a_secret_is_in_no_output_and_no_file_but_the_store(engine, sandbox, pos
             ]
         said += [*words(engine, "auth", "status", "--env", env), *words(engine, "doctor", "--env", env)]
         said += words(engine, "state", "show", "oauth", "--env", env)
+        login(engine, env=env)
+        said += words(engine, "--debug", *RUN, env, "--with", "fails=true")
     secrets = {"sandbox-app-secret", KEY, *made(sandbox)}
     assert len(secrets) > 10
     places = {str(path): path.read_bytes() for path in engine.root.rglob("*") if path.is_file()}
