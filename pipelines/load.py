@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import time
 from collections.abc import Iterator
@@ -131,7 +130,7 @@ class Load:
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
         try:
-            with self._timed("extract"), self._pages_ahead(), _seldom_collected():
+            with self._timed("extract"), self._pages_ahead():
                 pipeline.extract(source, refresh=self._refresh(), loader_file_format=LOADER_FORMAT)
         finally:
             intake.close()
@@ -192,17 +191,6 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Python looks for cycles less often: pages of rows have none, and looking takes a third of the time."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:
