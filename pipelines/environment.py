@@ -196,12 +196,8 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
     tokens = table.get("tokens", TOKENS[0])
     if isinstance(tokens, str) and tokens not in TOKENS:
-        found.append(
-            (
-                ("tokens",),
-                f"{tokens!r} is no place for tokens{did_you_mean(tokens, TOKENS)}; use one of: {', '.join(TOKENS)}",
-            )
-        )
+        near = did_you_mean(tokens, TOKENS)
+        found.append((("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]

@@ -31,10 +31,10 @@ class JsonLines(logging.Formatter):
         content: dict[str, Any] = {
             "ts": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": without_secrets(record.getMessage()),
             **getattr(record, "fields", {}),
         }
-        return without_secrets(json.dumps(content, ensure_ascii=not is_utf_8(sys.stderr), default=str))
+        return json.dumps(content, ensure_ascii=not is_utf_8(sys.stderr), default=str)
 
 
 def configure(form: str, level: str) -> None:

@@ -16,6 +16,9 @@ import pytest
 import requests
 from dlt.destinations.exceptions import DatabaseTransientException, DestinationConnectionError
 
+from pipelines import configuration
+from pipelines import environment as environments
+from pipelines.tokens.settings import Settings, packed, variable_of
 from pipelines.tokens.terminal import Terminal
 from pipelines.tokens.warehouse import Warehouse
 from sandbox.server import Sandbox
@@ -198,7 +201,8 @@ def test_several_accounts_of_one_system(engine, sandbox):
     assert status(engine, "oauth", "--account", "carl")[0] == 6
     missing = engine.etl(*RUN, "test", SOURCES__OAUTH__ACCOUNTS='["carl"]')
     assert (missing.code, "oauth (carl): nobody" in missing.err, "--account carl" in missing.err) == (6, True, True)
-    assert login(engine, "--account", "../carl").code == 2
+    for command in ("login", "status", "export"):
+        assert engine.etl("auth", command, "oauth", "--env", "test", "--account", "../carl").code == 2
 
 
 def test_a_rest_spec_signs_its_requests(engine, sandbox):
@@ -230,6 +234,24 @@ def test_tokens_of_the_environment_are_used_and_a_new_one_is_told_of(engine, san
     assert killed.start(engine, *RUN, "test").ended().code == 6
     engine.variables |= alone
     assert killed.start(engine, *RUN, "test").ended().code == 6  # another process knows the old one only
+
+
+def test_accounts_of_the_environment_are_kept_apart(engine):
+    """Also where no refresh token tells them apart, as of a login with a library of its own."""
+    choose(engine, "test", "environment")
+    environment = environments.load(engine.root, "test")
+    store, given = Settings(environment), {name: {"extra": {"key": name}} for name in ("", "anna", "ben")}
+    names = {name: variable_of("oauth", name) for name in given}
+    assert set(names.values()) == {f"SOURCES__OAUTH__{account}TOKEN" for account in ("", "ANNA__", "BEN__")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, variable in names.items():
+            patch.setenv(variable, packed(given[name]))
+        configuration.activate(environment)
+        with store.exclusively("oauth", "anna") as slot:
+            slot.write({"extra": {"key": "new"}})
+        assert [store.read("oauth", name)["extra"]["key"] for name in given] == ["", "new", "ben"]
+        patch.delenv(names["ben"])
+        assert store.read("oauth", "ben") is None
 
 
 @pytest.mark.parametrize(("value", "said"), [("no base64!", "oauth.token: not a token"), ("W10=", "not a token")])

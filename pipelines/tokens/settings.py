@@ -20,7 +20,7 @@ from pipelines.errors import SettingError
 from pipelines.tokens.stores import Content, Place, Slot, named
 
 KEYS = ("token", "refresh_token")
-_BECAME: dict[tuple[str, str], Content] = {}  # what a refresh token that is set has become in this process
+_BECAME: dict[tuple[str, str, str], Content] = {}  # what a token that is set has become in this process
 _CHANGING = RLock()
 
 
@@ -35,7 +35,7 @@ class Settings:
 
     def read(self, name: str, account: str) -> Content | None:
         given = _given(name, account)
-        return given and _BECAME.get((name, str(given.get("refresh_token"))), given)
+        return given and _BECAME.get((name, account, packed(given)), given)
 
     @contextmanager
     def exclusively(self, name: str, account: str) -> Iterator[Slot]:
@@ -61,7 +61,7 @@ class Settings:
     def write(self, name: str, account: str, content: Content) -> None:
         """Remember a token while this process lives; say so when it was the last that works."""
         given = _given(name, account) or {}
-        _BECAME[name, str(given.get("refresh_token"))] = content
+        _BECAME[name, account, packed(given)] = content
         if content.get("refresh_token") != given.get("refresh_token"):
             warning = (
                 f"{named(name, account)}: the upstream gave a new refresh token, and may refuse the one that is set; "

@@ -155,8 +155,8 @@ class Session(requests.Session):
     """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
 
     408, 425, 429, 500, 502, 503, 504 and broken transport are repeated, as is a 200 without JSON when JSON
-    alone was accepted, each wait told in the log; other statuses are returned, save 401, a redirect to nowhere,
-    and a 304 to a request without a condition. With `stream=True` the body is left to the caller, under the
+    alone was accepted, each wait told in the log; other statuses are returned, save 401 (see `at_401`), a redirect
+    to nowhere, and a 304 to a request without a condition. With `stream=True` the body is left to the caller, under the
     same deadline.
     """
 
@@ -515,6 +515,7 @@ def _settle_encoding(response: Response) -> None:
 
 
 def _drop_secrets(request: PreparedRequest) -> None:
+    vars(request).pop(_AT_401, None)  # which would sign it anew
     for name in [name for name in request.headers if SECRET_HEADER.search(name)]:
         del request.headers[name]
 

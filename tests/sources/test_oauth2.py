@@ -261,6 +261,15 @@ def test_a_token_leaves_no_host_but_its_own(signed_in, sandbox):
     assert [("authorization" in one.headers) for one in (*here.asked, *elsewhere.asked)] == [True, False]
 
 
+def test_a_page_elsewhere_is_not_signed_even_when_it_asks_for_it(signed_in, sandbox):
+    with serving(lambda _: reply(401, {})) as elsewhere, http.open_session("oauth") as session:
+        session.auth, session.origin = signed_in.auth(), "api.example.test"
+        with pytest.raises(SignInNeeded):
+            session.json(f"{elsewhere.url}/next")
+    assert ["authorization" in one.headers for one in elsewhere.asked] == [False]
+    assert asked(sandbox, "token") == [200]
+
+
 def test_no_text_of_a_token_or_an_error_shows_it():
     token = Token("access-in-secret", "refresh/in secret", extra={"keys": ["a key of some length"], "short": "brief"})
     said = "access-in-secret refresh/in secret refresh%2Fin%20secret a key of some length brief"
