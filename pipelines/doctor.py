@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
+from pipelines.build import sign_in_of
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
@@ -25,7 +26,7 @@ from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
-from pipelines.tokens.auth import offered, standings
+from pipelines.tokens.auth import standings
 from pipelines.tokens.stores import Standing, Store, is_near, named
 from pipelines.translate import translate
 
@@ -149,7 +150,7 @@ def _settings(environment: Environment) -> Iterator[Finding]:
         with _noted(name) as failures:
             spec = specs.load(environment.root, name)
             store = settle(environment, spec, Order())
-            wanted = needs.of_source(environment.root, spec)
+            wanted = needs.of_source(environment, spec)
         if failures:
             yield failures[0]
             continue
@@ -161,7 +162,7 @@ def _sign_ins(environment: Environment, spec: Spec, store: Store) -> Iterator[Fi
     """How the accounts of a spec stand; one that ends soon is well, and says what to do."""
     found: list[Standing] = []
     with _noted(f"sign-in of {spec.name}") as failures:
-        found = standings(store, offered(environment.root, spec))
+        found = standings(store, sign_in_of(environment.root, spec))
     yield from failures
     for one in found:
         advice = "" if one.signed_in and not is_near(one.sign_in_ends) else f"; {store.way_in(one.name, one.account)}"

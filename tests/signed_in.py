@@ -65,8 +65,9 @@ def install(workspace: Workspace, sandbox: Sandbox, *names: str, secret: str = "
 def choose(workspace: Workspace, env: str, tokens: str) -> None:
     """Let an environment keep tokens there."""
     file = workspace.root / "destinations.toml"
-    text = re.sub(r"tokens = .*\n", "", file.read_text())
-    file.write_text(text.replace(f"[{env}]\n", f'[{env}]\ntokens = "{tokens}"\n', 1))
+    text, table = re.sub(r"tokens = .*\n", "", file.read_text()), f"[{env}]\n"
+    text = text if table in text else f"{text}\n{table}"
+    file.write_text(text.replace(table, f'{table}tokens = "{tokens}"\n', 1))
 
 
 def login(

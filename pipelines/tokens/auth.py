@@ -11,8 +11,8 @@ from typing import Any
 
 from ulid import ULID
 
-from pipelines import build
 from pipelines import environment as environments
+from pipelines.build import sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
@@ -21,7 +21,6 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
-from pipelines.specs.spec import Spec
 from pipelines.tokens.settings import packed, variable_of
 from pipelines.tokens.stores import Standing, Store, accounts, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
@@ -94,11 +93,6 @@ def warn_of_ends(environment: Environment) -> None:
             LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
 
 
-def offered(root: Path, spec: Spec) -> Any:
-    """How people sign in to the system of a spec: the `SIGN_IN` of its source, or None."""
-    return getattr(build.load_module(root, "sources", spec.name), "SIGN_IN", None)
-
-
 def standings(store: Store, sign_in: Any, account: str = "") -> list[Standing]:
     """How the accounts of a system stand, or the one that is named; none where nobody signs in."""
     if sign_in is None:
@@ -111,14 +105,14 @@ def _standings(environment: Environment, name: str, account: str) -> list[Standi
     spec = specs.load(environment.root, name)
     with told_of(name):
         store = settle(environment, spec, Order(), read_only=True)
-        return standings(store, offered(environment.root, spec), _kit().checked(account))
+        return standings(store, sign_in_of(environment.root, spec), _kit().checked(account))
 
 
 def _named(environment: Environment, name: str, account: str, read_only: bool = False) -> tuple[Store, Any]:
     """The store with the settings of a spec in force, and how people sign in there."""
     spec = specs.load(environment.root, name)
     store = settle(environment, spec, Order(), read_only)
-    sign_in = offered(environment.root, spec)
+    sign_in = sign_in_of(environment.root, spec)
     if sign_in is None:
         raise UsageError(NOBODY.format(name))
     _kit().checked(account)
