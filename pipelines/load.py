@@ -28,7 +28,7 @@ from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import emptied_tables, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
-from pipelines.rows.intake import Intake, spooled
+from pipelines.rows.intake import Intake
 from pipelines.rows.quarantine import guard
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress
@@ -46,7 +46,7 @@ class Load:
         self.environment, self.spec, self.order, self.report = environment, spec, order, report
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
-        self.spools = environment.state_dir / "quarantine" / spec.name
+        self.spools = environment.spools(spec.name)
         self.feeders: set[str] = set()
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False
@@ -97,7 +97,7 @@ class Load:
         """The main pipeline with pending packages loaded, the destination's state taken over, a rebuild ended."""
         if self.main is None:
             with self._timed("pending"):
-                self.write_quarantine()
+                self.ledger.take_in(self.spools)
                 self.main = self._synced(schema_name)
             if Position.of(self.main.state).rebuilt is not None:
                 from pipelines.landing.rebuild import bring_to_end
@@ -210,15 +210,9 @@ class Load:
 
     def set_aside(self, intake: Intake) -> None:
         """Write what was set aside to quarantine, before what was not is committed."""
-        self.write_quarantine()
+        self.ledger.take_in(self.spools)
         for resource, rows in intake.rejected.items():
             self.report.rejected[resource] = self.report.rejected.get(resource, 0) + rows
-
-    def write_quarantine(self) -> None:
-        """Write every spool to the destination before the load that belongs to it is committed."""
-        for spool in sorted(self.spools.glob("*.jsonl")):
-            self.ledger.quarantine(spool.stem, spooled(spool))
-            spool.unlink()
 
     def known(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Refresh | None) -> Schema | None:
         """The schema of what is loaded already; None for a first run and for one that replaces it."""
