@@ -320,8 +320,7 @@ def noisy():
 
 
 def test_libraries_are_heard_at_level_debug_only(engine):
-    engine.write("specs/noisy.yaml", "name: noisy\nabout: Warns.\npython: {}\n")
-    engine.write("sources/noisy.py", NOISY)
+    engine.source("noisy", NOISY)
     assert killed.run(engine, "list", "--types").err == ""
     heard = killed.run(engine, "list", "--types", "--log-level", "debug").err
     assert "a library warns" in heard
