@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
 OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
+SECRETS_FILE = "secrets.toml"
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
@@ -94,8 +95,8 @@ def providers(
     layers = [
         Document("command line", overrides),
         Variables(),
-        _secrets(environment, f"{name}.secrets.toml"),
-        _secrets(environment, "secrets.toml"),
+        _secrets(environment, f"{name}.{SECRETS_FILE}"),
+        _secrets(environment, SECRETS_FILE),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
         Document(FILE, _destinations(environment, read_only)),
@@ -103,6 +104,13 @@ def providers(
         Document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
+
+
+def only_committed() -> None:
+    """Look settings up in what stands in git alone: neither in variables nor among secrets."""
+    container = Container()[PluggableRunContext].providers
+    kept = [p for p in container.providers if not isinstance(p, Variables) and not p.name.endswith(SECRETS_FILE)]
+    container.providers = kept
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,9 +125,11 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[Any, str] | None:
-    """A value and the provider that holds it, or None; probes every provider like dlt does."""
-    for provider in Container()[PluggableRunContext].providers.providers:
+def setting(
+    key: str, sections: Sequence[str], secret: bool = False, among: Sequence[ConfigProvider] | None = None
+) -> tuple[Any, str] | None:
+    """A value and the provider that holds it, or None; probes every provider like dlt does, or those given."""
+    for provider in Container()[PluggableRunContext].providers.providers if among is None else among:
         if secret and not provider.supports_secrets:
             continue
         for depth in range(len(sections), 0, -1):

@@ -17,6 +17,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines import build, configuration
 from pipelines.columnar import columnar
 from pipelines.counting import rows_of
+from pipelines.coverage.claims import claimed
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.ledger import Ledger
@@ -136,6 +137,8 @@ class Load:
             intake.close()
             self.report.failed_items = intake.failed
             self.report.warnings += intake.warnings
+        if self.order.limit is None:
+            self.report.claims = [*claimed(self.environment, self.spec, source, intake, self.window, self.report)]
         return intake
 
     def _pages_ahead(self) -> AbstractContextManager[None]:
