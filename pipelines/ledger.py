@@ -1,4 +1,4 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage, locks and tokens.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
@@ -20,7 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.rows.intake import Rejection
+from pipelines.rows.intake import Rejection, spooled
 
 DATASET = "_etl"
 T = TypeVar("T")
@@ -50,6 +51,14 @@ TABLES = {
     },
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
+    },
+    "erasures": {
+        "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
+        "counts": "text",
+    },
+    "tokens": {
+        "spec": "text", "account": "text", "version": "int", "updated_at": "time", "expires_at": "time",
+        "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
 EVERY_RUN = ("runs", "quarantine", "locks")
@@ -224,6 +233,12 @@ class Ledger:
             self._insert("quarantine", rows)
             new += len(rows)
         return new
+
+    def take_in(self, spools: Path) -> None:
+        """Write every spool of a folder, as must be done before the load that belongs to it is committed."""
+        for spool in sorted(spools.glob("*.jsonl")):
+            self.quarantine(spool.stem, spooled(spool))
+            spool.unlink()
 
     def quarantined(
         self, spec: str | None = None, resource: str | None = None, ids: Sequence[str] = (),
