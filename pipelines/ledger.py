@@ -1,26 +1,24 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, locks, checks and models.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.schema import Schema
-from dlt.destinations.exceptions import DatabaseException, DestinationConnectionError
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
-from pipelines.environment import WAREHOUSE, Environment
+from pipelines.environment import Environment
 from pipelines.rows.intake import Rejection
+from pipelines.warehouse import connected
 
 DATASET = "_etl"
 T = TypeVar("T")
@@ -47,7 +45,16 @@ TABLES = {
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
     },
+    "checks": {
+        "run_id": "text", "spec": "text", "dataset": "text", "name": "text", "kind": "text", "severity": "text",
+        "status": "text", "failing": "int", "counted": "int", "message": "text", "checked_at": "time",
+    },
+    "models": {
+        "dataset": "text", "name": "text", "spec": "text", "fingerprint": "text", "load_id": "text", "run_id": "text",
+        "built_at": "time",
+    },
 }  # fmt: skip
+OF_EVERY_RUN = ("runs", "quarantine", "locks")  # the others are made by what writes to them: each costs BigQuery a second
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,36 @@ class Quarantined:
     replayed_at: datetime | None
 
 
+@dataclass(frozen=True)
+class CheckRow:
+    """One row of `_etl.checks`; `counted` is what a row count found."""
+
+    run_id: str
+    spec: str
+    dataset: str
+    name: str
+    kind: str
+    severity: str
+    status: str
+    failing: int | None
+    counted: int | None
+    message: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One row of `_etl.models`: what a derived table was last made from."""
+
+    dataset: str
+    name: str
+    spec: str
+    fingerprint: str
+    load_id: str | None
+    run_id: str
+    built_at: datetime
+
+
 class Ledger:
     """The engine's tables over one open connection."""
 
@@ -94,7 +131,7 @@ class Ledger:
         """Create what is missing; two processes may race here, so a lost race counts as created."""
         if not self._client.has_dataset():
             self._tolerantly(self._client.create_dataset)
-        for table in tables or TABLES:
+        for table in tables or OF_EVERY_RUN:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
             self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 
@@ -207,6 +244,40 @@ class Ledger:
         for batch in _batches(ids):
             self.execute(f"DELETE FROM {{quarantine}} WHERE id IN ({_holes(batch)})", *batch)
 
+    def add_checks(self, rows: Sequence[CheckRow]) -> None:
+        """Write the results of checks."""
+        self.ensure("checks")
+        self._insert("checks", rows)
+
+    def last_counts(self, spec: str, dataset: str) -> dict[str, int]:
+        """What each row count of a spec found when it last was judged."""
+        newest = "row_number() OVER (PARTITION BY name ORDER BY checked_at DESC) AS place"
+        with suppress(DestinationUndefinedEntity):
+            return dict(
+                self.execute(
+                    f"SELECT name, counted FROM (SELECT name, counted, {newest} FROM {{checks}} "
+                    "WHERE spec = %s AND dataset = %s AND counted IS NOT NULL) AS judged WHERE place = 1",
+                    spec, dataset,
+                )  # fmt: skip
+            )
+        return {}
+
+    def models(self, spec: str, dataset: str) -> dict[str, ModelRow]:
+        """What the models of a spec were last made from, by name."""
+        columns = ", ".join(TABLES["models"])
+        with suppress(DestinationUndefinedEntity):
+            rows = self.execute(f"SELECT {columns} FROM {{models}} WHERE spec = %s AND dataset = %s", spec, dataset)
+            return {row[1]: ModelRow(*row) for row in rows}
+        return {}
+
+    def put_models(self, spec: str, dataset: str, rows: Sequence[ModelRow], gone: Sequence[str] = ()) -> None:
+        """Write what models were made from, in place of what is there, and forget those that are gone."""
+        self.ensure("models")
+        names = [row.name for row in rows] + list(gone)
+        sql = f"DELETE FROM {{models}} WHERE spec = %s AND dataset = %s AND name IN ({_holes(names)})"
+        self.execute(sql, spec, dataset, *names)
+        self._insert("models", rows)
+
     def _known(self, ids: list[str]) -> list[str]:
         rows = self.execute(f"SELECT id FROM {{quarantine}} WHERE id IN ({_holes(ids)})", *ids)
         return [row[0] for row in rows]
@@ -244,7 +315,7 @@ def open_ledger(environment: Environment, *tables: str, create: bool = True) -> 
 
     Whoever writes holds the lock, so what else has a DuckDB file open is a reader, and is waited for.
     """
-    with _client(PATIENCE_SECONDS if create and environment.duckdb_file else 0) as client:
+    with connected(DATASET, PATIENCE_SECONDS if create and environment.duckdb_file else 0) as client:
         ledger = Ledger(client, environment.kind)
         if create:
             ledger.ensure(*tables)
@@ -258,27 +329,9 @@ def read_ledger(environment: Environment, table: str) -> Iterator[Ledger | None]
     if environment.duckdb_file and not environment.duckdb_file.exists():
         yield None
         return
-    with _client() as client:
+    with connected(DATASET) as client:
         ledger = Ledger(client, environment.kind)
         yield ledger if ledger.has(table) else None
-
-
-@contextmanager
-def _client(patience_seconds: float = 0) -> Iterator[SqlClientBase[Any]]:
-    client = dlt.dataset(WAREHOUSE, DATASET, schema=Schema("etl")).sql_client
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            client.open_connection()
-            break
-        except DestinationConnectionError as error:
-            if "Could not set lock on file" not in str(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.1)
-    try:
-        yield client
-    finally:
-        client.close_connection()
 
 
 def _holes(values: Sequence[Any]) -> str:
@@ -300,3 +353,5 @@ def _batches(given: Iterable[T], size: Callable[[T], int] = lambda _: 0) -> Iter
 
 assert [f.name for f in fields(RunRow)] == list(TABLES["runs"])
 assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])
+assert [f.name for f in fields(CheckRow)] == list(TABLES["checks"])
+assert [f.name for f in fields(ModelRow)] == list(TABLES["models"])

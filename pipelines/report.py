@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.checks.judge import Checked
 from pipelines.errors import EtlError, Exit
 from pipelines.ledger import RunRow
+from pipelines.models.make import Made
 
 SCHEMA = "etl.run.v1"
 STATUS = {
@@ -52,6 +54,8 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     requests: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
+    models: list[Made] = field(default_factory=list)
+    checks: list[Checked] = field(default_factory=list)
     cause: BaseException | None = None
 
     @property
@@ -78,15 +82,17 @@ class Report:
             self.error, self.exit, self.cause = str(error), error.exit, cause
 
     def finish(self) -> None:
-        """Set the end and, where nothing failed, whether the run was whole or partial."""
+        """Set the end and, where nothing failed, whether the checks hold and the run was whole."""
         self.finished_at = datetime.now(UTC)
         if self.exit is None:
-            self.exit = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
+            partial = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
+            self.exit = Exit.CHECKS if any(check.failed for check in self.checks) else partial
 
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""
         listed = [{"unit": f"{f['resource']}:{f['item']}", "message": f["reason"]} for f in self.failed_items]
         listed += [{"unit": r, "message": f"{n} rows in quarantine"} for r, n in self.rejected.items()]
+        listed += [{"unit": check.name, "message": check.message} for check in self.checks if check.failed]
         return listed + ([{"unit": self.spec, "message": self.error}] if self.error else [])
 
     def row(self) -> RunRow:
@@ -120,13 +126,15 @@ class Report:
             },
             "tables": self.tables,
             "rejected": self.rejected,
+            "models": [made.as_dict() for made in self.models],
+            "checks": [check.as_dict() for check in self.checks],
             "errors": self.errors(),
             "warnings": self.warnings,
             "resumed_pending_load": self.resumed,
         }
 
     def lines(self) -> list[str]:
-        """One line per table, then what was left out, then the verdict."""
+        """One line per table, then what was left out, then models and checks, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
         out += [
@@ -134,7 +142,18 @@ class Report:
             for r, n in self.rejected.items()
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
-        return [*out, self.verdict()]
+        return [*out, *self._of_models(), *self._of_checks(), self.verdict()]
+
+    def _of_models(self) -> list[str]:
+        made = [model.name for model in self.models if model.status == "made"]
+        others = [model for model in self.models if model.status not in ("made", "unchanged")]
+        out = [f"{self.spec}: made {', '.join(made)}"] if made else []
+        return out + [f"{self.spec}.{model.name}: {model.status}: {model.message}" for model in others]
+
+    def _of_checks(self) -> list[str]:
+        passed = sum(check.status == "ok" for check in self.checks)
+        out = [f"{self.spec}: {passed} of {len(self.checks)} checks ok"] if self.checks else []
+        return out + [check.line(self.spec, self.environment) for check in self.checks if check.status != "ok"]
 
     def verdict(self) -> str:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()

@@ -1,0 +1,134 @@
+"""Make the models of a spec that are due: what was loaded, changed or failed since they were last made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.exceptions import DatabaseException
+
+from pipelines.ledger import Ledger, ModelRow
+from pipelines.models.folder import Model
+from pipelines.models.replace import replace
+from pipelines.promises import Names, Promises
+from pipelines.queries import NotSql
+from pipelines.translate import refusal
+from pipelines.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a model: made, unchanged, waits (for a table that is not there), failed or skipped."""
+
+    name: str
+    status: str
+    message: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Maker:
+    """Makes the models of one spec; `everything` makes those that nothing changed, too."""
+
+    def __init__(
+        self, warehouse: Warehouse, root: Path, promises: Promises, ledger: Ledger, run_id: str, everything: bool = False
+    ) -> None:  # fmt: skip
+        self._warehouse, self._promises, self._ledger = warehouse, promises, ledger
+        self._run_id, self._everything = run_id, everything
+        self._names = Names(root, promises.spec)
+        self._known = ledger.models(promises.spec.name, warehouse.dataset)
+        self._load_id = _newest_load(warehouse)
+        self._tables: dict[str, dict[str, list[str]]] = {}
+        self._views = warehouse.views() if promises.models else set()
+        self._done: dict[str, Made] = {}
+        self._rows: list[ModelRow] = []
+
+    def make(self) -> list[Made]:
+        """Make what is due, each after what it reads; note what was made, even if the next one breaks."""
+        try:
+            for model in self._promises.models:
+                self._done[model.name] = self._made(model)
+        finally:
+            if self._rows:
+                self._ledger.put_models(self._promises.spec.name, self._warehouse.dataset, self._rows)
+        return list(self._done.values())
+
+    def left_over(self) -> list[str]:
+        """Models whose file is gone while their table stays; those whose table is gone too are forgotten."""
+        names = {model.name for model in self._promises.models}
+        gone = [name for name in self._known if name not in names]
+        there = self._tables_of(self._warehouse.dataset) if gone else {}
+        forgotten = [name for name in gone if name not in there]
+        if forgotten:
+            self._ledger.put_models(self._promises.spec.name, self._warehouse.dataset, [], forgotten)
+        return [name for name in gone if name in there]
+
+    def _made(self, model: Model) -> Made:
+        above = [self._done[r.table] for r in model.query.references if self._is_model(r.table, r.dataset)]
+        broken = next((made for made in above if made.status in ("failed", "skipped", "waits")), None)
+        if broken:
+            return Made(model.name, "waits" if broken.status == "waits" else "skipped", f"reads {broken.name}")
+        missing = self._missing(model)
+        if missing:
+            return Made(model.name, "waits", f"there is no table {missing} yet")
+        try:
+            return self._replaced(model, any(made.status == "made" for made in above))
+        except NotSql as wrong:
+            return Made(model.name, "failed", wrong.message)
+        except DatabaseException as error:
+            said = refusal(error)
+            if said is None:
+                raise
+            return Made(model.name, "failed", said)
+
+    def _replaced(self, model: Model, anew: bool) -> Made:
+        sql = model.query.written(self._warehouse.kind, self._names.full(self._warehouse))
+        row = self._row(model, sql)
+        there = model.name in self._tables_of(self._warehouse.dataset)
+        if there and not anew and not self._everything and self._is_as_before(row):
+            return Made(model.name, "unchanged")
+        replace(self._warehouse, model.name, sql, model.words, model.name in self._views if there else None)
+        self._rows.append(row)
+        return Made(model.name, "made")
+
+    def _row(self, model: Model, sql: str) -> ModelRow:
+        told = json.dumps([sql, model.words.model_dump() if model.words else None])
+        print_ = hashlib.sha256(told.encode()).hexdigest()
+        spec, dataset = self._promises.spec.name, self._warehouse.dataset
+        return ModelRow(dataset, model.name, spec, print_, self._load_id, self._run_id, datetime.now(UTC))
+
+    def _is_as_before(self, row: ModelRow) -> bool:
+        before = self._known.get(row.name)
+        return before is not None and (before.fingerprint, before.load_id) == (row.fingerprint, row.load_id)
+
+    def _is_model(self, table: str, dataset: str) -> bool:
+        return table in self._done and (not dataset or dataset in (self._promises.spec.name, self._names.own))
+
+    def _missing(self, model: Model) -> str | None:
+        """The first table it reads that is not there."""
+        for reference in model.query.references:
+            dataset = self._names.dataset_in(self._warehouse.environment, reference)
+            if not self._is_model(reference.table, reference.dataset) and reference.table not in self._tables_of(dataset):
+                return str(reference)
+        return None
+
+    def _tables_of(self, dataset: str) -> dict[str, list[str]]:
+        if dataset not in self._tables:
+            self._tables[dataset] = self._warehouse.tables(dataset)
+        return self._tables[dataset]
+
+
+def _newest_load(warehouse: Warehouse) -> str | None:
+    """The last load into the dataset that came to its end; none where nothing was ever loaded."""
+    loads = warehouse.sql(warehouse.named("_dlt_loads"))
+    try:
+        return warehouse.ask(f"SELECT max(load_id) FROM {loads}")[0][0]
+    except DestinationUndefinedEntity:
+        return None
