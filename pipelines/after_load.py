@@ -1,4 +1,4 @@
-"""What follows a load while its lock is held: models are made of the tables, then checks look at both."""
+"""What stands around a load while its lock is held: models are made of its tables, then checks look at both."""
 
 from __future__ import annotations
 
@@ -9,58 +9,55 @@ from pipelines.checks.judge import Checked, Judge
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.ledger import CheckRow, Ledger
-from pipelines.models.make import Made, Maker
+from pipelines.models.make import Maker, make_way
 from pipelines.order import Order
-from pipelines.promises import Promises
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
-from pipelines.warehouse import Warehouse, open_warehouse
+from pipelines.warehouse import open_warehouse
 
 
-def after_load(environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger) -> None:
-    """Make the models that are due and judge the checks; the report tells what failed."""
-    found = promises.read(environment.root, spec)
-    if not found.models and not found.checks and environment.kind == "bigquery":
-        return  # to look for tables of models that are gone would cost each run a second
+def before_load(environment: Environment, spec: Spec, order: Order, report: Report) -> None:
+    """Take away what would keep tables from being dropped."""
+    if order.full_refresh and environment.kind == "postgres":
+        with open_warehouse(environment, report.dataset) as warehouse:
+            make_way(warehouse, promises.read(environment.root, spec))
+
+
+def after_load(
+    environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger, anew: bool = False
+) -> None:
+    """Make the models that are due, or all `anew`, and judge the checks; the report tells what failed."""
+    promised = promises.read(environment.root, spec)
+    if environment.kind == "bigquery" and not promised.models and not promised.checks:
+        return  # to ask whether models are gone would cost every run a second
     with open_warehouse(environment, report.dataset) as warehouse:
-        _make(warehouse, environment, found, report, ledger)
-        _judge(warehouse, environment, found, order, report, ledger)
+        maker = Maker(warehouse, promised, ledger, report.run_id, anew)
+        report.models = maker.make()
+        report.warnings += [_left_over(report, name) for name in maker.left_over()]
+        if promised.checks:
+            counts = ledger.last_counts(spec.name, report.dataset)
+            not_made = [made.name for made in report.models if not made.stands]
+            report.checks = list(Judge(warehouse, promised, counts, order.freezes_cursor, not_made).results())
+            ledger.add_checks([_row(report, result) for result in report.checks])
+    _fail(report)
 
 
-def _make(
-    warehouse: Warehouse, environment: Environment, found: Promises, report: Report, ledger: Ledger
-) -> None:  # fmt: skip
-    maker = Maker(warehouse, environment.root, found, ledger, report.run_id)
-    report.models = maker.make()
-    report.warnings += [
-        f"{found.spec.name}: models/{found.spec.name}/{name}.sql is gone and the table {report.dataset}.{name} is no "
-        "longer made; drop it, or bring the file back"
-        for name in maker.left_over()
-    ]
+def _fail(report: Report) -> None:
     failed = [made for made in report.models if made.status == "failed"]
     if failed:
-        error = EtlError(_why(found.spec, failed))
+        more = f"; {len(failed) - 1} more failed" if failed[1:] else ""
+        file = f"models/{report.spec}/{failed[0].name}.sql"
+        error = EtlError(
+            f"{file}: {failed[0].message}{more}; what was there is as it was: mend it, then etl models {report.spec}"
+        )
         report.fail(error, error)
 
 
-def _why(spec: Spec, failed: list[Made]) -> str:
-    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+def _left_over(report: Report, name: str) -> str:
     return (
-        f"models/{spec.name}/{failed[0].name}.sql: {failed[0].message}{more}; the table is as it was: mend the model, "
-        f"then etl models {spec.name}"
+        f"models/{report.spec}/{name}.sql: is gone, and {report.dataset}.{name} is no longer made; drop that, or bring "
+        "the file back"
     )
-
-
-def _judge(
-    warehouse: Warehouse, environment: Environment, found: Promises, order: Order, report: Report, ledger: Ledger
-) -> None:  # fmt: skip
-    if not found.checks:
-        return
-    counts = ledger.last_counts(found.spec.name, report.dataset)
-    not_made = [made.name for made in report.models if made.status not in ("made", "unchanged")]
-    judge = Judge(warehouse, environment.root, found, counts, order.freezes_cursor, not_made)
-    report.checks = list(judge.results())
-    ledger.add_checks([_row(report, result) for result in report.checks])
 
 
 def _row(report: Report, result: Checked) -> CheckRow:

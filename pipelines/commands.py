@@ -33,7 +33,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
-    problems = problems or list(_shared_tables(root, chosen))
+    problems = problems or list(_shared_tables(root, chosen)) or _broken_promises(root, chosen)
     if problems:
         raise SpecError(problems)
     return chosen
@@ -121,7 +121,9 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
-    problems = problems or list(_shared_tables(root, [specs_.load(root, name) for name in chosen]))
+    if not problems:
+        loaded = [specs_.load(root, name) for name in chosen]
+        problems = list(_shared_tables(root, loaded)) or _broken_promises(root, loaded, strays=not names)
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
@@ -143,6 +145,13 @@ def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Proble
             if spec is not other:
                 message = f"{spec.name} and {other.name} would both write {dataset}.{table}; give one another dataset"
                 yield spec.problem(("dataset",) if spec.dataset else ("name",), message)
+
+
+def _broken_promises(root: Path, chosen: Sequence[specs_.Spec], strays: bool = False) -> list[Problem]:
+    """Mistakes in models and checks."""
+    from pipelines import promises
+
+    return promises.problems(root, chosen) + (promises.strays(root) if strays else [])
 
 
 def annotate(problems: Iterable[Problem]) -> None:

@@ -54,7 +54,11 @@ TABLES = {
         "built_at": "time",
     },
 }  # fmt: skip
-OF_EVERY_RUN = ("runs", "quarantine", "locks")  # the others are made by what writes to them: each costs BigQuery a second
+OF_EVERY_RUN = (
+    "runs",
+    "quarantine",
+    "locks",
+)  # the others are made by what writes to them: each costs BigQuery a second
 
 
 @dataclass(frozen=True)
@@ -257,7 +261,8 @@ class Ledger:
                 self.execute(
                     f"SELECT name, counted FROM (SELECT name, counted, {newest} FROM {{checks}} "
                     "WHERE spec = %s AND dataset = %s AND counted IS NOT NULL) AS judged WHERE place = 1",
-                    spec, dataset,
+                    spec,
+                    dataset,
                 )  # fmt: skip
             )
         return {}

@@ -10,7 +10,7 @@ from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource, DltSource
 
-from pipelines import build, needs
+from pipelines import build, needs, promises
 from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
@@ -40,6 +40,8 @@ class Plan:
     full_refresh: bool
     resources: list[dict[str, Any]] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     reached: str = "ok"
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,6 +61,8 @@ class Plan:
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
+        out += [f"  then makes {', '.join(self.models)}"] if self.models else []
+        out += [f"  then checks {', '.join(self.checks)}"] if self.checks else []
         out += [f"  {need}" for need in self.needs]
         return out + ([] if self.reached == "ok" else [f"  destination: {self.reached}"])
 
@@ -76,6 +80,8 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
         needs=needs.of_source(environment.root, spec),
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
+    promised = promises.read(environment.root, spec)
+    plan.models, plan.checks = [m.name for m in promised.models], [check.title for check in promised.checks]
     seen = _look(environment, spec, source)
     plan.reached = seen.reached
     if not order.full_refresh:

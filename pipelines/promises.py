@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from sqlglot import exp
 
 from pipelines.build import dataset_name, tables_of
-from pipelines.environment import Environment
+from pipelines.environment import Environment, kinds
 from pipelines.errors import Problem, SpecError, did_you_mean
 from pipelines.models import folder
 from pipelines.models.folder import Folder, Model
@@ -20,40 +20,6 @@ from pipelines.specs.checks import Check, Sql, repeated
 from pipelines.specs.spec import Spec
 from pipelines.specs.yaml_marks import Document, Place
 from pipelines.warehouse import Warehouse
-
-
-@dataclass(frozen=True)
-class Promises:
-    """The models of a spec in the order in which they are made, and its checks, those of the models last."""
-
-    spec: Spec
-    models: list[Model] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    queries: dict[str, Query] = field(default_factory=dict)  # of checks by SQL, by their file
-
-
-def read(root: Path, spec: Spec) -> Promises:
-    """The promises of a spec; SpecError with every mistake in them."""
-    reader = Reader(root, spec)
-    problems = reader.problems()
-    if problems:
-        raise SpecError(problems)
-    return reader.promises()
-
-
-def problems(root: Path, chosen: Iterable[Spec]) -> list[Problem]:
-    """Every mistake in the models and checks of specs that are right by themselves."""
-    return [problem for spec in chosen for problem in Reader(root, spec).problems()]
-
-
-def strays(root: Path) -> list[Problem]:
-    """Folders of models that belong to no spec."""
-    known = specs.names(root)
-    return [
-        Problem(f"{folder.FOLDER}/{name}", 1, 1, "", f"there is no spec named '{name}'{did_you_mean(name, known)}")
-        for name in folder.names(root)
-        if name not in known
-    ]
 
 
 class Names:
@@ -88,6 +54,45 @@ class Names:
         return {dataset_name(spec): dataset_name(spec) for spec in found} | {s.name: dataset_name(s) for s in found}
 
 
+@dataclass(frozen=True)
+class Promises:
+    """The models of a spec in the order in which they are made, and its checks, those of the models last."""
+
+    spec: Spec
+    names: Names
+    models: list[Model]
+    checks: list[Check]
+    queries: dict[str, Query]  # of checks in a file, by that
+
+    def only(self, wanted: Callable[[Check], bool]) -> Promises:
+        """The same with fewer checks."""
+        return replace(self, checks=[check for check in self.checks if wanted(check)])
+
+
+def read(root: Path, spec: Spec) -> Promises:
+    """The promises of a spec; SpecError with every mistake in them."""
+    reader = Reader(root, spec)
+    problems = reader.problems()
+    if problems:
+        raise SpecError(problems)
+    return reader.promises()
+
+
+def problems(root: Path, chosen: Iterable[Spec]) -> list[Problem]:
+    """Every mistake in the models and checks of specs that are right by themselves."""
+    return [problem for spec in chosen for problem in Reader(root, spec).problems()]
+
+
+def strays(root: Path) -> list[Problem]:
+    """Folders of models that belong to no spec."""
+    known = specs.names(root)
+    return [
+        Problem(f"{folder.FOLDER}/{name}", 1, 1, "", f"there is no spec named '{name}'{did_you_mean(name, known)}")
+        for name in folder.names(root)
+        if name not in known
+    ]
+
+
 class Reader:
     """Reads the promises of one spec and says what is wrong with them."""
 
@@ -102,7 +107,7 @@ class Reader:
         order, _ = folder.in_order(self._needs)
         checks = [*self._spec.checks, *self._folder.checks]
         queries = {check.sql: parse(self._text(check)) for check in checks if isinstance(check, Sql)}
-        return Promises(self._spec, [self._folder.models[name] for name in order], checks, queries)
+        return Promises(self._spec, self._names, [self._folder.models[name] for name in order], checks, queries)
 
     def problems(self) -> list[Problem]:
         """Every mistake; none of what depends on a file that cannot be read."""
@@ -131,14 +136,25 @@ class Reader:
     def _of_order(self) -> Iterator[Problem]:
         _, circle = folder.in_order(self._needs)
         if circle:
-            yield self._folder.models[circle[0]].problem(f"the models read each other in a circle: {' → '.join(circle)}")
+            yield self._folder.models[circle[0]].problem(
+                f"the models read each other in a circle: {' → '.join(circle)}"
+            )
 
     def _of_models(self) -> Iterator[Problem]:
         for model in self._folder.models.values():
             yield from (model.problem(m, line, column) for m, line, column in self._of_query(model.query))
+            yield from (model.problem(message) for message in self._unsayable(model.query))
             if model.query.nameless is not None:
                 text = model.query.nameless.sql("duckdb")
                 yield model.problem(f"the column {text[:60]} has no name; write AS and one")
+
+    def _unsayable(self, query: Query) -> Iterator[str]:
+        """What a kind of warehouse that some environment has cannot say."""
+        for kind in sorted(kinds(self._root)):
+            try:
+                query.written(kind, lambda r: exp.to_table(r.table))
+            except NotSql as wrong:
+                yield wrong.message
 
     def _of_query(self, query: Query) -> Iterator[tuple[str, int, int]]:
         for reference in query.references:
@@ -202,7 +218,7 @@ class Reader:
             yield document.problem(place, "there is no such file, or it is not UTF-8 text")
         else:
             yield from (Problem(check.sql, line, column, "", m) for m, line, column in self._of_query(query))
+            yield from (Problem(check.sql, 1, 1, "", message) for message in self._unsayable(query))
 
     def _text(self, check: Sql) -> str:
         return (self._root / check.sql).read_text(encoding="utf-8")
-

@@ -142,17 +142,15 @@ class Report:
             for r, n in self.rejected.items()
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
-        return [*out, *self._of_models(), *self._of_checks(), self.verdict()]
+        return [*out, *self.lines_after(), self.verdict()]
 
-    def _of_models(self) -> list[str]:
+    def lines_after(self) -> list[str]:
+        """What became of models and checks."""
         made = [model.name for model in self.models if model.status == "made"]
-        others = [model for model in self.models if model.status not in ("made", "unchanged")]
         out = [f"{self.spec}: made {', '.join(made)}"] if made else []
-        return out + [f"{self.spec}.{model.name}: {model.status}: {model.message}" for model in others]
-
-    def _of_checks(self) -> list[str]:
+        out += [f"{self.spec}.{m.name}: {m.status}: {m.message}" for m in self.models if not m.stands]
         passed = sum(check.status == "ok" for check in self.checks)
-        out = [f"{self.spec}: {passed} of {len(self.checks)} checks ok"] if self.checks else []
+        out += [f"{self.spec}: {passed} of {len(self.checks)} checks ok"] if self.checks else []
         return out + [check.line(self.spec, self.environment) for check in self.checks if check.status != "ok"]
 
     def verdict(self) -> str:

@@ -82,8 +82,10 @@ def refusal(error: BaseException) -> str | None:
             return re.sub(r"""(['"]).*\1""", "…", _first_line(link))
         if isinstance(link, (BadRequest, NotFound)):
             return re.sub(r"\b(value|string|timestamp|date): .*", r"\1", link.message.splitlines()[0], flags=re.I)
-        if isinstance(link, (*wrong, psycopg2.errors.DependentObjectsStillExist)):
-            return _first_line(link)
+        if isinstance(link, psycopg2.errors.DependentObjectsStillExist):
+            return f"{_first_line(link)}: {link.diag.message_detail}"
+        if isinstance(link, wrong):
+            return _first_line(link).rstrip("!.")
     return None
 
 

@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dlt.destinations.exceptions import DatabaseException
 
 from pipelines.checks.questions import failing, measured
 from pipelines.errors import did_you_mean
-from pipelines.promises import Names, Promises
+from pipelines.promises import Promises
 from pipelines.queries import NotSql, Query, Reference
 from pipelines.specs.checks import Check, Fresh, RowCount, Sql
 from pipelines.translate import refusal
@@ -55,11 +54,11 @@ class Judge:
     """Asks the checks of one spec; `last_counts` are what row counts found before."""
 
     def __init__(
-        self, warehouse: Warehouse, root: Path, promises: Promises, last_counts: Mapping[str, int],
-        of_a_part: bool = False, not_made: Collection[str] = (),
+        self, warehouse: Warehouse, promises: Promises, last_counts: Mapping[str, int], of_a_part: bool = False,
+        not_made: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._warehouse, self._promises, self._last_counts = warehouse, promises, last_counts
-        self._names = Names(root, promises.spec)
+        self._names = promises.names
         self._of_a_part, self._not_made = of_a_part, not_made
 
     def results(self) -> Iterator[Checked]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -15,8 +13,8 @@ from dlt.destinations.exceptions import DatabaseException
 
 from pipelines.ledger import Ledger, ModelRow
 from pipelines.models.folder import Model
-from pipelines.models.replace import replace
-from pipelines.promises import Names, Promises
+from pipelines.models.replace import Place, drop_views, replace
+from pipelines.promises import Promises
 from pipelines.queries import NotSql
 from pipelines.translate import refusal
 from pipelines.warehouse import Warehouse
@@ -30,19 +28,29 @@ class Made:
     status: str
     message: str = ""
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is there as its file says."""
+        return self.status in ("made", "unchanged")
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def make_way(warehouse: Warehouse, promises: Promises) -> None:
+    """Drop the models that are views: Postgres drops no table that one reads. They are made again after the load."""
+    drop_views(warehouse, [model.name for model in promises.models if model.name in warehouse.views()])
 
 
 class Maker:
     """Makes the models of one spec; `everything` makes those that nothing changed, too."""
 
     def __init__(
-        self, warehouse: Warehouse, root: Path, promises: Promises, ledger: Ledger, run_id: str, everything: bool = False
-    ) -> None:  # fmt: skip
+        self, warehouse: Warehouse, promises: Promises, ledger: Ledger, run_id: str, everything: bool = False
+    ) -> None:
         self._warehouse, self._promises, self._ledger = warehouse, promises, ledger
         self._run_id, self._everything = run_id, everything
-        self._names = Names(root, promises.spec)
+        self._names = promises.names
         self._known = ledger.models(promises.spec.name, warehouse.dataset)
         self._load_id = _newest_load(warehouse)
         self._tables: dict[str, dict[str, list[str]]] = {}
@@ -72,7 +80,7 @@ class Maker:
 
     def _made(self, model: Model) -> Made:
         above = [self._done[r.table] for r in model.query.references if self._is_model(r.table, r.dataset)]
-        broken = next((made for made in above if made.status in ("failed", "skipped", "waits")), None)
+        broken = next((made for made in above if not made.stands), None)
         if broken:
             return Made(model.name, "waits" if broken.status == "waits" else "skipped", f"reads {broken.name}")
         missing = self._missing(model)
@@ -94,9 +102,18 @@ class Maker:
         there = model.name in self._tables_of(self._warehouse.dataset)
         if there and not anew and not self._everything and self._is_as_before(row):
             return Made(model.name, "unchanged")
-        replace(self._warehouse, model.name, sql, model.words, model.name in self._views if there else None)
+        before = "" if not there else "VIEW" if model.name in self._views else "TABLE"
+        replace(self._warehouse, Place(model.name, before, self._views_on(model.name)), sql, model.words)
         self._rows.append(row)
         return Made(model.name, "made")
+
+    def _views_on(self, name: str) -> list[str]:
+        """The models that read one, straight or through others, and are views now."""
+        below = {name}
+        for model in self._promises.models:
+            if any(r.table in below and self._names.is_own(r) for r in model.query.references):
+                below.add(model.name)
+        return sorted(below & self._views - {name})
 
     def _row(self, model: Model, sql: str) -> ModelRow:
         told = json.dumps([sql, model.words.model_dump() if model.words else None])
@@ -115,7 +132,9 @@ class Maker:
         """The first table it reads that is not there."""
         for reference in model.query.references:
             dataset = self._names.dataset_in(self._warehouse.environment, reference)
-            if not self._is_model(reference.table, reference.dataset) and reference.table not in self._tables_of(dataset):
+            if not self._is_model(reference.table, reference.dataset) and reference.table not in self._tables_of(
+                dataset
+            ):
                 return str(reference)
         return None
 

@@ -54,7 +54,8 @@ class Spec(Strict):
         description="Resources by name, only with what differs from the source's own hints.",
     )
     checks: list[Check] = Field(
-        default_factory=list, description="What the loaded tables promise; looked at after each load, by `etl check` too."
+        default_factory=list,
+        description="What the loaded tables promise; looked at after each load, by `etl check` too.",
     )
 
     _document: Document | None = PrivateAttr(None)
