@@ -255,16 +255,13 @@ class Ledger:
 
     def last_counts(self, spec: str, dataset: str) -> dict[str, int]:
         """What each row count of a spec found when it last was judged."""
-        newest = "row_number() OVER (PARTITION BY name ORDER BY checked_at DESC) AS place"
+        sql = (
+            "SELECT name, counted FROM (SELECT name, counted, row_number() OVER (PARTITION BY name ORDER BY checked_at "
+            "DESC) AS place FROM {checks} WHERE spec = %s AND dataset = %s AND counted IS NOT NULL) AS judged "
+            "WHERE place = 1"
+        )
         with suppress(DestinationUndefinedEntity):
-            return dict(
-                self.execute(
-                    f"SELECT name, counted FROM (SELECT name, counted, {newest} FROM {{checks}} "
-                    "WHERE spec = %s AND dataset = %s AND counted IS NOT NULL) AS judged WHERE place = 1",
-                    spec,
-                    dataset,
-                )  # fmt: skip
-            )
+            return dict(self.execute(sql, spec, dataset))
         return {}
 
     def models(self, spec: str, dataset: str) -> dict[str, ModelRow]:

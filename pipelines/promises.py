@@ -136,9 +136,8 @@ class Reader:
     def _of_order(self) -> Iterator[Problem]:
         _, circle = folder.in_order(self._needs)
         if circle:
-            yield self._folder.models[circle[0]].problem(
-                f"the models read each other in a circle: {' → '.join(circle)}"
-            )
+            shown = " → ".join(circle)
+            yield self._folder.models[circle[0]].problem(f"the models read each other in a circle: {shown}")
 
     def _of_models(self) -> Iterator[Problem]:
         for model in self._folder.models.values():

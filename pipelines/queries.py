@@ -49,7 +49,7 @@ class Query:
         return None if self._select.is_star else [given.alias_or_name for given in self._select.selects]
 
     @property
-    def nameless(self) -> exp.Expression | None:
+    def nameless(self) -> exp.Expr | None:
         """The first column that has no name of its own, which each warehouse would call otherwise."""
         named = (exp.Column, exp.Alias, exp.Star)
         return next((given for given in self._select.selects if not isinstance(given, named)), None)
@@ -76,7 +76,7 @@ def parse(text: str) -> Query:
         return Query(normalize_identifiers(statements[0], dialect=WRITTEN_IN))
 
 
-def condition(text: str) -> exp.Expression:
+def condition(text: str) -> exp.Expr:
     """A condition, as it may stand after WHERE."""
     with _told():
         return normalize_identifiers(exp.condition(text, dialect=WRITTEN_IN), dialect=WRITTEN_IN)

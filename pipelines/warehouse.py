@@ -51,7 +51,7 @@ class Warehouse:
         parts = [exp.to_identifier(part, quoted=True) for part in reversed(path)]
         return exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
 
-    def sql(self, expression: exp.Expression) -> str:
+    def sql(self, expression: exp.Expr) -> str:
         """An expression in the words of the warehouse."""
         return expression.sql(self.kind, identify=True, comments=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -192,8 +192,15 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every table, each as its filled columns."""
-        columns = self.columns()
+        """The rows of every loaded table, each as its filled columns."""
+        return self._rows(lambda table: table not in self.subject.plan["models"])
+
+    def models(self) -> Tables:
+        """The rows of every model."""
+        return self._rows(lambda table: table in self.subject.plan["models"])
+
+    def _rows(self, wanted: Callable[[str], bool]) -> Tables:
+        columns = {table: named for table, named in self.columns().items() if wanted(table)}
         found = self.queries([self.select(table, named) for table, named in columns.items()])
         return {
             table: Counter(_row(named, row) for row in rows)

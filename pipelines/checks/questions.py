@@ -33,8 +33,8 @@ def failing(check: NotNull | Unique | Relationship | Accepted | Range) -> Query:
         case Accepted():
             rows = _rows(check).where(columns[0].isin(*map(_literal, check.values)).not_())
         case Range():
-            outside = [exp.LT(this=columns[0], expression=_literal(check.min))] if check.min is not None else []
-            outside += [exp.GT(this=columns[0], expression=_literal(check.max))] if check.max is not None else []
+            bounds = [(exp.LT, check.min), (exp.GT, check.max)]
+            outside = [beyond(this=columns[0], expression=_literal(end)) for beyond, end in bounds if end is not None]
             rows = _rows(check).where(_any(outside))
     return Query(rows)
 
@@ -45,7 +45,7 @@ def measured(check: RowCount | Fresh) -> Query:
     return Query(_rows(check, exp.alias_(value, "value", quoted=True)))
 
 
-def _rows(check: Check, *wanted: exp.Expression) -> exp.Select:
+def _rows(check: Check, *wanted: exp.Expr) -> exp.Select:
     rows = exp.select(*(wanted or [exp.Star()])).from_(_table(check.table))
     where = getattr(check, "where", None)
     return rows.where(condition(where)) if where else rows
@@ -59,9 +59,9 @@ def _column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def _literal(value: Any) -> exp.Expression:
+def _literal(value: Any) -> exp.Expr:
     return exp.convert(value)
 
 
-def _any(conditions: Sequence[exp.Expression]) -> exp.Expression:
+def _any(conditions: Sequence[exp.Expr]) -> exp.Expr:
     return reduce(lambda one, other: exp.or_(one, other), conditions)

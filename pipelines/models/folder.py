@@ -86,8 +86,7 @@ def _document(path: Path, shown: str) -> Document:
 
 def _said(document: Document) -> tuple[ModelsFile | None, list[Problem]]:
     if not isinstance(document.data, dict):
-        wrong = document.problem((), expected("a mapping of keys", document.data))
-        return None, document.problems or [wrong]
+        return None, document.problems or [document.problem((), expected("a mapping of keys", document.data))]
     said, wrong = read_as(ModelsFile, document)
     return said, [*document.problems, *wrong]
 
@@ -110,7 +109,7 @@ def _unmatched(document: Document, said: ModelsFile, home: Path, models: dict[st
             near = did_you_mean(name, sorted(models))
             yield document.problem(("models", name), f"there is no {name}.sql beside this file{near}", "key")
         columns = models[name].query.columns if name in models else None
-        for column in words.columns if columns is not None else ():
-            if column not in columns:
+        for column in words.columns:
+            if columns is not None and column not in columns:
                 near = did_you_mean(column, columns)
                 yield document.problem(("models", name, "columns", column), f"no such column of the model{near}", "key")

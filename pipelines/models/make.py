@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from dlt.destinations.exceptions import DatabaseException
 
 from pipelines.ledger import Ledger, ModelRow
 from pipelines.models.folder import Model
-from pipelines.models.replace import Place, drop_views, replace
+from pipelines.models.put import Target, drop_views, put
 from pipelines.promises import Promises
 from pipelines.queries import NotSql
 from pipelines.translate import refusal
@@ -102,10 +103,20 @@ class Maker:
         there = model.name in self._tables_of(self._warehouse.dataset)
         if there and not anew and not self._everything and self._is_as_before(row):
             return Made(model.name, "unchanged")
+        if model.name not in self._known and there:
+            return Made(
+                model.name, "failed", f"{model.name} is there and no model; drop it, or name the model otherwise"
+            )
+        if model.name not in self._known:
+            self._claim(row)
         before = "" if not there else "VIEW" if model.name in self._views else "TABLE"
-        replace(self._warehouse, Place(model.name, before, self._views_on(model.name)), sql, model.words)
+        put(self._warehouse, Target(model.name, before, self._views_on(model.name)), sql, model.words)
         self._rows.append(row)
         return Made(model.name, "made")
+
+    def _claim(self, row: ModelRow) -> None:
+        """Note that a table is ours before it is made, so that the next run knows it even if this one is killed."""
+        self._ledger.put_models(row.spec, row.dataset, [replace(row, fingerprint="")])
 
     def _views_on(self, name: str) -> list[str]:
         """The models that read one, straight or through others, and are views now."""
@@ -132,9 +143,8 @@ class Maker:
         """The first table it reads that is not there."""
         for reference in model.query.references:
             dataset = self._names.dataset_in(self._warehouse.environment, reference)
-            if not self._is_model(reference.table, reference.dataset) and reference.table not in self._tables_of(
-                dataset
-            ):
+            made = self._is_model(reference.table, reference.dataset)
+            if not made and reference.table not in self._tables_of(dataset):
                 return str(reference)
         return None
 
@@ -147,7 +157,7 @@ class Maker:
 def _newest_load(warehouse: Warehouse) -> str | None:
     """The last load into the dataset that came to its end; none where nothing was ever loaded."""
     loads = warehouse.sql(warehouse.named("_dlt_loads"))
-    try:
-        return warehouse.ask(f"SELECT max(load_id) FROM {loads}")[0][0]
-    except DestinationUndefinedEntity:
-        return None
+    with suppress(DestinationUndefinedEntity):
+        newest: str | None = warehouse.ask(f"SELECT max(load_id) FROM {loads}")[0][0]
+        return newest
+    return None

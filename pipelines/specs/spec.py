@@ -55,7 +55,7 @@ class Spec(Strict):
     )
     checks: list[Check] = Field(
         default_factory=list,
-        description="What the loaded tables promise; looked at after each load, by `etl check` too.",
+        description="What the loaded tables promise; judged after each load and by `etl check`.",
     )
 
     _document: Document | None = PrivateAttr(None)

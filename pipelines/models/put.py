@@ -17,7 +17,7 @@ from pipelines.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a query goes: `before` is TABLE, VIEW or, where nothing has the name, empty.
 
     `views_on` are views of the same spec that read it. They are made again after it, so they may be dropped.
@@ -28,20 +28,20 @@ class Place:
     views_on: list[str]
 
 
-def replace(warehouse: Warehouse, place: Place, sql: str, words: ModelWords | None) -> None:
+def put(warehouse: Warehouse, target: Target, sql: str, words: ModelWords | None) -> None:
     """Make the table or the view of a query, with its comments."""
-    table = _qualified(warehouse, place.name)
+    table = _qualified(warehouse, target.name)
     form = "VIEW" if words and words.materialized == "view" else "TABLE"
-    in_the_way = [f"DROP {place.before} {table}"] if place.before not in ("", form) else []
+    in_the_way = [f"DROP {target.before} {table}"] if target.before not in ("", form) else []
     if warehouse.kind == "bigquery":
         for statement in [*in_the_way, f"CREATE OR REPLACE {form} {table} AS {sql}"]:
             warehouse.ask(statement)
         if words:
-            _describe(warehouse, place.name, words)
+            _describe(warehouse, target.name, words)
         return
     with warehouse.transaction():
         if warehouse.kind == "postgres":
-            statements = [*_in_postgres(warehouse, place, sql, form), *_comments(table, form, words)]
+            statements = [*_in_postgres(warehouse, target, sql, form), *_comments(table, form, words)]
         else:
             statements = [*in_the_way, f"CREATE OR REPLACE {form} {table} AS {sql}", *_comments(table, form, words)]
         for statement in statements:
@@ -54,15 +54,15 @@ def drop_views(warehouse: Warehouse, names: Iterable[str]) -> None:
         warehouse.ask(statement)
 
 
-def _in_postgres(warehouse: Warehouse, place: Place, sql: str, form: str) -> Iterator[str]:
+def _in_postgres(warehouse: Warehouse, target: Target, sql: str, form: str) -> Iterator[str]:
     """Keep a table of the same columns, and with it the views, indexes and rights that others gave it."""
-    table, new = _qualified(warehouse, place.name), f'pg_temp."{place.name}"'
-    warehouse.ask(f'CREATE TEMP {form} "{place.name}" AS {sql}')
-    kept = place.before == form and _columns(warehouse, table) == _columns(warehouse, new)
+    table, new = _qualified(warehouse, target.name), f'pg_temp."{target.name}"'
+    warehouse.ask(f'CREATE TEMP {form} "{target.name}" AS {sql}')
+    kept = target.before == form and _columns(warehouse, table) == _columns(warehouse, new)
     if not kept:
-        yield from _dropped_views(warehouse, place.views_on)
-        if place.before:
-            yield f"DROP {place.before} IF EXISTS {table}"  # a view may have gone with one above
+        yield from _dropped_views(warehouse, target.views_on)
+        if target.before:
+            yield f"DROP {target.before} IF EXISTS {table}"  # a view may have gone with one above
     if form == "VIEW":
         yield f"CREATE OR REPLACE VIEW {table} AS {sql}"
     elif kept:
