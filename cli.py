@@ -144,7 +144,7 @@ def validate(names: Names = None, output: Output = "text") -> None:
 
 @app.command()
 def schema(
-    write: Annotated[bool, typer.Option("--write", help="Write specs/spec.schema.json and docs/spec.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the schemas and docs/spec.md.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail when they are stale.")] = False,
 ) -> None:
     """Print the JSON Schema of specs, for editors."""

@@ -171,7 +171,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
     if write:
         schemas.write(root)
     elif check and schemas.is_stale(root):
-        raise EtlError("specs/spec.schema.json or docs/spec.md is stale; run etl schema --write")
+        raise EtlError("one of the schemas or docs/spec.md is stale; run etl schema --write")
     elif not check:
         sys.stdout.write(json.dumps(schemas.json_schema(), indent=2) + "\n")
     return Exit.OK

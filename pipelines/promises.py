@@ -129,9 +129,8 @@ class Reader:
 
     def _of_names(self) -> Iterator[Problem]:
         for name, model in self._folder.models.items():
-            owner = next((s for t, s in self._tables.items() if name == t or name.startswith(f"{t}__")), None)
-            if owner:
-                yield model.problem(f"{owner} loads a table {name}; name the model otherwise")
+            if name in self._tables:
+                yield model.problem(f"{self._tables[name]} loads a table {name}; name the model otherwise")
 
     def _of_order(self) -> Iterator[Problem]:
         _, circle = folder.in_order(self._needs)
@@ -170,11 +169,11 @@ class Reader:
 
     def _no_table(self, table: str) -> str | None:
         """What to say of a table that neither a spec loads nor a model makes."""
-        known = [*self._tables, *self._folder.models]
+        known = sorted({*self._tables, *self._folder.models})
         if table in known or table.startswith(("_dlt_", *(f"{name}__" for name in self._tables))):
             return None
         near = did_you_mean(table, known)
-        return f"no table or model named '{table}'{near}; known: {', '.join(sorted(known)) or 'none'}"
+        return f"no table or model named '{table}'{near}; known: {', '.join(known) or 'none'}"
 
     def _of_checks(self) -> Iterator[Problem]:
         mine, theirs = self._spec.checks, self._folder.checks

@@ -71,7 +71,7 @@ def parse(text: str) -> Query:
     """The one SELECT that a text holds."""
     with _told():
         statements = [statement for statement in sqlglot.parse(text, read=WRITTEN_IN) if statement is not None]
-        if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        if len(statements) != 1 or not isinstance(statements[0], exp.Query) or not statements[0].selects:
             raise NotSql("expected one SELECT and nothing else")
         return Query(normalize_identifiers(statements[0], dialect=WRITTEN_IN))
 

@@ -104,9 +104,7 @@ class Maker:
         if there and not anew and not self._everything and self._is_as_before(row):
             return Made(model.name, "unchanged")
         if model.name not in self._known and there:
-            return Made(
-                model.name, "failed", f"{model.name} is there and no model; drop it, or name the model otherwise"
-            )
+            return Made(model.name, "failed", f"{model.name} is there and no model; drop that, or rename the model")
         if model.name not in self._known:
             self._claim(row)
         before = "" if not there else "VIEW" if model.name in self._views else "TABLE"

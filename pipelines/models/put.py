@@ -15,6 +15,8 @@ from sqlglot import exp
 from pipelines.specs.models import ModelWords
 from pipelines.warehouse import Warehouse
 
+PATIENCE = "60s"  # with a reader who holds a table fast; while we wait in Postgres, others wait behind us
+
 
 @dataclass(frozen=True)
 class Target:
@@ -57,6 +59,7 @@ def drop_views(warehouse: Warehouse, names: Iterable[str]) -> None:
 def _in_postgres(warehouse: Warehouse, target: Target, sql: str, form: str) -> Iterator[str]:
     """Keep a table of the same columns, and with it the views, indexes and rights that others gave it."""
     table, new = _qualified(warehouse, target.name), f'pg_temp."{target.name}"'
+    warehouse.ask(f"SET LOCAL lock_timeout = '{PATIENCE}'")
     warehouse.ask(f'CREATE TEMP {form} "{target.name}" AS {sql}')
     kept = target.before == form and _columns(warehouse, table) == _columns(warehouse, new)
     if not kept:
