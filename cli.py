@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 if TYPE_CHECKING:
@@ -27,8 +31,10 @@ state_app = typer.Typer(help="Show or reset what a pipeline remembers.", no_args
 quarantine_app = typer.Typer(
     help="Look at rows that were not loaded, load them after all, or drop them.", no_args_is_help=True
 )
+deploy_app = typer.Typer(help="Write what runs the specs on their schedules.", no_args_is_help=True)
 app.add_typer(state_app, name="state")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(deploy_app, name="deploy")
 
 GLOBAL_FLAGS = ("--debug", "--version")
 GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
@@ -48,6 +54,8 @@ Until = Annotated[str | None, typer.Option("--until", help="End of the window, n
 Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
 Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
+Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
+Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
 
 
@@ -99,11 +107,16 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
     wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
     values: With = None,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option("--metrics-file", envvar="ETL_METRICS_FILE", help="Prometheus metrics, after each run."),
+    ] = None,
     yes: Yes = False,
     output: Output = "text",
 ) -> None:
     """Load specs into the environment's warehouse."""
     from pipelines import commands
+    from pipelines.telling.telling import mistakes_told
 
     one_of("--mode", mode, ("incr", "backfill", "dry"))
     order = commands.order(
@@ -111,12 +124,14 @@ def run(
         full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
         wait=wait, values=values,
     )  # fmt: skip
-    chosen = commands.specs(root(), [*listed(names), *listed(service)], everything)
+    wanted = [*listed(names), *listed(service)]
     if dry_run or mode == "dry":
-        finish(commands.plan(root(), env, chosen, order, printer(output)))
+        finish(commands.plan(root(), env, commands.specs(root(), wanted, everything), order, printer(output)))
     else:
+        with mistakes_told(root(), env):
+            chosen = commands.specs(root(), wanted, everything)
         commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
-        finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+        finish(commands.run(root(), env, chosen, order, printer(output), session.debug, metrics_file))
 
 
 @app.command()
@@ -212,6 +227,68 @@ def models(names: Names = None, env: Env = "dev", output: Output = "text") -> No
     from pipelines.models.command import make
 
     finish(make(root(), env, commands.specs(root(), listed(names), not names), printer(output)))
+
+
+def metrics(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev") -> None:
+    """Print the latest run of each spec as Prometheus metrics."""
+    from pipelines.telling import metrics as told
+
+    finish(told.show(root(), env, name, printer("text")))
+
+
+@deploy_app.command("github-actions")
+def deploy_github_actions(
+    env: Deployed = "prd",
+    timeout_minutes: Minutes = 60,
+    write: Annotated[bool, typer.Option("--write", help="Write .github/workflows/etl.yaml.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail when it is stale.")] = False,
+) -> None:
+    """Print, write or check the workflow that runs each spec on its schedule."""
+    from pipelines.deploy import github_actions
+
+    finish(github_actions.deploy(root(), env, timeout_minutes, write, check))
+
+
+@deploy_app.command("cron")
+def deploy_cron(env: Deployed = "prd") -> None:
+    """Print the lines of a crontab."""
+    from pipelines.deploy import cron
+
+    finish(cron.deploy(root(), env, printer("text")))
+
+
+@deploy_app.command("cloud-run")
+def deploy_cloud_run(env: Deployed = "prd", timeout_minutes: Minutes = 60) -> None:
+    """Print a script that makes Cloud Run jobs and their schedules."""
+    from pipelines.deploy import cloud_run
+
+    finish(cloud_run.deploy(root(), env, timeout_minutes, printer("text")))
+
+
+@app.command()
+def export(
+    name: Name,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
+    env: Env = "dev",
+    form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
+    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
+    output: Output = "text",
+) -> None:
+    """Write tables of a spec as files: whole or not there, typed, of one moment."""
+    from pipelines.export import export as exporting
+
+    one_of("--format", form, ("parquet", "csv", "jsonl", "sqlite"))
+    shown = printer(output)
+    finish(exporting.export(root(), env, name, listed(tables), form, listed(partition_by), to, shown))
+
+
+@app.command()
+def coverage(name: Name, env: Env = "dev", since: Since = None, until: Until = None, output: Output = "text") -> None:
+    """Show what is there day by day, what is missing (exit 4), and the command that fills it."""
+    from pipelines.coverage import show
+
+    finish(show.show(root(), env, name, since, until, printer(output)))
 
 
 @state_app.command("show")
@@ -393,7 +470,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session.root, session.debug = None, False
     try:
         signal.signal(signal.SIGTERM, terminate)
-        code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
+        with seldom_collected():
+            code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         code = hang_up()
@@ -403,15 +481,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Python looks for cycles less often: imports and pages of rows leave few, and looking costs up to a third."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
 def obey(command: list[str]) -> int:
     """Run a command; its exit code. The parser's own way to run it makes a silent 130 of every signal."""
-    parser = typer.main.get_command(app)
+    parser = grammar()
     try:
         with parser.make_context("etl", command) as context:
             parser.invoke(context)
     except typer.Exit as end:
         return end.exit_code
     return 0
+
+
+@cache
+def grammar() -> TyperGroup:
+    """The commands and options as the parser knows them."""
+    return typer.main.get_group(app)
 
 
 def hang_up() -> int:

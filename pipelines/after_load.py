@@ -1,67 +1,17 @@
-"""What stands around a load while its lock is held: models are made of its tables, then checks look at both."""
+"""What follows a load while its lock is held, once its rows are committed."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from pipelines import promises
-from pipelines.checks.judge import Checked, Judge
+from pipelines.coverage import claims
 from pipelines.environment import Environment
-from pipelines.errors import EtlError
-from pipelines.ledger import CheckRow, Ledger
-from pipelines.models.make import Maker, make_way
+from pipelines.keeping import keep_promises
+from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
-from pipelines.warehouse import open_warehouse
 
 
-def before_load(environment: Environment, spec: Spec, order: Order, report: Report) -> None:
-    """Take away what would keep tables from being dropped."""
-    if order.full_refresh and environment.kind == "postgres":
-        with open_warehouse(environment, report.dataset) as warehouse:
-            make_way(warehouse, promises.read(environment.root, spec))
-
-
-def after_load(
-    environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger, anew: bool = False
-) -> None:
-    """Make the models that are due, or all `anew`, and judge the checks; the report tells what failed."""
-    promised = promises.read(environment.root, spec)
-    if environment.kind == "bigquery" and not promised.models and not promised.checks:
-        return  # to ask whether models are gone would cost every run a second
-    with open_warehouse(environment, report.dataset) as warehouse:
-        maker = Maker(warehouse, promised, ledger, report.run_id, anew)
-        report.models = maker.make()
-        report.warnings += [_left_over(report, name) for name in maker.left_over()]
-        if promised.checks:
-            counts = ledger.last_counts(spec.name, report.dataset)
-            not_made = [made.name for made in report.models if not made.stands]
-            report.checks = list(Judge(warehouse, promised, counts, order.freezes_cursor, not_made).results())
-            ledger.add_checks([_row(report, result) for result in report.checks])
-    _fail(report)
-
-
-def _fail(report: Report) -> None:
-    failed = [made for made in report.models if made.status == "failed"]
-    if failed:
-        more = f"; {len(failed) - 1} more failed" if failed[1:] else ""
-        file = f"models/{report.spec}/{failed[0].name}.sql"
-        error = EtlError(
-            f"{file}: {failed[0].message}{more}; what was there is as it was: mend it, then etl models {report.spec}"
-        )
-        report.fail(error, error)
-
-
-def _left_over(report: Report, name: str) -> str:
-    return (
-        f"models/{report.spec}/{name}.sql: is gone, and {report.dataset}.{name} is no longer made; drop that, or bring "
-        "the file back"
-    )
-
-
-def _row(report: Report, result: Checked) -> CheckRow:
-    return CheckRow(
-        report.run_id, report.spec, report.dataset, result.name, result.kind, result.severity, result.status,
-        result.failing, result.counted, result.message, datetime.now(UTC),
-    )  # fmt: skip
+def after_load(environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger) -> None:
+    """Do what a spec declares beside its load; only a load that went well comes here."""
+    claims.record(environment, spec, report, ledger)
+    keep_promises(environment, spec, order, report, ledger)

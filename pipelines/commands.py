@@ -33,7 +33,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
-    problems = problems or list(_shared_tables(root, chosen)) or _broken_promises(root, chosen)
+    problems = problems or _across(root, chosen)
     if problems:
         raise SpecError(problems)
     return chosen
@@ -71,19 +71,25 @@ def confirm(root: Path, env: str, what: str | bool, yes: bool, always: bool = Fa
 
 
 def run(
-    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False
-) -> Exit:
-    """Run specs and print each report as it ends."""
+    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False,
+    metrics_file: Path | None = None,
+) -> Exit:  # fmt: skip
+    """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
+    from pipelines.order import retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
+    from pipelines.telling.telling import telling
 
+    environment = environments.load(root, env)
+    retry = {spec.name: retry_command(spec, environment, order) for spec in chosen}
     reports = []
-    with shown() as show:
-        for report in run_all(environments.load(root, env), chosen, order, show):
+    with telling(environment, metrics_file, retry) as told, shown() as show:
+        for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
             printer.lines(report.lines())
             _log(report)
+            told(report)
             if debug and report.cause:
                 traceback.print_exception(report.cause)
     printer.document([report.as_dict() for report in reports])
@@ -117,19 +123,28 @@ def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, prin
 
 def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     """Check specs and the environments they run in, all mistakes at once."""
+    from pipelines import promises
     from pipelines.build import resource_names
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
-    if not problems:
-        loaded = [specs_.load(root, name) for name in chosen]
-        problems = list(_shared_tables(root, loaded)) or _broken_promises(root, loaded, strays=not names)
+    problems = problems or _across(root, [specs_.load(root, name) for name in chosen])
+    problems += [] if names else promises.strays(root)
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
         printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
+
+
+def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
+    """What holds between a spec and its source, and between specs."""
+    from pipelines import promises
+    from pipelines.coverage.declared import problems
+
+    found = [*_shared_tables(root, chosen), *(problem for spec in chosen for problem in problems(root, spec))]
+    return found or promises.problems(root, chosen)
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -145,13 +160,6 @@ def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Proble
             if spec is not other:
                 message = f"{spec.name} and {other.name} would both write {dataset}.{table}; give one another dataset"
                 yield spec.problem(("dataset",) if spec.dataset else ("name",), message)
-
-
-def _broken_promises(root: Path, chosen: Sequence[specs_.Spec], strays: bool = False) -> list[Problem]:
-    """Mistakes in models and checks."""
-    from pipelines import promises
-
-    return promises.problems(root, chosen) + (promises.strays(root) if strays else [])
 
 
 def annotate(problems: Iterable[Problem]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import Problem, SettingError, SpecError, UsageError, did_you_mean
+from pipelines.errors import STATUS, Problem, SettingError, SpecError, UsageError, did_you_mean
 
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
@@ -22,10 +22,17 @@ SCALARS = {
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
 }
+NOTIFY = "notify"
+STATUSES = tuple(dict.fromkeys(STATUS.values()))
+NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
 DUCKDB_FILE = "warehouse.duckdb"
+SECRET = "looks like a secret; move it to .dlt/secrets.toml or the environment"
 _WORDS = {str: "text", bool: "true or false"}
 _LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
-_SECRET_KEY = re.compile(r"password|passwd|secret|token|private_key|api_key|application_key|access_key", re.I)
+_SECRET_KEY = re.compile(
+    r"password|passwd|secret|token|private_key|api_key|application_key|access_key|webhook_url|slack_url",
+    re.I,
+)
 _SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
@@ -62,6 +69,11 @@ class Environment:
         return [name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"]
 
     @property
+    def notify_on(self) -> list[str]:
+        """How a run ends that somebody is told of."""
+        return list(self.table.get(NOTIFY, {}).get("on", NOTIFY_ON))
+
+    @property
     def state_dir(self) -> Path:
         """Where dlt keeps its working folders, one per pipeline."""
         home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
@@ -84,7 +96,7 @@ class Environment:
 
     def destinations(self) -> dict[str, dict[str, Any]]:
         """The named destinations with their relative paths made absolute."""
-        tables = {name: value for name, value in self.table.items() if isinstance(value, dict)}
+        tables = {name: value for name, value in self.table.items() if isinstance(value, dict) and name != NOTIFY}
         return {name: self._absolute(value) for name, value in tables.items()}
 
     def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +177,7 @@ def looks_secret(key: str, value: Any) -> bool:
 
 
 def _secret_message(shown: str, path: tuple[str, ...]) -> str:
-    return f"{shown}: {'.'.join(path)} looks like a secret; move it to .dlt/secrets.toml or the environment"
+    return f"{shown}: {'.'.join(path)} {SECRET}"
 
 
 def _read(root: Path) -> dict[str, Any]:
@@ -185,11 +197,11 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     found: list[tuple[tuple[str, ...], str]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            found += _destination_problems((key,), value)
-        elif key in TABLES:
+            found += (_notify_problems if key == NOTIFY else _destination_problems)((key,), value)
+        elif key in (*TABLES, NOTIFY):
             found.append(((key,), f"expected a table [{name}.{key}], got {value!r}"))
         elif key not in SCALARS:
-            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES])}"))
+            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, NOTIFY])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
     layout = table.get("dataset_name_layout", "%s")
@@ -202,10 +214,7 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     kinds = ["duckdb", "postgres", "bigquery"] if path == (WAREHOUSE,) else ["filesystem"]
-    found = [
-        ((*path, *where), "looks like a secret; move it to .dlt/secrets.toml or the environment")
-        for where in _secrets(table)
-    ]
+    found = [((*path, *where), SECRET) for where in _secrets(table)]
     kind = table.get("destination_type")
     if kind is None:
         found.append((path, f"destination_type is missing; use one of: {', '.join(kinds)}"))
@@ -218,6 +227,16 @@ def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[
         found.append(((*path, "bucket_url"), f"expected text, got {table['bucket_url']!r}"))
     if kind == "duckdb" and not _names_file(table.get("credentials", DUCKDB_FILE)):
         found.append(((*path, "credentials"), f"expected the path of a file, e.g. '{DUCKDB_FILE}'"))
+    return found
+
+
+def _notify_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    found = [((*path, *where), SECRET) for where in _secrets(table)]
+    for key, value in table.items():
+        if key == "on" and not (isinstance(value, list) and all(each in STATUSES for each in value)):
+            found.append(((*path, key), f"expected a list of: {', '.join(STATUSES)}; got {value!r}"))
+        elif key != "on" and not looks_secret(key, value):
+            found.append(((*path, key), f"unknown key{did_you_mean(key, ['on'])}; it has: on"))
     return found
 
 

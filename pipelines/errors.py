@@ -38,6 +38,18 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
+STATUS = {
+    Exit.OK: "ok",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "failed",
+    Exit.PARTIAL: "partial",
+    Exit.CHECKS: "checks_failed",
+    Exit.TEMPORARY: "try_later",
+    Exit.SIGN_IN: "sign_in",
+    Exit.LOCKED: "locked",
+    Exit.INTERRUPTED: "interrupted",
+    Exit.TERMINATED: "interrupted",
+}
 WORST_FIRST = (
     Exit.INTERRUPTED,
     Exit.TERMINATED,
@@ -89,8 +101,7 @@ class Problem:
     def annotation(self) -> str:
         """The same as a GitHub Actions workflow command."""
         text = f"{self.path}: {self.message}" if self.path else self.message
-        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        return f"::error file={self.file},line={self.line},col={self.column}::{escaped}"
+        return annotation("error", text, file=self.file, line=self.line, col=self.column)
 
 
 class SpecError(UsageError):
@@ -168,6 +179,18 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
     match = next((k for k in known if near and k.lower() == near[0]), None)
     return f" (did you mean '{match}'?)" if match else ""
+
+
+def annotation(level: str, text: str, **properties: object) -> str:
+    """A workflow command of GitHub Actions: `::error file=…,line=…::text`, escaped as its runner reads it."""
+    told = ",".join(f"{name}={_escaped(str(value), ',:')}" for name, value in properties.items())
+    return f"::{level}{' ' if told else ''}{told}::{_escaped(text)}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    for character in f"%\r\n{also}":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
 
 
 def under_github() -> bool:

@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
-from pipelines.errors import EtlError, Exit
+from pipelines.errors import STATUS, EtlError, Exit
 from pipelines.ledger import RunRow
 from pipelines.models.make import Made
 
+if TYPE_CHECKING:
+    from pipelines.coverage.claims import Claims
+
 SCHEMA = "etl.run.v1"
-STATUS = {
-    Exit.OK: "ok",
-    Exit.FAILED: "failed",
-    Exit.USAGE: "failed",
-    Exit.PARTIAL: "partial",
-    Exit.CHECKS: "checks_failed",
-    Exit.TEMPORARY: "try_later",
-    Exit.SIGN_IN: "sign_in",
-    Exit.LOCKED: "locked",
-    Exit.INTERRUPTED: "interrupted",
-    Exit.TERMINATED: "interrupted",
-}
 
 
 @dataclass
@@ -57,6 +48,7 @@ class Report:
     models: list[Made] = field(default_factory=list)
     checks: list[Checked] = field(default_factory=list)
     cause: BaseException | None = None
+    claims: list[Claims] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -82,8 +74,8 @@ class Report:
             self.error, self.exit, self.cause = str(error), error.exit, cause
 
     def finish(self) -> None:
-        """Set the end and, where nothing failed, whether the checks hold and the run was whole."""
-        self.finished_at = datetime.now(UTC)
+        """Set the end, once, and where nothing failed whether the checks hold and the run was whole."""
+        self.finished_at = self.finished_at or datetime.now(UTC)
         if self.exit is None:
             partial = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
             self.exit = Exit.CHECKS if any(check.failed for check in self.checks) else partial

@@ -9,9 +9,10 @@ from functools import partial
 from ulid import ULID
 
 from pipelines import build
-from pipelines.after_load import after_load, before_load
+from pipelines.after_load import after_load
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
+from pipelines.keeping import make_room
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
 from pipelines.lock import held
@@ -56,7 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             trace.recorded()
             record_missed(environment, spec.name, ledger)
             with _told(report):
-                before_load(environment, spec, order, report)
+                make_room(environment, spec, order, report)
                 Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
                 still_held()
                 after_load(environment, spec, order, report, ledger)

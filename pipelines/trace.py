@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,20 @@ def local_runs(environment: Environment, spec: str | None, limit: int = 20) -> l
     found = [row for folder in environment.runs_dir.glob("*/") if (row := _row_of(folder))]
     mine = [row for row in found if row.environment == environment.name and spec in (None, row.spec)]
     return sorted(mine, key=lambda row: (row.started_at, row.run_id), reverse=True)[:limit]
+
+
+def newest_runs(environment: Environment) -> Iterator[RunRow]:
+    """The runs of an environment on this machine, the last to end first; read as they are asked for."""
+    for folder in sorted(environment.runs_dir.glob("*/"), key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+        row = _row_of(folder)
+        if row and row.environment == environment.name:
+            yield row
+
+
+def numbers_of(runs_dir: Path, run_id: str) -> dict[str, Any]:
+    """What `metrics.json` and the manifest of a run count; empty where it ran on another machine."""
+    folder = runs_dir / run_id
+    return {**_read(folder / "metrics.json"), "tables": _read(folder / "manifest.json").get("tables", {})}
 
 
 def _row_of(folder: Path) -> RunRow | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.pipeline import PipelineContext
 from hypothesis import HealthCheck, settings
 
+from pipelines.configuration import Variables
 from sandbox.server import Sandbox, World
 from tests.clouds.bigquery import BigQuery
 from tests.clouds.project import Project
@@ -25,18 +27,34 @@ from tests.workspace import Workspace
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background; Ctrl-C is under test
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+for variable in (
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+    "ETL_METRICS_FILE",
+    "NOTIFY__WEBHOOK_URL",
+    "NOTIFY__SLACK_URL",
+):
+    os.environ.pop(variable, None)  # a test says itself who is told
+
 settings.register_profile(
     "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("the same everywhere")
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported stays: Python need not look through it for garbage, thousands of times."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
-    """No test inherits the settings or the pipeline that another one made dlt look at."""
+    """No test inherits the settings or the pipeline that another one made dlt look at; it has the environment's.
+
+    Half of the time of dlt's own runs would go into looking for files of settings.
+    """
+    Container()[PluggableRunContext].providers = ConfigProvidersContainer([Variables()])
     yield
-    context = Container()[PluggableRunContext]
-    context.providers = ConfigProvidersContainer(context.context.initial_providers())
     if Container()[PipelineContext].is_active():
         dlt.pipeline().deactivate()
 

@@ -68,6 +68,7 @@ def test_every_command_that_asks_the_warehouse(engine: Workspace, project: Proje
     plan = engine.etl("plan", "crash", "--env", "bq", "--output", "json").json[0]
     assert {resource["schema"] for resource in plan["resources"]} == {"no change"}
     assert [row["status"] for row in engine.etl("status", "--env", "bq", "--output", "json").json] == ["partial"] * 2
+    assert 'etl_run_exit_code{spec="crash",environment="bq"} 3\n' in engine.etl("metrics", "crash", "--env", "bq").out
     assert "changed" in engine.etl("state", "show", "crash", "--env", "bq").out
     waiting = engine.etl("quarantine", "list", "--env", "bq", "--output", "json").json
     assert [row["resource"] for row in waiting] == ["things", "things"]

@@ -68,7 +68,7 @@ def test_every_command_and_option_is_documented_in_a_line(path, command):
 
 @pytest.mark.parametrize("option", RUN_OPTIONS)
 def test_every_option_of_run_is_used_in_a_test(option):
-    texts = [(REPOSITORY / "tests" / name).read_text() for name in ("test_cli.py", "test_run.py")]
+    texts = [(REPOSITORY / "tests" / name).read_text() for name in ("test_cli.py", "test_run.py", "test_told.py")]
     assert any(f'"{option}"' in text for text in texts)
 
 

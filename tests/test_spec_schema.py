@@ -123,6 +123,9 @@ RIGHT = [
             "sql: x.sql, name: y",
         )
     ),
+    hints("coverage: {by: month, column: b, since: 2024-01-31, until: 2024-03-01, settle: 12h}"),
+    hints("coverage: {by: day, column: b, since: 2024-01-31, per: {columns: [c, d], argument: e}}"),
+    hints("coverage: {by: item, column: b, of: c.d__e, argument: f}"),
     endpoint("path: a"),
     endpoint("params: {a: 1, b: x, c: [1]}"),
     endpoint("params: {a: {type: incremental, cursor_path: b, initial_value: 1}}"),
@@ -169,6 +172,11 @@ WRONG = [
             "unique: a.b, not_null: a.b",
         )
     ),
+    hints("coverage: {by: week, column: b, since: 2024-01-31}"),
+    hints("coverage: {by: day, column: b, since: 31.01.2024}"),
+    hints("coverage: {by: day, column: b, since: 2024-01-31, settle: 2 days}"),
+    hints("coverage: {by: item, column: b, of: c}"),
+    hints("coverage: {by: item, column: b, since: 2024-01-31}"),
     ENVELOPE + "rest: {resources: [a]}\n",
     REST + "  resources: []\n",
     REST + "  resources: [{primary_key: a}]\n",

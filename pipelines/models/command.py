@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ulid import ULID
 
-from pipelines.after_load import after_load
 from pipelines.build import dataset_name
 from pipelines.errors import Exit, worst
+from pipelines.keeping import keep_promises
 from pipelines.logs import LOGGER
 from pipelines.order import Order
 from pipelines.printing import Printer
@@ -32,6 +32,6 @@ def make(root: Path, env: str, chosen: Sequence[Spec], printer: Printer) -> Exit
 def _made(root: Path, env: str, spec: Spec) -> Report:
     with writing(root, env, spec.name) as (environment, ledger):
         report = Report(str(ULID()), spec.name, env, "models", environment.dataset(dataset_name(spec)))
-        after_load(environment, spec, Order(), report, ledger, anew=True)
+        keep_promises(environment, spec, Order(), report, ledger, anew=True)
     report.finish()
     return report
