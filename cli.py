@@ -229,6 +229,7 @@ def models(names: Names = None, env: Env = "dev", output: Output = "text") -> No
     finish(make(root(), env, commands.specs(root(), listed(names), not names), printer(output)))
 
 
+@app.command()
 def metrics(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev") -> None:
     """Print the latest run of each spec as Prometheus metrics."""
     from pipelines.telling import metrics as told
