@@ -369,6 +369,31 @@ def quarantine_drop(
 
 
 @app.command()
+def erase(
+    names: Names = None,
+    env: Env = "dev",
+    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
+    from pipelines import commands, retention
+    from pipelines.erase import command
+
+    kind, value = only_one(phone=phone, device=device, account=account, player=player, expired="" if expired else None)
+    what = "erase deletes what is too old" if expired else f"erase deletes all of one {kind}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    if expired:
+        finish(retention.expire_all(root(), env, listed(names), dry_run, printer(output)))
+    finish(command.erase(root(), env, kind, value, listed(names), dry_run, printer(output)))
+
+
+@app.command()
 def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
     records: Annotated[int, typer.Option(help="Size of each upstream.")] = 100,
@@ -437,6 +462,16 @@ def one_of(option: str, value: str, known: Sequence[str]) -> None:
 
     if value not in known:
         raise UsageError(f"{option} {value}: must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def only_one(**given: str | None) -> tuple[str, str]:
+    """The one option of several that was given, and its value."""
+    from pipelines.errors import UsageError
+
+    found = [(name, value) for name, value in given.items() if value is not None]
+    if len(found) != 1:
+        raise UsageError(f"give exactly one of: {', '.join(f'--{name}' for name in given)}")
+    return found[0]
 
 
 def finish(code: int) -> None:

@@ -8,6 +8,7 @@ from pipelines.keeping import keep_promises
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.report import Report
+from pipelines.retention import expire
 from pipelines.specs.spec import Spec
 
 
@@ -15,3 +16,4 @@ def after_load(environment: Environment, spec: Spec, order: Order, report: Repor
     """Do what a spec declares beside its load; only a load that went well comes here."""
     claims.record(environment, spec, report, ledger)
     keep_promises(environment, spec, order, report, ledger)
+    report.expired = expire(environment, spec.name, ledger)

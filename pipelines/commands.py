@@ -141,10 +141,11 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     """What holds between a spec and its source, and between specs."""
     from pipelines import promises
-    from pipelines.coverage.declared import problems
+    from pipelines.coverage import declared
+    from pipelines.erase import subjects
 
-    found = [*_shared_tables(root, chosen), *(problem for spec in chosen for problem in problems(root, spec))]
-    return found or promises.problems(root, chosen)
+    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:

@@ -139,6 +139,15 @@ def setting(
     return None
 
 
+def every(key: str, sections: Sequence[str]) -> Iterator[tuple[Any, str, str]]:
+    """Each value of a setting, with the provider that holds it and what it is called there."""
+    for provider in Container()[PluggableRunContext].providers.providers:
+        for depth in range(len(sections), 0, -1):
+            value, called = provider.get_value(key, str, "", *sections[:depth])
+            if value is not None:
+                yield value, provider.name, called
+
+
 def wants_columnar() -> bool:
     """The setting `engine.columnar`: whether JSON is normalised by columns; true where nobody says otherwise."""
     found = setting("columnar", ("engine",))

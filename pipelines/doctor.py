@@ -124,15 +124,9 @@ def _buckets(environment: Environment) -> Iterator[Finding]:
 
 
 def _write_and_delete(name: str) -> None:
-    from dlt.common.configuration.resolve import resolve_configuration
-    from dlt.common.storages.configuration import FilesystemConfiguration
-    from dlt.common.storages.fsspec_filesystem import fsspec_from_config
+    from pipelines.buckets import opened
 
-    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", name))
-    filesystem, folder = fsspec_from_config(config)
-    if config.is_local_filesystem:
-        folder = config.make_local_path(config.bucket_url)  # fsspec's keeps the %20 of a URL
-        filesystem.makedirs(folder, exist_ok=True)  # of a bucket that is missing, s3fs would make one
+    filesystem, folder = opened(name)
     probe = f"{folder}/.etl-doctor-{uuid.uuid4().hex}"
     filesystem.pipe_file(probe, b"etl doctor")
     filesystem.rm_file(probe)

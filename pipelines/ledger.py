@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -17,7 +18,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
 from pipelines.environment import Environment
-from pipelines.rows.intake import Rejection
+from pipelines.rows.intake import Rejection, spooled
 from pipelines.warehouse import connected
 
 DATASET = "_etl"
@@ -56,6 +57,10 @@ TABLES = {
     "models": {
         "dataset": "text", "name": "text", "spec": "text", "fingerprint": "text", "load_id": "text", "run_id": "text",
         "built_at": "time",
+    },
+    "erasures": {
+        "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
+        "counts": "text",
     },
 }  # fmt: skip
 EVERY_RUN = ("runs", "quarantine", "locks")
@@ -260,6 +265,12 @@ class Ledger:
             self._insert("quarantine", rows)
             new += len(rows)
         return new
+
+    def take_in(self, spools: Path) -> None:
+        """Write every spool of a folder, as must be done before the load that belongs to it is committed."""
+        for spool in sorted(spools.glob("*.jsonl")):
+            self.quarantine(spool.stem, spooled(spool))
+            spool.unlink()
 
     def quarantined(
         self, spec: str | None = None, resource: str | None = None, ids: Sequence[str] = (),

@@ -26,7 +26,7 @@ from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import emptied_tables, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
-from pipelines.rows.intake import Intake, spooled
+from pipelines.rows.intake import Intake
 from pipelines.rows.quarantine import guard
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress
@@ -44,7 +44,7 @@ class Load:
         self.environment, self.spec, self.order, self.report = environment, spec, order, report
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
-        self.spools = environment.state_dir / "quarantine" / spec.name
+        self.spools = environment.spools(spec.name)
         self.parsed_pages: ParsedPages | None = None
 
     def run(self) -> None:
@@ -56,7 +56,7 @@ class Load:
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
         with self._timed("pending"):
-            self._write_quarantine()
+            self.ledger.take_in(self.spools)
             pipeline = self._synced(source.schema.name)
         refuse_new_types(self.spec, source.selected_resources.values(), self._known(pipeline, source))
         with self._working(pipeline) as working, self._parsing_once():
@@ -64,7 +64,7 @@ class Load:
             emptied = emptied_tables(source, intake)
             if emptied:
                 working.abort_packages()
-            self._write_quarantine()
+            self.ledger.take_in(self.spools)
             self.report.rejected = dict(intake.rejected)
             if emptied:
                 raise EtlError(
@@ -159,12 +159,6 @@ class Load:
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline)))
             signals.raise_if_signalled()
-
-    def _write_quarantine(self) -> None:
-        """Write every spool to the destination before the load that belongs to it is committed."""
-        for spool in sorted(self.spools.glob("*.jsonl")):
-            self.ledger.quarantine(spool.stem, spooled(spool))
-            spool.unlink()
 
     def _known(self, pipeline: dlt.Pipeline, source: DltSource) -> Schema | None:
         """The schema of what is loaded already; None for a first run and for one that replaces it."""

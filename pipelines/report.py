@@ -47,6 +47,7 @@ class Report:
     resumed: bool = False
     models: list[Made] = field(default_factory=list)
     checks: list[Checked] = field(default_factory=list)
+    expired: dict[str, int] = field(default_factory=dict)
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
 
@@ -123,10 +124,11 @@ class Report:
             "errors": self.errors(),
             "warnings": self.warnings,
             "resumed_pending_load": self.resumed,
+            "expired": self.expired,
         }
 
     def lines(self) -> list[str]:
-        """One line per table, then what was left out, then models and checks, then the verdict."""
+        """One line per table, then what was left out and what was too old, then models and checks, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
         out += [
@@ -134,6 +136,7 @@ class Report:
             for r, n in self.rejected.items()
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
+        out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
         return [*out, *self.lines_after(), self.verdict()]
 
     def lines_after(self) -> list[str]:

@@ -126,7 +126,7 @@ def end_of(runs_dir: Path, run_id: str) -> End:
     return said["status"], said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
 
 
-def local_runs(environment: Environment, spec: str | None, limit: int = 20) -> list[RunRow]:
+def local_runs(environment: Environment, spec: str | None, limit: int | None = 20) -> list[RunRow]:
     """The newest runs of one spec or of all, as far as the folders on this machine tell."""
     found = [row for folder in environment.runs_dir.glob("*/") if (row := _row_of(folder))]
     mine = [row for row in found if row.environment == environment.name and spec in (None, row.spec)]

@@ -150,6 +150,10 @@ WRONG = [
     (f"{WAREHOUSE}[x.landing]\ndestination_type = 'duckdb'\n", "'duckdb' cannot stand here; use one of: filesystem"),
     (f"{WAREHOUSE}password = '{PLANTED}'\n", ":3:1: x.warehouse.password: looks like a secret; move it"),
     (f"{WAREHOUSE}kwargs = {{api_key = '{PLANTED}'}}\n", "x.warehouse.kwargs.api_key: looks like a secret; move it"),
+    (f"[x]\nretention = 30\n{WAREHOUSE}", ":2:1: x.retention: expected a table [x.retention], got 30"),
+    (f"{WAREHOUSE}[x.retention]\nrun_days = 3\n", ":4:1: x.retention.run_days: unknown key (did you mean 'runs_"),
+    (f"{WAREHOUSE}[x.retention]\nruns_days = 0\n", ":4:1: x.retention.runs_days: expected a whole number of days, 1"),
+    (f"{WAREHOUSE}[x.retention]\nruns_days = true\n", "expected a whole number of days, 1 to 36500, got True"),
     (
         f"[x.warehouse]\ndestination_type = 'postgres'\ncredentials = 'postgresql://me:{PLANTED}@host/db'\n",
         ":3:1: x.warehouse.credentials: looks like a secret; move it",

@@ -17,7 +17,7 @@ from pipelines.errors import Problem, SpecError, UsageError, did_you_mean
 from pipelines.specs import yaml_marks
 from pipelines.specs.checks import Check
 from pipelines.specs.messages import Strict, expected, read_as
-from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, TimeZone, Url
+from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, Subjects, TimeZone, Url
 from pipelines.specs.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
@@ -57,6 +57,7 @@ class Spec(Strict):
         default_factory=list,
         description="What the loaded tables promise; judged after each load and by `etl check`.",
     )
+    subjects: Subjects | None = Field(None, description="Who the rows are about; `etl erase` goes by it.")
 
     _document: Document | None = PrivateAttr(None)
 

@@ -1,0 +1,19 @@
+"""The filesystem destinations of an environment, as fsspec opens them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.storages.configuration import FilesystemConfiguration
+from dlt.common.storages.fsspec_filesystem import fsspec_from_config
+
+
+def opened(name: str) -> tuple[Any, str]:
+    """The filesystem of `[<env>.<name>]` and its folder there, which is made where it is a local one."""
+    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", name))
+    filesystem, folder = fsspec_from_config(config)
+    if config.is_local_filesystem:
+        folder = config.make_local_path(config.bucket_url)  # fsspec's keeps the %20 of a URL
+        filesystem.makedirs(folder, exist_ok=True)  # of a bucket that is missing, s3fs would make one
+    return filesystem, folder
