@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pipelines import promises
+from pipelines.build import dataset_name
 from pipelines.checks.judge import Checked, Judge
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.ledger import CheckRow, Ledger
-from pipelines.models.make import Maker, make_way
+from pipelines.models.make import Made, Maker, make_way
 from pipelines.order import Order
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
@@ -39,18 +40,29 @@ def keep_promises(
             not_made = [made.name for made in report.models if not made.stands]
             report.checks = list(Judge(warehouse, promised, counts, order.freezes_cursor, not_made).results())
             ledger.add_checks([_row(report, result) for result in report.checks])
-    _fail(report)
-
-
-def _fail(report: Report) -> None:
-    failed = [made for made in report.models if made.status == "failed"]
+    failed = _failed(report.spec, report.models)
     if failed:
-        more = f"; {len(failed) - 1} more failed" if failed[1:] else ""
-        file = f"models/{report.spec}/{failed[0].name}.sql"
-        error = EtlError(
-            f"{file}: {failed[0].message}{more}; what was there is as it was: mend it, then etl models {report.spec}"
-        )
-        report.fail(error, error)
+        report.fail(failed, failed)
+
+
+def make_anew(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> None:
+    """Make every model of tables whose rows were changed by other means than a load; EtlError when one cannot be."""
+    with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
+        maker = Maker(warehouse, promises.read(environment.root, spec), ledger, run_id, everything=True)
+        failed = _failed(spec.name, maker.make())
+    if failed:
+        raise failed
+
+
+def _failed(spec: str, models: list[Made]) -> EtlError | None:
+    failed = [made for made in models if made.status == "failed"]
+    if not failed:
+        return None
+    more = f"; {len(failed) - 1} more failed" if failed[1:] else ""
+    return EtlError(
+        f"models/{spec}/{failed[0].name}.sql: {failed[0].message}{more}; what was there is as it was: mend it, then "
+        f"etl models {spec}"
+    )
 
 
 def _left_over(report: Report, name: str) -> str:
