@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
-from pipelines.logs import LOGGER
+from pipelines.logs import LOGGER, trace
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs_
 
@@ -91,7 +90,7 @@ def run(
             _log(report)
             told(report)
             if debug and report.cause:
-                traceback.print_exception(report.cause)
+                trace(report.cause)
     printer.document([report.as_dict() for report in reports])
     return worst([report.exit for report in reports if report.exit is not None])
 
@@ -187,10 +186,13 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
 
 def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
-    """Show the latest runs, from the destination."""
+    """Show the latest runs, from the destination, and warn of sign-ins that end soon."""
+    from pipelines.tokens.auth import warn_of_ends
+
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    runs = _history(environments.load(root, env), name)
+    environment = environments.load(root, env)
+    runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
     header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
@@ -199,6 +201,7 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
         for r in runs
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
+    warn_of_ends(environment)
     return Exit.OK
 
 

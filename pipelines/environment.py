@@ -21,7 +21,9 @@ SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
+    "tokens": str,  # where sign-ins are kept
 }
+TOKENS = ("file", "environment", "destination")
 NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
 NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
@@ -56,6 +58,11 @@ class Environment:
     @property
     def layout(self) -> str:
         return str(self.table.get("dataset_name_layout", "%s"))
+
+    @property
+    def tokens(self) -> str:
+        """Where tokens are kept: one of `TOKENS`."""
+        return str(self.table.get("tokens", TOKENS[0]))
 
     @property
     def warehouse(self) -> dict[str, Any]:
@@ -220,6 +227,10 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     layout = table.get("dataset_name_layout", "%s")
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    tokens = table.get("tokens", TOKENS[0])
+    if isinstance(tokens, str) and tokens not in TOKENS:
+        near = did_you_mean(tokens, TOKENS)
+        found.append((("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
