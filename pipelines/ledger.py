@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -302,8 +303,7 @@ class Ledger:
 
     def add_checks(self, rows: Sequence[CheckRow]) -> None:
         """Write the results of checks."""
-        self.ensure("checks")
-        self._insert("checks", rows)
+        self._in_time("checks", partial(self._insert, "checks", rows))
 
     def last_counts(self, spec: str, dataset: str) -> dict[str, int]:
         """What each row count of a spec found when it last was judged."""
@@ -326,10 +326,9 @@ class Ledger:
 
     def put_models(self, spec: str, dataset: str, rows: Sequence[ModelRow], gone: Sequence[str] = ()) -> None:
         """Write what models were made from, in place of what is there, and forget those that are gone."""
-        self.ensure("models")
         names = [row.name for row in rows] + list(gone)
         sql = f"DELETE FROM {{models}} WHERE spec = %s AND dataset = %s AND name IN ({_holes(names)})"
-        self.execute(sql, spec, dataset, *names)
+        self._in_time("models", partial(self.execute, sql, spec, dataset, *names))
         self._insert("models", rows)
 
     def covered(self, spec: str) -> list[Covered]:
@@ -344,11 +343,7 @@ class Ledger:
     def cover(self, rows: Sequence[Covered]) -> None:
         """Write what a run has learned."""
         for batch in _batches(rows):
-            try:
-                self._insert("coverage", batch)
-            except DestinationUndefinedEntity:
-                self.ensure("coverage")
-                self._insert("coverage", batch)
+            self._in_time("coverage", partial(self._insert, "coverage", batch))
 
     def drop_covered(self, spec: str, but: str) -> None:
         """Delete what is written of a spec's coverage, but that of one run."""
@@ -376,6 +371,14 @@ class Ledger:
         values = [getattr(row, column) for row in rows for column in columns]
         listed = ", ".join(columns)
         self.execute(f"INSERT INTO {{{table}}} ({listed}) VALUES {', '.join([one] * len(rows))}", *values)
+
+    def _in_time(self, table: str, write: Callable[[], Any]) -> None:
+        """Write to a table that is made when it is missing, rather than asked for each time."""
+        try:
+            write()
+        except DestinationUndefinedEntity:
+            self.ensure(table)
+            write()
 
     def _tolerantly(self, create: Any) -> None:
         try:

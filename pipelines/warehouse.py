@@ -29,13 +29,11 @@ class Warehouse:
 
     def ask(self, sql: str) -> list[Row]:
         """Run one statement; its rows."""
-        text = sql.replace("%", "%%") if self.kind == "bigquery" else sql  # google's cursor halves them again
-        return [tuple(row) for row in self.client.execute_sql(text) or []]
+        return [tuple(row) for row in self.client.execute_sql(self._whole(sql)) or []]
 
     def ask_named(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, each as its columns by name."""
-        text = sql.replace("%", "%%") if self.kind == "bigquery" else sql
-        with self.client.execute_query(text) as cursor:
+        with self.client.execute_query(self._whole(sql)) as cursor:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -64,6 +62,10 @@ class Warehouse:
         """The views of this dataset."""
         return {table for table, kind in self._information("tables", "table_name, table_type") if kind == "VIEW"}
 
+    def _whole(self, sql: str) -> str:
+        """A statement with its per cent signs doubled where a cursor halves them."""
+        return sql.replace("%", "%%") if self.kind == "bigquery" else sql
+
     def _information(self, view: str, columns: str, dataset: str | None = None) -> list[Row]:
         path = self.client.make_qualified_table_name_path(None, quote=False, dataset_name=dataset)
         if self.kind == "bigquery":
@@ -88,7 +90,7 @@ def open_warehouse(environment: Environment, dataset: str) -> Iterator[Warehouse
 def connected(dataset: str, patience_seconds: float = 0) -> Iterator[SqlClientBase[Any]]:
     """dlt's client of the warehouse with its connection open; waits so long for who reads a DuckDB file."""
     client = dlt.dataset(WAREHOUSE, dataset, schema=Schema("etl")).sql_client
-    if hasattr(client, "credentials") and hasattr(client.credentials, "session_timezone"):
+    if hasattr(getattr(client, "credentials", None), "session_timezone"):
         client.credentials.session_timezone = "UTC"  # else Postgres cuts days where its server stands
     deadline = time.monotonic() + patience_seconds
     while True:

@@ -133,10 +133,16 @@ def test_what_others_built_on_a_table_in_postgres_stays(workspace, postgres_url,
         file = made.root / "models/toy/by_kind.sql"
         file.write_text(file.read_text().replace("NOT LIKE 'z%'", "= 'a'"))
         assert made.etl("models", "toy", "--env", "pg").code == 0
-        cursor.execute("SELECT * FROM public.mine")
-        assert cursor.fetchall() == [("a", 2)]
-        file.write_text(file.read_text().replace("count(*) AS things,", ""))
+        cursor.execute("SELECT * FROM public.mine, toy.tagged WHERE id = 2")
+        assert cursor.fetchall() == [("a", 2, "a", 2, "2.0")]
+        file.write_text(file.read_text().replace("= 'a'", "= 'a' AND amount > 1"))
         monkeypatch.setattr("pipelines.models.put.PATIENCE", "50ms")
+        run = ("run", "toy", "--env", "pg", "--select", "things")
+        assert made.etl(*run).code == 5, "a reader's transaction is open"
+        connection.commit()
+        assert made.etl(*run).out.splitlines()[0] == "toy: made tagged", "what it reads was made before"
+        cursor.execute("SELECT * FROM public.mine")
+        file.write_text(file.read_text().replace("count(*) AS things,", ""))
         assert made.etl("models", "toy", "--env", "pg").code == 5, "a reader's transaction is open"
         connection.commit()
         refused = made.etl("models", "toy", "--env", "pg")
