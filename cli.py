@@ -34,6 +34,8 @@ quarantine_app = typer.Typer(
 deploy_app = typer.Typer(help="Write what runs the specs on their schedules.", no_args_is_help=True)
 app.add_typer(state_app, name="state")
 app.add_typer(quarantine_app, name="quarantine")
+auth_app = typer.Typer(help="Sign in to systems, and see who is signed in.", no_args_is_help=True)
+app.add_typer(auth_app, name="auth")
 app.add_typer(deploy_app, name="deploy")
 
 GLOBAL_FLAGS = ("--debug", "--version")
@@ -53,7 +55,11 @@ Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
+RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
+Wait = Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")]
 Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
+Account = Annotated[str, typer.Option("--account", help="One of several accounts; any name.", show_default=False)]
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
@@ -92,7 +98,7 @@ def settings(
 def run(
     names: Names = None,
     env: Env = "dev",
-    everything: Annotated[bool, typer.Option("--all", help="Every spec.")] = False,
+    everything: Everything = False,
     service: Service = None,
     select: Select = None,
     exclude: Exclude = None,
@@ -102,10 +108,10 @@ def run(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
     mode: Annotated[str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")] = "incr",
-    run_id: Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")] = None,
+    run_id: RunId = None,
     max_retry: Annotated[int | None, typer.Option("--max-retry", help="Retries per request.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
-    wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
+    wait: Wait = None,
     values: With = None,
     metrics_file: Annotated[
         Path | None,
@@ -132,6 +138,60 @@ def run(
             chosen = commands.specs(root(), wanted, everything)
         commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
         finish(commands.run(root(), env, chosen, order, printer(output), session.debug, metrics_file))
+
+
+@app.command()
+def fetch(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None, since: Since = None, until: Until = None,
+    days: Annotated[int | None, typer.Option("--days", help="Since that many days ago.")] = None,
+    limit: Limit = None,
+    to: Annotated[str | None, typer.Option("--to", help="Another folder or bucket; the cursor stays.")] = None,
+    run_id: RunId = None, wait: Wait = None, values: With = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Read upstreams into raw files, to be ingested later."""
+    from pipelines import commands
+
+    order = commands.order(
+        verb="fetch", select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, to=to,
+        days=days, run_id=run_id, wait=wait, values=values,
+    )  # fmt: skip
+    chosen = commands.specs(root(), listed(names), everything)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def ingest(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be loaded.")] = False,
+    run_id: RunId = None, wait: Wait = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Load raw files that wait, then archive them; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="ingest", select=listed(select), exclude=listed(exclude), run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), everything)
+    if dry_run:
+        finish(commands.waiting(root(), env, chosen, order, printer(output)))
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def rebuild(
+    names: Names = None, env: Env = "dev",
+    drop_direct: Annotated[
+        bool, typer.Option("--drop-direct", help="Give up rows that runs without raw files have loaded.")
+    ] = False,
+    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+) -> None:  # fmt: skip
+    """Make the tables again from the archived raw files; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), False)
+    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
 @app.command()
@@ -342,6 +402,71 @@ def quarantine_drop(
     finish(rejects.drop(root(), env, name, resource, listed(rows)))
 
 
+@auth_app.command("login")
+def auth_login(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address; paste where it led to.")] = False,
+) -> None:
+    """Sign in to the system of a spec; what it gives is kept where the environment keeps tokens."""
+    from pipelines.tokens import auth
+
+    finish(auth.login(root(), env, name, account, not no_browser))
+
+
+@auth_app.command("status")
+def auth_status(
+    name: Annotated[str | None, typer.Argument()] = None,
+    env: Env = "dev",
+    account: Account = "",
+    output: Output = "text",
+) -> None:
+    """Show who is signed in and for how long; exit 6 when a person must sign in."""
+    from pipelines.tokens import auth
+
+    finish(auth.status(root(), env, name, account, printer(output)))
+
+
+@auth_app.command("export")
+def auth_export(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Show it even on a screen.")] = False,
+    output: Output = "text",
+) -> None:
+    """Print the settings with which another machine is signed in: secrets, for a secret store."""
+    from pipelines.tokens import auth
+
+    finish(auth.export(root(), env, name, account, yes, printer(output)))
+
+
+@app.command()
+def erase(
+    names: Names = None,
+    env: Env = "dev",
+    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
+    from pipelines import commands, retention
+    from pipelines.erase import command
+
+    kind, value = only_one(phone=phone, device=device, account=account, player=player, expired="" if expired else None)
+    what = "erase deletes what is too old" if expired else f"erase deletes all of one {kind}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    if expired:
+        finish(retention.expire_all(root(), env, listed(names), dry_run, printer(output)))
+    finish(command.erase(root(), env, kind, value, listed(names), dry_run, printer(output)))
+
+
 @app.command()
 def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
@@ -411,6 +536,16 @@ def one_of(option: str, value: str, known: Sequence[str]) -> None:
 
     if value not in known:
         raise UsageError(f"{option} {value}: must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def only_one(**given: str | None) -> tuple[str, str]:
+    """The one option of several that was given, and its value."""
+    from pipelines.errors import UsageError
+
+    found = [(name, value) for name, value in given.items() if value is not None]
+    if len(found) != 1:
+        raise UsageError(f"give exactly one of: {', '.join(f'--{name}' for name in given)}")
+    return found[0]
 
 
 def finish(code: int) -> None:
@@ -496,9 +631,7 @@ def complain(error: BaseException) -> int:
     from pipelines.errors import SpecError
 
     if session.debug:
-        import traceback
-
-        traceback.print_exception(error)
+        logs.trace(error)
     known = understood(error)
     logs.complain(str(known))
     if isinstance(known, SpecError):

@@ -7,6 +7,7 @@ import hashlib
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,24 @@ from pipelines.errors import STATUS, Problem, SettingError, SpecError, UsageErro
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
 WAREHOUSE = "warehouse"
-TABLES = (WAREHOUSE, "landing", "audio")
+LANDING = "landing"
+TABLES = (WAREHOUSE, LANDING, "audio")
 SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
+    "keep_raw": bool,  # a run fetches raw files into landing and loads those
+    "raw_compression": str,  # of raw files: "zstd" or "none"
+    "tokens": str,  # where sign-ins are kept
 }
+TOKENS = ("file", "environment", "destination")
 NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
 NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
+RETENTION = "retention"
+DAYS = ("runs_days", "quarantine_days")  # of [<env>.retention]: after how many days what is deleted
+MOST_DAYS = 36500
+OTHER_TABLES = (NOTIFY, RETENTION)  # those that are no destination
 DUCKDB_FILE = "warehouse.duckdb"
 SECRET = "looks like a secret; move it to .dlt/secrets.toml or the environment"
 _WORDS = {str: "text", bool: "true or false"}
@@ -50,8 +60,21 @@ class Environment:
         return bool(self.table.get("protected", False))
 
     @property
+    def keeps_raw(self) -> bool:
+        return bool(self.table.get("keep_raw", False))
+
+    @property
+    def packs_raw(self) -> bool:
+        return bool(self.table.get("raw_compression", "zstd") == "zstd")
+
+    @property
     def layout(self) -> str:
         return str(self.table.get("dataset_name_layout", "%s"))
+
+    @property
+    def tokens(self) -> str:
+        """Where tokens are kept: one of `TOKENS`."""
+        return str(self.table.get("tokens", TOKENS[0]))
 
     @property
     def warehouse(self) -> dict[str, Any]:
@@ -69,6 +92,11 @@ class Environment:
         return [name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"]
 
     @property
+    def retention(self) -> dict[str, int]:
+        """For how many days what is kept, by setting; what is not set is kept for good."""
+        return dict(self.table.get(RETENTION, {}))
+
+    @property
     def notify_on(self) -> list[str]:
         """How a run ends that somebody is told of."""
         return list(self.table.get(NOTIFY, {}).get("on", NOTIFY_ON))
@@ -78,6 +106,10 @@ class Environment:
         """Where dlt keeps its working folders, one per pipeline."""
         home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
         return home / "state" / self.name
+
+    def spools(self, spec: str) -> Path:
+        """Where rows of a spec that were set aside wait until they are in quarantine."""
+        return self.state_dir / "quarantine" / spec
 
     @property
     def runs_dir(self) -> Path:
@@ -96,7 +128,7 @@ class Environment:
 
     def destinations(self) -> dict[str, dict[str, Any]]:
         """The named destinations with their relative paths made absolute."""
-        tables = {name: value for name, value in self.table.items() if isinstance(value, dict) and name != NOTIFY}
+        tables = {k: value for k, value in self.table.items() if isinstance(value, dict) and k not in OTHER_TABLES}
         return {name: self._absolute(value) for name, value in tables.items()}
 
     def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -189,19 +221,31 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     found: list[tuple[tuple[str, ...], str]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            found += (_notify_problems if key == NOTIFY else _destination_problems)((key,), value)
-        elif key in (*TABLES, NOTIFY):
+            found += _JUDGES.get(key, _destination_problems)((key,), value)
+        elif key in (*TABLES, *OTHER_TABLES):
             found.append(((key,), f"expected a table [{name}.{key}], got {value!r}"))
         elif key not in SCALARS:
-            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, NOTIFY])}"))
+            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, *OTHER_TABLES])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
     layout = table.get("dataset_name_layout", "%s")
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    found += _raw_problems(name, table)
+    tokens = table.get("tokens", TOKENS[0])
+    if isinstance(tokens, str) and tokens not in TOKENS:
+        near = did_you_mean(tokens, TOKENS)
+        found.append((("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
+
+
+def _raw_problems(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
+        yield ("raw_compression",), "expected 'zstd' or 'none'"
+    if table.get("keep_raw") is True and LANDING not in table:
+        yield ("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
 
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
@@ -230,6 +274,17 @@ def _notify_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple
         elif key != "on" and not looks_secret(key, value):
             found.append(((*path, key), f"unknown key{did_you_mean(key, ['on'])}; it has: on"))
     return found
+
+
+def _retention_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    found = [((*path, key), f"unknown key{did_you_mean(key, DAYS)}") for key in table if key not in DAYS]
+    for key, days in table.items():
+        if key in DAYS and not (type(days) is int and 1 <= days <= MOST_DAYS):
+            found.append(((*path, key), f"expected a whole number of days, 1 to {MOST_DAYS}, got {days!r}"))
+    return found
+
+
+_JUDGES = {NOTIFY: _notify_problems, RETENTION: _retention_problems}
 
 
 def _names_file(value: Any) -> bool:
