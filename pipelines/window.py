@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pipelines.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_DAY, LAST_DAY = "0002-01-01", "9998-12-31"  # nearer to the ends of the calendar a zone may lead out of it
 MICROSECOND, SECOND, MINUTE, DAY = timedelta(microseconds=1), timedelta(seconds=1), timedelta(minutes=1), timedelta(1)
 # An epoch number from the first on counts so many ticks a second; every unit begins in 1973.
 TICKS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (10**8, 1))

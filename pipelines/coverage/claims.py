@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from dlt.extract import DltResource, DltSource
@@ -46,7 +46,8 @@ def claimed(
         blank = _blank(each, report)
         covered = [told for told in intake.covered if told["resource"] == each.resource]
         failed = [told for told in intake.failed if told["resource"] == each.resource]
-        told = [_told(each, notice, blank, window.zone) for notice in (*covered, *failed) if notice["unit"]]
+        said = [_told(each, notice, blank, window.zone) for notice in (*covered, *failed) if notice["unit"]]
+        told = [row for row in said if row.item or row.since < row.until]
         asked = None if covered or not all(notice["unit"] for notice in failed) else _asked(source, each, window, blank)
         parts = accounts_of(environment.root, spec, each.coverage) if asked else []
         yield Claims(each, told + [replace(asked, part=part) for part in parts if asked])
@@ -73,7 +74,7 @@ def _blank(each: Declared, report: Report) -> Covered:
 
 
 def _told(each: Declared, notice: dict[str, Any], blank: Covered, zone: str) -> Covered:
-    """What a notice claims."""
+    """What a notice claims; nobody can have asked for what came after the run began."""
     unit, part = str(notice["unit"]), str(notice["part"]).lower() if each.accounts else ""
     state = FAILED if "reason" in notice else LOADED if notice["rows"] else EMPTY
     row = replace(blank, part=part, state=state, reason=str(notice.get("reason", "")))
@@ -85,29 +86,35 @@ def _told(each: Declared, notice: dict[str, Any], blank: Covered, zone: str) -> 
             f"sources/{blank.spec}: {each.resource} tells of {unit!r}, which is no day, month or interval; "
             "see covered in sources/kit/notices.py"
         )
-    return replace(row, since=span.since, until=span.until)
+    return replace(row, since=span.since, until=span.until if state == FAILED else min(span.until, blank.checked_at))
 
 
 def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) -> Covered | None:
-    """The time that a resource has been asked for as a whole, up to the start of the run; None where nothing tells."""
+    """The time that a resource has been asked for as a whole; None where nothing tells."""
     if isinstance(each.coverage, Items):
         return None
     resource = source.resources[each.resource]
     if manner(resource) == "replace":
-        asked = replace(window, since=midnight(date.fromisoformat(each.coverage.since), window.zone))
+        asked = Window(midnight(date.fromisoformat(each.coverage.since), window.zone), blank.checked_at)
     else:
-        asked = _passed(resource, window) if is_cursor(resource, each.column, source) else Window()
-    until = min(blank.checked_at, asked.until or blank.checked_at)
-    return replace(blank, since=asked.since, until=until) if asked.since and asked.since < until else None
+        asked = _passed(resource, window, blank.checked_at) if is_cursor(resource, each.column, source) else Window()
+    if not asked.since or not asked.until or asked.since >= asked.until:
+        return None
+    return replace(blank, since=asked.since, until=asked.until)
 
 
-def _passed(resource: DltResource, window: Window) -> Window:
-    """The time that a resource's cursor has passed over; nothing where it goes by no order and no window."""
+def _passed(resource: DltResource, window: Window, began: datetime) -> Window:
+    """The time that a resource's cursor has passed over; nothing where it goes by no order and no window.
+
+    It ends where the run began, or at a row that is newer: from there the cursor goes on the next time.
+    """
     cursor = cursor_of(resource)
     if cursor is None or (cursor.last_value_func is not max and not (window.since and window.until)):
         return Window()
-    begin, end = (moment_of(value, window.zone) for value in (cursor.start_value, cursor.end_value))
-    return replace(window, since=window.since or begin, until=window.until or end)
+    values = (cursor.start_value, cursor.end_value, cursor.last_value)
+    begin, end, newest = (moment_of(value, window.zone) for value in values)
+    reached = min(max(began, newest or began), datetime.now(UTC))
+    return replace(window, since=window.since or begin, until=min(window.until or end or reached, reached))
 
 
 def _with_rows(environment: Environment, spec: Spec, claims: Claims, ledger: Ledger) -> list[Covered]:

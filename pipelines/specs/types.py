@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pipelines.errors import did_you_mean
 from pipelines.specs import cron
 from pipelines.specs.messages import LIST, MAPPING, TEXT, Strict, by_kind
+from pipelines.window import FIRST_DAY, LAST_DAY
 
 NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 
@@ -65,7 +66,9 @@ def _day(value: str) -> str | None:
         right = bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value) and date.fromisoformat(value))
     except ValueError:
         right = False
-    return None if right else "expected a day such as 2024-01-31"
+    if not right:
+        return "expected a day such as 2024-01-31"
+    return None if FIRST_DAY <= value <= LAST_DAY else f"expected a day from {FIRST_DAY} to {LAST_DAY}"
 
 
 def _timestamp(value: str) -> str | None:
