@@ -260,6 +260,64 @@ def test_rows_in_quarantine_are_told_apart(toy):
     assert states(toy) == ["..q."]
 
 
+BAD = {"id": "x", "at": "2024-04-01T12:00:00Z", "who": "Bob", "match": "m4"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "resource", "claims", "before", "after"),
+    [
+        (PLAIN, "days", [["covered", "2024-03-30/2024-04-03"]], "..q.", "..!."),
+        (PLAIN.replace("by: day", "by: month"), "days", [["covered", "2024-03"], ["covered", "2024-04"]], ".q", ".!"),
+        (DAYS, "days", [["covered", "2024-03", 0, "ann"], ["covered", "2024-04", 0, "bob"]], "bob ??q.", "bob ??!."),
+        (ITEMS, "stats", [["covered", "m3"], ["covered", "m4"]], ".q", ".!"),
+    ],
+)
+def test_a_day_whose_rows_were_dropped_is_not_empty(toy, resources, resource, claims, before, after):
+    coverage_toy.install(toy, resources)
+    assert run(toy, **{resource: [["row", BAD], *claims]}) == 3
+    assert before in states(toy)
+    assert toy.etl("quarantine", "drop", "toy", "--env", "test", "--yes").code == 0
+    assert after in states(toy)
+    assert run(toy, **{resource: claims}) == 0  # it is gone upstream, too
+    assert after.replace("!", ".") in states(toy)
+
+
+def test_days_at_the_ends_of_the_calendar(toy):
+    odd = [["row", {"id": "x", "at": at}] for at in ("0001-01-01T00:00:00+09:00", "9999-12-31T23:00:00-09:00")]
+    assert run(toy, days=[*odd, ["covered", "2024-03-30/2024-04-03"]]) == 3
+    assert states(toy)[0] == "...."
+    assert toy.etl("coverage", "toy", "--env", "test", "--since", "0001-01-01").code == 2
+    coverage_toy.say(toy, days=[["covered", "9999-12-31"]])
+    told = toy.etl("run", "toy", "--env", "test")
+    assert told.code == 1
+    assert "sources/toy: days tells of '9999-12-31', which is no day, month or interval" in told.err
+
+
+LEAKS = ["hunter2", "s3cr3t", "k3y"]
+
+
+def test_what_is_told_of_failed_items_holds_no_secret_and_fits(toy):
+    address = "https://ann:hunter2@api.example.org/v1/days?page=2&api_key=s3cr3t"
+    reasons = {
+        "2024-03-30": f"{address}: answered 500",
+        "2024-03-31": "HTTPConnectionPool(host='x'): Max retries exceeded with url: /v1?sig=k3y (Caused by y)",
+        "2024-04-01": "token=s3cr3t is refused by postgres://ann:hun?ter2@db/x, " + "é" * 10_000,
+    }
+    said = [["failed", address, reason, day] for day, reason in reasons.items()]
+    coverage_toy.say(toy, days=[*said, ["warning", f"{address} is slow"]])
+    told = toy.etl("run", "toy", "--env", "test", "--output", "json")
+    assert told.code == 3
+    kept = [path.read_text() for path in (toy.root / "runs").rglob("*.json")]
+    kept += [told.out, told.err, toy.etl("coverage", "toy", "--env", "test").out]
+    rows = dict(toy.query("SELECT strftime(until, '%Y-%m-%d'), reason FROM _etl.coverage"))
+    assert rows["2024-03-30"] == "https://…@api.example.org/v1/days?… answered 500"
+    assert rows["2024-03-31"] == ("HTTPConnectionPool(host='x'): Max retries exceeded with url: /v1?… (Caused by y)")
+    cut = f"token=… is refused by postgres://…@db/x, {'é' * 10_000}"
+    assert rows["2024-04-01"] == f"{cut[:500]}… ({len(cut)} characters)"
+    assert [leak for leak in [*LEAKS, "ter2"] for text in (*kept, *rows.values()) if leak in text] == []
+    assert "é" * 500 not in "".join(kept)
+
+
 def test_items_of_another_table(toy):
     coverage_toy.install(toy, ITEMS)
     games = [row(n, "2024-04-01T12:00:00Z", match=f"m{n}") for n in range(1, 7)]
@@ -396,6 +454,8 @@ WRONG = [
     ("coverage: {by: week, column: at, since: 2024-03-30}", ".by: expected one of: day, month, item"),
     ("coverage: {by: day, column: at}", ".since: missing; add it"),
     ("coverage: {by: day, column: at, since: 2024-02-30}", ".since: expected a day such as 2024-01-31"),
+    ("coverage: {by: day, column: at, since: 0001-01-01}", ".since: expected a day from 0002-01-01 to 9998-12-31"),
+    (f"{AT}, until: 9999-12-31}}", ".until: expected a day from 0002-01-01 to 9998-12-31"),
     (f"{AT}, until: 2024-03-30}}", ".until: expected a day after since, 2024-03-30"),
     (f"{AT}, settle: 2w}}", ".settle: expected hours or days such as 12h or 2d"),
     (f"{AT}, of: games.match}}", ".of: unknown key"),

@@ -71,10 +71,24 @@ def test_what_a_notice_names(text, since, until):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2024", "2024-13", "2024-02-30", "yesterday", "2024-03-03/2024-03-01", "2024-03-03/", "/2024-03-03", "m1"],
+    [
+        "9999-12-31",
+        "9999-12",
+        "0001-01-01/2024-01-01",
+        "2024-01-01/9999-12-31T23:59:59-05:00",
+        "",
+        "2024",
+        "2024-13",
+        "2024-02-30",
+        "yesterday",
+        "2024-03-03/2024-03-01",
+        "2024-03-03/",
+        "/2024-03-03",
+        "m1",
+    ],
 )
 def test_what_names_no_time(text):
-    assert span_of(text, "UTC") is None
+    assert span_of(text, "Asia/Tokyo") is None
 
 
 def claim(begin: int, end: int, state: str, checked: int, part: str = "") -> Covered:

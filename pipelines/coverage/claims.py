@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.extract import DltResource, DltSource
 
 from pipelines import build
@@ -14,7 +15,8 @@ from pipelines.coverage.accounts import accounts_of
 from pipelines.coverage.declared import Declared, declared, is_cursor
 from pipelines.coverage.known import EMPTY, FAILED, LOADED, settled
 from pipelines.coverage.rows import Tables
-from pipelines.coverage.units import Span, midnight, span_of, unit_of
+from pipelines.coverage.units import Span, midnight, name_of, span_of
+from pipelines.coverage.waiting import Place, places
 from pipelines.cursors import cursor_of
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
@@ -24,8 +26,9 @@ from pipelines.report import Report
 from pipelines.rows.intake import Intake
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import Items
-from pipelines.window import Window, moment_of
+from pipelines.window import FIRST_DAY, Window, in_reach, moment_of
 
+EARLIEST = midnight(date.fromisoformat(FIRST_DAY), "UTC")
 ROWS_TO_TIDY = 200  # of one spec; from then on they are written anew, merged, once that halves them
 
 
@@ -35,6 +38,7 @@ class Claims:
 
     declared: Declared
     rows: list[Covered]
+    naming: NamingConvention
 
 
 def claimed(
@@ -50,12 +54,15 @@ def claimed(
         told = [row for row in said if row.item or row.since < row.until]
         asked = None if covered or not all(notice["unit"] for notice in failed) else _asked(source, each, window, blank)
         parts = accounts_of(environment.root, spec, each.coverage) if asked else []
-        yield Claims(each, told + [replace(asked, part=part) for part in parts if asked])
+        rows = told + [replace(asked, part=part) for part in parts if asked]
+        yield Claims(each, rows, source.schema.naming)
 
 
 def record(environment: Environment, spec: Spec, report: Report, ledger: Ledger) -> None:
     """Write what a run has asked for, now that its rows are committed."""
-    new = [row for claims in report.claims for row in _with_rows(environment, spec, claims, ledger)]
+    zone = spec.timezone or "UTC"
+    judged = [(claims, _set_aside(claims, report, ledger, zone)) for claims in report.claims]
+    new = [row for claims, aside in judged for row in _with_rows(environment, spec, claims, aside, ledger)]
     if not new:
         return
     known = ledger.covered(spec.name)
@@ -100,7 +107,7 @@ def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) ->
         asked = _passed(resource, window, blank.checked_at) if is_cursor(resource, each.column, source) else Window()
     if not asked.since or not asked.until or asked.since >= asked.until:
         return None
-    return replace(blank, since=asked.since, until=asked.until)
+    return replace(blank, since=asked.since if in_reach(asked.since) else EARLIEST, until=asked.until)
 
 
 def _passed(resource: DltResource, window: Window, began: datetime) -> Window:
@@ -117,20 +124,37 @@ def _passed(resource: DltResource, window: Window, began: datetime) -> Window:
     return replace(window, since=window.since or begin, until=min(window.until or end or reached, reached))
 
 
-def _with_rows(environment: Environment, spec: Spec, claims: Claims, ledger: Ledger) -> list[Covered]:
-    """The claims in the fewest rows, those days or months apart of which the table has rows."""
-    rows = settled(claims.rows)
+def _set_aside(claims: Claims, report: Report, ledger: Ledger, zone: str) -> set[Place]:
+    """Where the rows would stand that this run has put into quarantine: there was something, whatever becomes of it."""
+    resource = claims.declared.resource
+    if not report.rejected.get(resource):
+        return set()
+    accounts = sorted({row.part for row in claims.rows})
+    mine = [row for row in ledger.quarantined(report.spec, resource) if row.run_id == report.run_id]
+    return {place for row in mine for place in places(claims.declared, row, accounts, claims.naming, zone)}
+
+
+def _with_rows(
+    environment: Environment, spec: Spec, claims: Claims, aside: set[Place], ledger: Ledger
+) -> list[Covered]:
+    """The claims in the fewest rows, those days, months or items apart of which there were rows."""
+    rows = [
+        replace(row, state=LOADED) if row.item and row.state == EMPTY and ("", row.item) in aside else row
+        for row in settled(claims.rows)
+    ]
     asked = [row for row in rows if row.state != FAILED and not row.item]
     if not asked:
         return rows
     zone = spec.timezone or "UTC"
     tables = Tables(ledger, environment.dataset(build.dataset_name(spec)), environment.kind, zone)
     whole = Span(min(row.since for row in asked), max(row.until for row in asked))
+    by = claims.declared.coverage.by
     days = tables.by_day(claims.declared, whole, {row.part for row in asked})
+    units = aside | {(part, name_of(by, day)) for part, day in days}
     loaded = [
-        replace(row, state=LOADED, since=max(row.since, day.since), until=min(row.until, day.until))
-        for part, day in ((part, unit_of(claims.declared.coverage.by, day, zone).span) for part, day in days)
+        replace(row, state=LOADED, since=max(row.since, unit.since), until=min(row.until, unit.until))
+        for part, unit in ((part, span_of(name, zone)) for part, name in units)
         for row in asked
-        if row.part == part and row.since < day.until and day.since < row.until
+        if unit and row.part == part and row.since < unit.until and unit.since < row.until
     ]
     return settled([*rows, *loaded])
