@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -92,9 +93,9 @@ def test_settings_are_named_and_never_told(engine, here):
     assert "CONTACT" not in engine.etl("deploy", "github-actions", **values).out
 
 
-def run_step(engine, tmp_path: Path, code: int, before: tuple[int, ...] = (), **variables: str):
+def run_step(engine, tmp_path: Path, code: int, before: tuple[int, ...] = (), env: str = "prd", **variables: str):
     """The step that runs a spec, with an `etl` that ends so and remembers such runs."""
-    [step] = [step for step in workflow(engine)["jobs"]["chess"]["steps"] if "env" in step]
+    [step] = [step for step in workflow(engine, "--env", env)["jobs"]["chess"]["steps"] if "env" in step]
     runs = str([{"exit_code": each} for each in (code, *before)]).replace("'", '"')
     program = tmp_path / "bin" / "etl"
     program.parent.mkdir()
@@ -138,6 +139,15 @@ def test_the_step_tells_exit_codes_apart(engine, tmp_path, code, before, ends, s
     returned, out, asked = run_step(engine, tmp_path, code, before)
     assert (returned, out) == (ends, said)
     assert asked[0] == "run chess --env prd --wait 10m"
+
+
+@pytest.mark.parametrize("env", ["my env", "it's", 'a "b"', "a$(touch made)`touch made`"])
+def test_the_step_takes_the_name_of_an_environment_as_it_is(engine, tmp_path, env):
+    destinations = engine.root / "destinations.toml"
+    destinations.write_text(destinations.read_text() + DESTINATIONS.replace("[prd.", f"[{json.dumps(env)}."))
+    code, _, asked = run_step(engine, tmp_path, 5, (0,), env)
+    assert (code, asked) == (0, [f"run chess --env {env} --wait 10m", f"status chess --env {env} --output json"])
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_step_takes_arguments_as_words(engine, tmp_path):
