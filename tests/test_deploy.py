@@ -64,7 +64,7 @@ def workflow(engine, *words: str) -> dict:
 def test_every_schedule_is_in_the_workflow(engine):
     content = workflow(engine)
     assert content["on"]["schedule"] == [{"cron": "*/5 * * * *"}, {"cron": "7 5 * * MON"}]
-    assert content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"] == ["all", "chess", "other", "tokens"]
+    assert content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"] == ["all specs", "chess", "other", "tokens"]
     assert content["permissions"] == {"contents": "read"}
     assert list(content["jobs"]) == ["chess", "other", "tokens"]
     for name, job in content["jobs"].items():
@@ -74,6 +74,14 @@ def test_every_schedule_is_in_the_workflow(engine):
         assert job["timeout-minutes"] == 60
         assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in job["steps"] if "uses" in step)
     assert workflow(engine, "--timeout-minutes", "90")["jobs"]["chess"]["timeout-minutes"] == 90
+
+
+def test_a_spec_may_be_named_all(engine):
+    engine.write("specs/all.yaml", SPEC.format(name="all", schedule='schedule: "7 5 * * MON"\n', auth=""))
+    content = workflow(engine)
+    options = content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"]
+    assert len(set(options)) == len(options) == 5
+    assert "inputs.spec == 'all' " not in content["jobs"]["chess"]["if"] + " "
 
 
 @pytest.mark.parametrize("here", ["", "an environment that has them, too"])

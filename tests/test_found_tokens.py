@@ -6,6 +6,7 @@ import errno
 import socket
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines.lock import held
@@ -47,6 +48,7 @@ def test_a_run_that_begins_while_a_person_signs_in_costs_no_sign_in(engine, monk
     monkeypatch.setattr("pipelines.tokens.auth.held", let_go)
     result = login(engine)
     assert (result.code, runs[0].ended().code, status(engine)[0]) == (0, 0, 0), result
+    assert "the sign-in is kept as soon as that has ended, wait for it" in result.err
 
 
 LIES = {
@@ -117,8 +119,26 @@ def test_a_file_that_holds_no_token_is_told_by_every_command(engine):
         told = [engine.etl(*RUN, "test"), engine.etl("auth", "status", "oauth", "--env", "test")]
         assert [(each.code, "sign in again: etl auth login" in each.err) for each in told] == [(2, True)] * 2, name
         assert engine.etl("status", "--env", "test").code == 0, name
-    change_back = login(engine)
-    assert (change_back.code, engine.etl(*RUN, "test").code) == (0, 0)
+    assert (login(engine).code, engine.etl(*RUN, "test").code) == (0, 0)
+
+
+@pytest.mark.parametrize("payload", [None, "é"])
+def test_a_row_that_no_key_wrote_is_told(engine, payload):
+    choose(engine, "test", "destination")
+    login(engine)
+    with duckdb.connect(str(engine.root / "warehouse.duckdb")) as connection:
+        connection.execute("UPDATE _etl.tokens SET payload = ?", [payload])
+    result = engine.etl(*RUN, "test")
+    assert (result.code, "set the key it was written with, or sign in again" in result.err) == (2, True), result
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+@pytest.mark.parametrize("setting", ["BASE_URL", "TOKEN_URL"])
+def test_a_host_that_no_network_takes_is_told(engine, sandbox, setting, host):
+    login(engine)
+    sandbox.move_to(2)
+    result = engine.etl(*RUN, "test", **{f"SOURCES__OAUTH__{setting}": f"http://{host}/x?key=s3cret"})
+    assert (result.code, "cannot be asked" in result.err, "s3cret" in result.err) == (2, True, False), result
 
 
 def test_the_first_moment_of_all_has_passed(engine):

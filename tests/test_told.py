@@ -117,6 +117,13 @@ def test_metrics_that_cannot_be_written_change_no_exit_code(engine):
     )  # fmt: skip
 
 
+def test_a_folder_of_runs_that_is_none_harms_no_run(engine):
+    toy(engine, rows(1))
+    engine.write("runs/someone's/manifest.json", "[]")
+    result = engine.etl("run", "toy", "--env", "test", "--metrics-file", "etl.prom")
+    assert (result.code, result.err) == (0, "")
+
+
 def test_labels_are_escaped(engine, monkeypatch):
     name = 'a "b"\n\\n'
     run = Report("1", name, "test", "incr", "d", exit=Exit.OK).row()

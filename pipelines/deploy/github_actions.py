@@ -14,7 +14,7 @@ from pipelines.deploy.jobs import OPTIONAL, Job, kept_elsewhere, scheduled
 from pipelines.errors import EtlError, Exit, UsageError
 
 FILE = ".github/workflows/etl.yaml"
-ALL = "all"
+ALL = "all specs"  # no name of one, for its space
 PYTHON = "3.12"
 IN_A_ROW = 3
 HEADER = """\
