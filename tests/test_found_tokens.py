@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
+import time
 from typing import Any
 
 import duckdb
@@ -14,7 +16,7 @@ from tests import killed, signed_in
 from tests.killed import WAIT, At
 from tests.scripted_server import reply, serving
 from tests.signed_in import choose, install, login
-from tests.test_tokens import KEY, RUN, asked, change, content, file_of, status
+from tests.test_tokens import KEY, ROTATED, RUN, asked, change, content, file_of, status
 from tests.toys import rows, toy
 from tests.workspace import Workspace
 
@@ -49,6 +51,20 @@ def test_a_run_that_begins_while_a_person_signs_in_costs_no_sign_in(engine, monk
     result = login(engine)
     assert (result.code, runs[0].ended().code, status(engine)[0]) == (0, 0, 0), result
     assert "the sign-in is kept as soon as that has ended, wait for it" in result.err
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_that_is_cancelled_with_two_signals_keeps_its_new_token(engine, sandbox, first):
+    """A runner of GitHub sends SIGINT and soon SIGTERM; a person presses Ctrl-C until something happens."""
+    login(engine)
+    before = content(engine)["refresh_token"]
+    sandbox.move_to(2)
+    run = killed.start(engine, *RUN, "test", moment=ROTATED, act=WAIT).until_waiting()
+    for number in (first, signal.SIGTERM, signal.SIGTERM):
+        run.signal(number)
+        time.sleep(0.2)  # each is met by itself
+    assert (run.go_on().ended().code, content(engine)["refresh_token"] != before) == (143, True)
+    assert engine.etl(*RUN, "test").code == 0
 
 
 LIES = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,7 +37,7 @@ UNKNOWN_APP = {"invalid_client", "unauthorized_client"}
 PASSING = {"temporarily_unavailable", "server_error", "slow_down"}
 WRONG = {"invalid_request", "invalid_scope", "unsupported_grant_type", "unsupported_response_type"}
 LIFETIMES = ("refresh_token_expires_in", "refresh_expires_in")  # of GitHub, of Keycloak
-SENDABLE = re.compile("[!-~]+")
+SENDABLE = re.compile("[!-~]([ -~]*[!-~])?")
 OURS = {"access_token", "refresh_token", "expires_in", "scope", "token_type", *LIFETIMES}
 
 
@@ -212,8 +212,8 @@ class SignedIn(AuthBase):
                 return current
             if not current.refresh_token:
                 raise self._needed("the sign-in has ended")
-            with ThreadPoolExecutor(1, "tokens") as thread:  # on which a Ctrl-C waits: the old token is spent
-                self._obtained = thread.submit(self._renew, current, kept).result()
+            with ThreadPoolExecutor(1, "tokens") as thread:
+                self._obtained = _ended(thread.submit(self._renew, current, kept))
             return self._obtained
 
     def _renew(self, current: Token, kept: tokens.Kept) -> Token:
@@ -258,6 +258,19 @@ def _document(response: http.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _ended(renewal: Future[Token]) -> Token:
+    """What comes of it; signals wait for that, however many: the old token is spent, and a cancelled job sends two."""
+    signalled: KeyboardInterrupt | None = None
+    while not renewal.done():
+        try:
+            wait([renewal])
+        except KeyboardInterrupt as signal:
+            signalled = signal
+    if signalled:
+        raise signalled
+    return renewal.result()
 
 
 def _bears_token(told: dict[str, Any]) -> bool:
