@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +39,23 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
     return chosen
 
 
-def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
+def order(
+    *, wait: str | None = None, values: Sequence[str] | None = None, days: int | None = None, **given: Any
+) -> Order:
     """What the command line asked, checked for what cannot be meant."""
     from pipelines.order import Order
 
+    if days is not None:
+        given["since"] = _days_ago(days, given.get("since"))
     given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
+
+
+def _days_ago(days: int, since: str | None) -> str:
+    """The day that was so many days ago, as `--since` has it."""
+    if days < 0 or since is not None:
+        raise UsageError(f"--days {days}: give 0 or more, and no --since beside it")
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
 
 
 def seconds(text: str | None) -> float:
@@ -107,6 +119,22 @@ def _log(report: Report) -> None:
         LOGGER.error(report.error, extra=about)
 
 
+def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
+    """Say which raw files an ingest would load."""
+    from pipelines.landing.ingest import listed
+    from pipelines.translate import told_of
+
+    environment = environments.load(root, env)
+    found = []
+    for spec in chosen:
+        with told_of(spec.name):
+            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, order)]
+    printer.document(found)
+    rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
+    printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
+    return Exit.OK
+
+
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say what a run would do."""
     from pipelines.order import check
@@ -122,11 +150,13 @@ def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, prin
 
 def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     """Check specs and the environments they run in, all mistakes at once."""
+    from pipelines import promises
     from pipelines.build import resource_names
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
     problems = problems or _across(root, [specs_.load(root, name) for name in chosen])
+    problems += [] if names else promises.strays(root)
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
@@ -137,11 +167,12 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
 def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     """What holds between a spec and its source, and between specs."""
+    from pipelines import promises
     from pipelines.coverage import declared
     from pipelines.erase import subjects
 
     of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
-    return [*_shared_tables(root, chosen), *of_one]
+    return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -176,7 +207,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
     if write:
         schemas.write(root)
     elif check and schemas.is_stale(root):
-        raise EtlError("specs/spec.schema.json or docs/spec.md is stale; run etl schema --write")
+        raise EtlError("one of the schemas or docs/spec.md is stale; run etl schema --write")
     elif not check:
         sys.stdout.write(json.dumps(schemas.json_schema(), indent=2) + "\n")
     return Exit.OK
@@ -184,6 +215,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
 def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     """Show the latest runs, from the destination, and warn of sign-ins that end soon."""
+    from pipelines.landing.waiting import told
     from pipelines.tokens.auth import warn_of_ends
 
     if name is not None and name not in specs_.names(root):
@@ -198,6 +230,8 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
         for r in runs
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
+    for spec in [name] if name else specs_.names(root):
+        printer.lines(told(environment, spec))
     warn_of_ends(environment)
     return Exit.OK
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from pipelines.errors import STATUS, Problem, SettingError, SpecError, UsageErro
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
 WAREHOUSE = "warehouse"
-TABLES = (WAREHOUSE, "landing", "audio")
+LANDING = "landing"
+TABLES = (WAREHOUSE, LANDING, "audio")
 SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
+    "keep_raw": bool,  # a run fetches raw files into landing and loads those
+    "raw_compression": str,  # of raw files: "zstd" or "none"
     "tokens": str,  # where sign-ins are kept
 }
 TOKENS = ("file", "environment", "destination")
@@ -54,6 +58,14 @@ class Environment:
     @property
     def protected(self) -> bool:
         return bool(self.table.get("protected", False))
+
+    @property
+    def keeps_raw(self) -> bool:
+        return bool(self.table.get("keep_raw", False))
+
+    @property
+    def packs_raw(self) -> bool:
+        return bool(self.table.get("raw_compression", "zstd") == "zstd")
 
     @property
     def layout(self) -> str:
@@ -143,6 +155,14 @@ def names(root: Path) -> list[str]:
     return [name for name, value in _read(root).items() if isinstance(value, dict)]
 
 
+def kinds(root: Path) -> set[str]:
+    """The kinds of warehouse that the environments of a workspace use."""
+    tables = [value.get(WAREHOUSE) for value in _read(root).values() if isinstance(value, dict)]
+    return {
+        str(table["destination_type"]) for table in tables if isinstance(table, dict) and "destination_type" in table
+    }
+
+
 def load(root: Path, name: str) -> Environment:
     """The environment called `name`; SettingError when it is unknown, SpecError when its table is wrong."""
     root = root.resolve()
@@ -219,6 +239,7 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     layout = table.get("dataset_name_layout", "%s")
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    found += _raw_problems(name, table)
     tokens = table.get("tokens", TOKENS[0])
     if isinstance(tokens, str) and tokens not in TOKENS:
         near = did_you_mean(tokens, TOKENS)
@@ -226,6 +247,13 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
+
+
+def _raw_problems(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
+        yield ("raw_compression",), "expected 'zstd' or 'none'"
+    if table.get("keep_raw") is True and LANDING not in table:
+        yield ("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
 
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:

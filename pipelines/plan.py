@@ -10,10 +10,11 @@ from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource, DltSource
 
-from pipelines import build, needs
+from pipelines import build, needs, promises
 from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.landing import waiting
 from pipelines.needs import Need
 from pipelines.order import Order, settle
 from pipelines.refusals import refuse, refuse_new_types, takes_window
@@ -40,6 +41,10 @@ class Plan:
     full_refresh: bool
     resources: list[dict[str, Any]] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
+    keeps_raw: bool = False
+    raw_files_waiting: int = 0
+    models: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     reached: str = "ok"
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,6 +56,8 @@ class Plan:
         out = [f"{self.spec} → {self.dataset} in {self.environment}, as {self.loader_format}{frozen}"]
         out += [f"  window {self.window}"] if self.window else []
         out += [f"  at most {self.limit} rows per resource"] if self.limit else []
+        out += ["  through raw files, which are kept"] if self.keeps_raw else []
+        out += [f"  {self.raw_files_waiting} raw files wait, and are loaded first"] if self.raw_files_waiting else []
         out += ["  drops these tables and loads them again"] if self.full_refresh else []
         for r in self.resources:
             key = f" by {', '.join(r['primary_key'])}" if r["primary_key"] else ""
@@ -59,6 +66,8 @@ class Plan:
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
+        out += [f"  then makes {', '.join(self.models)}"] if self.models else []
+        out += [f"  then checks {', '.join(self.checks)}"] if self.checks else []
         out += [f"  {need}" for need in self.needs]
         return out + ([] if self.reached == "ok" else [f"  destination: {self.reached}"])
 
@@ -76,6 +85,9 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
         needs=needs.of_source(environment, spec),
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
+    plan.keeps_raw, plan.raw_files_waiting = environment.keeps_raw, waiting.count(environment, spec.name)
+    promised = promises.read(environment.root, spec)
+    plan.models, plan.checks = [m.name for m in promised.models], [check.title for check in promised.checks]
     seen = _look(environment, spec, source)
     plan.reached = seen.reached
     if not order.full_refresh:

@@ -38,9 +38,15 @@ host = "{host}"
 port = {port}
 database = "{database}"
 username = "{user}"
+[pg.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 """
 BIGQUERY = """
 [bq]
+[bq.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 [bq.warehouse]
 destination_type = "bigquery"
 """
@@ -66,14 +72,20 @@ class Workspace:
         self.root, self.variables = root, {}
         root.mkdir(parents=True, exist_ok=True)
         (root / "destinations.toml").write_text(DESTINATIONS)
-        for package in ("specs", "sources", "sandbox", ".dlt"):
+        for package in ("specs", "sources", "sandbox", "models", ".dlt"):
             (root / package).mkdir(exist_ok=True)
         for name in links:
             self.link(name)
 
     def link(self, name: str, home: Path = REPOSITORY) -> None:
         """Bring one spec of the repository, or of another workspace, here, with its source and stand-in."""
-        for file in (f"specs/{name}.yaml", f"sources/{name}.py", f"sources/{name}", f"sandbox/{name}.py"):
+        for file in (
+            f"specs/{name}.yaml",
+            f"sources/{name}.py",
+            f"sources/{name}",
+            f"sandbox/{name}.py",
+            f"models/{name}",
+        ):
             if (home / file).exists():
                 (self.root / file).symlink_to(home / file)
 
@@ -83,6 +95,11 @@ class Workspace:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         return target
+
+    def source(self, name: str, text: str, more: str = "") -> None:
+        """Write a source of one's own and its spec, which ends with `more`."""
+        self.write(f"specs/{name}.yaml", f"name: {name}\nabout: A source for tests.\npython: {{}}\n{more}")
+        self.write(f"sources/{name}.py", text)
 
     def postgres(self, url: str) -> None:
         """Add the environment `pg` for a server; the password comes from the environment as it must."""
