@@ -40,6 +40,8 @@ from google.cloud.bigquery import LoadJob as ServerJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 from google.oauth2.service_account import Credentials as ServiceAccount
 
+from pipelines.capabilities import Known
+
 
 @configspec
 class Configuration(BigQueryClientConfiguration):
@@ -173,7 +175,7 @@ class Types(BigQueryTypeMapper):
         """JSON columns too: their files are sent as lines."""
 
 
-class bigquery(dlt_bigquery):
+class bigquery(Known, dlt_bigquery):
     """The destination, by the name that a destination has in dlt."""
 
     spec = Configuration

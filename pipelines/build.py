@@ -202,7 +202,7 @@ def _ahead(paginator: Any, session: Any) -> Any:
 
 
 def _apply(resource: DltResource, hints: ResourceHints) -> None:
-    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason"})
+    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason", "coverage"})
     if given:
         resource.apply_hints(**given)
     if "enabled" in hints.model_fields_set:

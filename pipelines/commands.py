@@ -33,7 +33,7 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
     chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
-    problems = problems or list(_shared_tables(root, chosen))
+    problems = problems or _across(root, chosen)
     if problems:
         raise SpecError(problems)
     return chosen
@@ -121,13 +121,20 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
-    problems = problems or list(_shared_tables(root, [specs_.load(root, name) for name in chosen]))
+    problems = problems or _across(root, [specs_.load(root, name) for name in chosen])
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
         printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
+
+
+def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
+    """What holds between a spec and its source, and between specs."""
+    from pipelines.coverage.declared import problems
+
+    return [*_shared_tables(root, chosen), *(problem for spec in chosen for problem in problems(root, spec))]
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:

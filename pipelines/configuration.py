@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Any] = {
 }
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
-OURS = {"bigquery": "pipelines.bigquery.bigquery", "postgres": "pipelines.postgres.postgres"}
+OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
@@ -52,6 +52,22 @@ class Variables(EnvironProvider):
         if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
             return os.environ.get(name), name
         return super().get_value(key, hint, pipeline_name or "", *sections)
+
+
+class Document(CustomLoaderDocProvider):
+    """A tree of settings; dlt asks it thousands of times a run, mostly for what is not there."""
+
+    def __init__(self, name: str, content: dict[str, Any], secrets: bool = True) -> None:
+        super().__init__(name, lambda: content, supports_secrets=secrets, locations=[name])
+
+    def get_value(self, key: str, hint: type[Any], pipeline_name: str | None, *sections: str) -> tuple[Any, str]:
+        path = (pipeline_name, *sections, key) if pipeline_name else (*sections, key)
+        node: Any = self._config_doc
+        for step in path:
+            node = node.get(step) if isinstance(node, dict) else None
+            if node is None:
+                break
+        return node, ".".join(path)
 
 
 def activate(
@@ -76,15 +92,15 @@ def providers(
     """Command line > variables > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
     name = environment.name
     layers = [
-        _document("command line", overrides),
+        Document("command line", overrides),
         Variables(),
         _secrets(environment, f"{name}.secrets.toml"),
         _secrets(environment, "secrets.toml"),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
-        _document(FILE, _destinations(environment, read_only)),
-        _document("spec", spec, secrets=False),
-        _document("defaults", _defaults(environment.kind)),
+        Document(FILE, _destinations(environment, read_only)),
+        Document("spec", spec if any(spec.get("sources", {}).values()) else {}, secrets=False),
+        Document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
 
@@ -180,7 +196,7 @@ def _known_keys(destination_type: str) -> list[str]:
 
 
 def _type(table: dict[str, Any]) -> str:
-    """The destination dlt is to use: its own, or ours over it."""
+    """The destination dlt is to use: ours over its warehouses, its own for the rest."""
     kind = str(table["destination_type"])
     return OURS.get(kind, kind)
 
@@ -191,13 +207,9 @@ def _defaults(kind: str) -> dict[str, Any]:
     return {**DEFAULTS, "data_writer": {**DEFAULTS["data_writer"], "compression": "none"}}
 
 
-def _document(name: str, content: dict[str, Any], secrets: bool = True) -> ConfigProvider:
-    return CustomLoaderDocProvider(name, lambda: content, supports_secrets=secrets, locations=[name])
-
-
 def _secrets(environment: Environment, file: str) -> ConfigProvider:
     shown = f"{SETTINGS_DIR}/{file}"
-    return _document(shown, read_toml(environment.root / SETTINGS_DIR / file, shown))
+    return Document(shown, read_toml(environment.root / SETTINGS_DIR / file, shown))
 
 
 def _config(environment: Environment, file: str) -> ConfigProvider:
@@ -205,7 +217,7 @@ def _config(environment: Environment, file: str) -> ConfigProvider:
     shown = f"{SETTINGS_DIR}/{file}"
     content = read_toml(environment.root / SETTINGS_DIR / file, shown)
     refuse_secrets(content, shown)
-    return _document(shown, content)
+    return Document(shown, content)
 
 
 def _destinations(environment: Environment, read_only: bool) -> dict[str, Any]:

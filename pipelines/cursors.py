@@ -31,7 +31,7 @@ def narrow(resource: DltResource, window: Window) -> bool:
     The source, and through it the upstream, sees bounds in the form of `initial_value`, where that tells one. Which
     rows are in the window is seen from each row's own moment: texts and numbers of several forms have no order.
     """
-    cursor = _cursor(resource)
+    cursor = cursor_of(resource)
     if cursor is None:
         return False
     _refuse(resource, cursor, window)
@@ -40,6 +40,21 @@ def narrow(resource: DltResource, window: Window) -> bool:
     at = next(at for at, step in enumerate(steps) if step is resource.incremental)
     resource.add_step(Within(cursor.cursor_path, _limits(cursor, window)), insert_at=at)
     return True
+
+
+def cursor_of(resource: DltResource) -> Cursor | None:
+    """The cursor of a resource: its own step, or what its function was given or has as a default."""
+    step: Incremental[Any] | IncrementalResourceWrapper | None = resource.incremental
+    if not isinstance(step, IncrementalResourceWrapper):
+        return step
+    if step.incremental is not None:
+        return step.incremental
+    function = resource._pipe.gen
+    parameters = inspect.signature(inspect.unwrap(function)).parameters.values() if callable(function) else ()
+    default = next((p.default for p in parameters if isinstance(p.default, Incremental)), None)
+    arguments = resource.explicit_args.values() if resource.args_bound else ()
+    given = next((value for value in arguments if isinstance(value, Incremental)), None)
+    return default.merge(given) if default is not None and given is not None else given or default
 
 
 class Within(ItemTransform[Any, Any]):
@@ -108,21 +123,6 @@ class Within(ItemTransform[Any, Any]):
         if cursor.can_close() and not self._pipe.has_parent:
             self._pipe.close()
         return not early and not late
-
-
-def _cursor(resource: DltResource) -> Cursor | None:
-    """The cursor of a resource: its own step, or what its function was given or has as a default."""
-    step: Incremental[Any] | IncrementalResourceWrapper | None = resource.incremental
-    if not isinstance(step, IncrementalResourceWrapper):
-        return step
-    if step.incremental is not None:
-        return step.incremental
-    function = resource._pipe.gen
-    parameters = inspect.signature(inspect.unwrap(function)).parameters.values() if callable(function) else ()
-    default = next((p.default for p in parameters if isinstance(p.default, Incremental)), None)
-    arguments = resource.explicit_args.values() if resource.args_bound else ()
-    given = next((value for value in arguments if isinstance(value, Incremental)), None)
-    return default.merge(given) if default is not None and given is not None else given or default
 
 
 def _refuse(resource: DltResource, cursor: Cursor, window: Window) -> None:

@@ -1,4 +1,4 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage and locks.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
@@ -44,10 +44,15 @@ TABLES = {
         "id": "text", "spec": "text", "resource": "text", "reason": "text", "place": "text", "payload": "text",
         "run_id": "text", "first_seen_at": "time", "last_seen_at": "time", "replayed_at": "time",
     },
+    "coverage": {
+        "spec": "text", "resource": "text", "part": "text", "item": "text", "since": "time", "until": "time",
+        "state": "text", "reason": "text", "run_id": "text", "checked_at": "time",
+    },
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
     },
 }  # fmt: skip
+EVERY_RUN = ("runs", "quarantine", "locks")
 
 
 @dataclass(frozen=True)
@@ -84,17 +89,41 @@ class Quarantined:
     replayed_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Covered:
+    """One row of `_etl.coverage`: what a run learned of the time from `since` to `until`, or of an item.
+
+    An item has the time it was asked for in both; `part`, `item` and `reason` are empty where there is none.
+    """
+
+    spec: str
+    resource: str
+    part: str
+    item: str
+    since: datetime
+    until: datetime
+    state: str
+    reason: str
+    run_id: str
+    checked_at: datetime
+
+
 class Ledger:
     """The engine's tables over one open connection."""
 
     def __init__(self, client: SqlClientBase[Any], kind: str) -> None:
         self._client, self._types = client, TYPES[kind]
 
+    @property
+    def client(self) -> SqlClientBase[Any]:
+        """The connection, for tables beside these."""
+        return self._client
+
     def ensure(self, *tables: str) -> None:
         """Create what is missing; two processes may race here, so a lost race counts as created."""
         if not self._client.has_dataset():
             self._tolerantly(self._client.create_dataset)
-        for table in tables or TABLES:
+        for table in tables or EVERY_RUN:
             columns = ", ".join(f"{name} {self._types[kind]}" for name, kind in TABLES[table].items())
             self._tolerantly(lambda t=table, c=columns: self.execute(f"CREATE TABLE IF NOT EXISTS {{{t}}} ({c})"))
 
@@ -207,6 +236,28 @@ class Ledger:
         for batch in _batches(ids):
             self.execute(f"DELETE FROM {{quarantine}} WHERE id IN ({_holes(batch)})", *batch)
 
+    def covered(self, spec: str) -> list[Covered]:
+        """What runs have learned of a spec's coverage; nothing as long as there is no table."""
+        columns = ", ".join(TABLES["coverage"])
+        try:
+            rows = self.execute(f"SELECT {columns} FROM {{coverage}} WHERE spec = %s", spec)
+        except DestinationUndefinedEntity:
+            return []
+        return [Covered(*row) for row in rows]
+
+    def cover(self, rows: Sequence[Covered]) -> None:
+        """Write what a run has learned."""
+        for batch in _batches(rows):
+            try:
+                self._insert("coverage", batch)
+            except DestinationUndefinedEntity:
+                self.ensure("coverage")
+                self._insert("coverage", batch)
+
+    def drop_covered(self, spec: str, but: str) -> None:
+        """Delete what is written of a spec's coverage, but that of one run."""
+        self.execute("DELETE FROM {coverage} WHERE spec = %s AND run_id <> %s", spec, but)
+
     def _known(self, ids: list[str]) -> list[str]:
         rows = self.execute(f"SELECT id FROM {{quarantine}} WHERE id IN ({_holes(ids)})", *ids)
         return [row[0] for row in rows]
@@ -299,4 +350,5 @@ def _batches(given: Iterable[T], size: Callable[[T], int] = lambda _: 0) -> Iter
 
 
 assert [f.name for f in fields(RunRow)] == list(TABLES["runs"])
+assert [f.name for f in fields(Covered)] == list(TABLES["coverage"])
 assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])

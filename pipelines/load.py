@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines import build, configuration
 from pipelines.columnar import columnar
 from pipelines.counting import rows_of
+from pipelines.coverage.claims import claimed
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
 from pipelines.ledger import Ledger
@@ -131,12 +131,14 @@ class Load:
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
         try:
-            with self._timed("extract"), self._pages_ahead(), _seldom_collected():
+            with self._timed("extract"), self._pages_ahead():
                 pipeline.extract(source, refresh=self._refresh(), loader_file_format=LOADER_FORMAT)
         finally:
             intake.close()
             self.report.failed_items = intake.failed
             self.report.warnings += intake.warnings
+        if self.order.limit is None:
+            self.report.claims = [*claimed(self.environment, self.spec, source, intake, self.window, self.report)]
         return intake
 
     def _pages_ahead(self) -> AbstractContextManager[None]:
@@ -192,17 +194,6 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Python looks for cycles less often: pages of rows have none, and looking takes a third of the time."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:

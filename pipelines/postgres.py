@@ -9,6 +9,8 @@ from dlt.common.destination.client import LoadJob
 from dlt.destinations.impl.postgres.factory import postgres as dlt_postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresParquetCopyJob
 
+from pipelines.capabilities import Known
+
 ROWS_AT_ONCE = 20_000
 BUFFER = 1 << 20  # per column, instead of a whole column of a row group
 
@@ -37,7 +39,7 @@ class StreamingClient(PostgresClient):
         return Copy(file_path) if isinstance(job, PostgresParquetCopyJob) else job
 
 
-class postgres(dlt_postgres):
+class postgres(Known, dlt_postgres):
     """The destination, by the name that a destination has in dlt."""
 
     @property

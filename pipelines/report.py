@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EtlError, Exit
 from pipelines.ledger import RunRow
+
+if TYPE_CHECKING:
+    from pipelines.coverage.claims import Claims
 
 SCHEMA = "etl.run.v1"
 STATUS = {
@@ -53,6 +56,7 @@ class Report:
     requests: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
     cause: BaseException | None = None
+    claims: list[Claims] = field(default_factory=list)
 
     @property
     def status(self) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from ulid import ULID
 
 from pipelines import build
+from pipelines.after_load import after_load
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import open_ledger
@@ -56,6 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             with _told(report):
                 Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
+                after_load(environment, spec, order, report, ledger)
             report.finish()
             ledger.finish(report.row())
     report.finish()

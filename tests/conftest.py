@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.pipeline import PipelineContext
 from hypothesis import HealthCheck, settings
 
+from pipelines.configuration import Variables
 from sandbox.server import Sandbox, World
 from tests.clouds.bigquery import BigQuery
 from tests.clouds.project import Project
@@ -31,12 +33,19 @@ settings.register_profile(
 settings.load_profile("the same everywhere")
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported stays: Python need not look through it for garbage, thousands of times."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
-    """No test inherits the settings or the pipeline that another one made dlt look at."""
+    """No test inherits the settings or the pipeline that another one made dlt look at; it has the environment's.
+
+    Half of the time of dlt's own runs would go into looking for files of settings.
+    """
+    Container()[PluggableRunContext].providers = ConfigProvidersContainer([Variables()])
     yield
-    context = Container()[PluggableRunContext]
-    context.providers = ConfigProvidersContainer(context.context.initial_providers())
     if Container()[PipelineContext].is_active():
         dlt.pipeline().deactivate()
 

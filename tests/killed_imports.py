@@ -2,6 +2,7 @@
 
 import gc
 
+import dlt.__plugins__
 import dlt.common.configuration.plugins
 import dlt.common.libs.sql_alchemy_compat
 import dlt.destinations.impl.duckdb.duck
@@ -10,22 +11,29 @@ import dlt.extract.extract
 import dlt.load.load
 import dlt.normalize.normalize
 import dlt.sources.helpers.requests
+import dlt.sources.helpers.rest_client
 import duckdb
+import pendulum.locales.en.locale
 import psycopg2
 import pyarrow.compute
 import pyarrow.pandas_compat
 import pyarrow.parquet
 
+import cli
 import pipelines.bigquery
 import pipelines.columnar.normalizer
 import pipelines.commands
+import pipelines.duckdb
+import pipelines.postgres
 import pipelines.progress
 import pipelines.run
 import pipelines.specs.source
+import sources.kit.ahead
 import sources.kit.http
 
 pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears, too
 
+cli.grammar()
 gc.freeze()  # a collection in a process would copy what it shares with its server
 
-__all__ = ["dlt", "duckdb", "pipelines", "psycopg2", "pyarrow", "sources"]
+__all__ = ["dlt", "duckdb", "pendulum", "pipelines", "psycopg2", "pyarrow", "sources"]

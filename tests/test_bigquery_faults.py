@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -41,7 +42,7 @@ UPLOAD, QUERY, POLL = "(POST|PUT) .*/upload/", "POST .*/queries", "GET .*/jobs/"
 
 @pytest.fixture
 def engine(workspace, bigquery, monkeypatch) -> Workspace:
-    monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda seconds: None)
+    monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda seconds: time.sleep(0.02))
     monkeypatch.setattr("google.resumable_media._helpers.calculate_retry_wait", lambda *_: (0.01, 0.01))
     made = workspace()
     made.write("specs/log.yaml", SPEC)

@@ -34,12 +34,13 @@ class Rejection:
 
 @dataclass
 class Intake:
-    """What a run set aside while it read: rejections on disk, failed items and warnings in memory."""
+    """What a run set aside while it read: rejections on disk, what failed or was covered, and warnings, in memory."""
 
     spec: str
     spool: Path
     rejected: dict[str, int] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
+    covered: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
     _file: TextIO | None = None
@@ -61,7 +62,9 @@ class Intake:
             case "rejected":
                 self.reject(resource, notice["row"], notice["reason"], notice["where"])
             case "failed":
-                self.failed.append({"resource": resource, "item": notice["item"], "reason": notice["reason"]})
+                self.failed.append({"resource": resource, **_said(notice)})
+            case "covered":
+                self.covered.append({"resource": resource, **_said(notice)})
             case "warning":
                 if notice["message"] not in self.warnings:
                     self.warnings.append(notice["message"])
@@ -79,6 +82,10 @@ class Intake:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _said(notice: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in notice.items() if key != NOTICE}
 
 
 def spooled(spool: Path) -> Iterator[Rejection]:

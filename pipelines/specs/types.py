@@ -6,7 +6,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag
@@ -60,6 +60,14 @@ def _time_zone(value: str) -> str | None:
     return None
 
 
+def _day(value: str) -> str | None:
+    try:
+        right = bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value) and date.fromisoformat(value))
+    except ValueError:
+        right = False
+    return None if right else "expected a day such as 2024-01-31"
+
+
 def _timestamp(value: str) -> str | None:
     try:
         datetime.fromisoformat(value)
@@ -77,6 +85,8 @@ Filled = Annotated[str, Text(lambda value: None if value.strip() else "expected 
 Cron = Annotated[str, Text(cron.mistake, r"^\S+( +\S+){4}$")]
 TimeZone = Annotated[str, Text(_time_zone)]
 Timestamp = Annotated[str, Text(_timestamp)]
+Day = Annotated[str, Text(_day, r"^\d{4}-\d{2}-\d{2}$")]
+Wait = Annotated[str, matching(r"\d{1,4}[hd]", "hours or days such as 12h or 2d", 5)]
 
 ColumnNames = Annotated[
     Annotated[Filled, Tag(TEXT)] | Annotated[Annotated[list[Filled], Field(min_length=1)], Tag(LIST)],
@@ -177,6 +187,48 @@ class Contract(Strict):
 SchemaContract = Annotated[Annotated[Mode, Tag(TEXT)] | Annotated[Contract, Tag(MAPPING)], by_kind(TEXT, MAPPING)]
 
 
+class Per(Strict):
+    """Whose rows they are, where one table holds those of several accounts."""
+
+    columns: ColumnNames = Field(
+        description="Column or columns that name the account of a row; capitals do not tell two accounts apart."
+    )
+    argument: Identifier = Field(description="Argument of the source that lists the accounts, e.g. `players`.")
+
+
+class Periods(Strict):
+    """Days or months of the spec's time zone."""
+
+    by: Literal["day", "month"] = Field(description="What is looked at one by one.")
+    column: Filled = Field(description="Declared timestamp or date that tells the day of a row.")
+    since: Day = Field(description="First day there should be.")
+    until: Day | None = Field(None, description="The day after the last one; without it up to now.")
+    settle: Wait | None = Field(
+        None, description="How long after its end a day or month may still be missing: 2d, 12h."
+    )
+    per: Per | None = Field(None, description="Accounts, each with its own days or months.")
+
+    @property
+    def settles_in(self) -> timedelta:
+        """`settle` as a time; none where it is absent."""
+        settle = self.settle or "0h"
+        return timedelta(hours=int(settle[:-1]) * (24 if settle.endswith("d") else 1))
+
+
+class Items(Strict):
+    """Pages, matches, files: whatever has a name."""
+
+    by: Literal["item"] = Field(description="Each item by its name.")
+    column: Filled = Field(description="Declared column that names the item of a row.")
+    of: Annotated[str, matching(r"[a-z0-9_]+\.\w+", "resource.column, e.g. matches.match_id", 200)] | None = Field(
+        None, description="Resource and column that list all items; without it, those the source has told of."
+    )
+    argument: Identifier | None = Field(None, description="Argument of the source that takes names of items to read.")
+
+
+Coverage = Annotated[Periods | Items, Field(discriminator="by")]
+
+
 _APPEND_NEEDS_REASON: dict[str, Any] = {
     "if": {"properties": {"write_disposition": {"const": "append"}}, "required": ["write_disposition"]},
     "then": {"required": ["append_reason"]},
@@ -199,4 +251,7 @@ class ResourceHints(Strict):
         None, description="What to do with new tables, new columns and values that do not fit."
     )
     enabled: bool = Field(True, description="Whether a run that selects nothing reads the resource.")
+    coverage: Coverage | None = Field(
+        None, description="What the table should have from when on, for `etl coverage` to tell what is missing."
+    )
     append_reason: Line | None = Field(None, description="Why rows are appended and never merged; append needs it.")

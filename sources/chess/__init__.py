@@ -22,7 +22,7 @@ from typing import Any
 import dlt
 from dlt.extract import DltResource
 
-from sources.chess.months import Month, Window, parsed
+from sources.chess.months import Month, Window, parsed, unlisted
 from sources.chess.tables import CLUBS, GAMES, PROFILE, STATS, TOURNAMENTS, told
 from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
@@ -138,8 +138,10 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
     if not archive.found:
         return
     months = memory.setdefault("months", {})
-    for address in archive.listed("archives", of=str):
-        month = Month.of(address)
+    listed = [Month.of(address) for address in archive.listed("archives", of=str)]
+    fresh_until = archive.sent_at - REFRESHED
+    yield [notices.covered(unit, part=player) for unit in unlisted(listed, fresh_until)]
+    for address, month in zip(archive.listed("archives", of=str), listed, strict=True):
         known = months.setdefault(str(month), {})
         if "gone" in known:
             yield notices.warning(f"chess: {player} {month}: gone since {known['gone']} (410), not asked for")
@@ -147,9 +149,12 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
             continue
         page = upstream.fetch(upstream.here(address), known)
         if page.absent:
-            yield notices.failed(f"{player} {month}", f"{page.absent}, though the archive lists it")
+            reason = f"{page.absent}, though the archive lists it"
+            yield notices.failed(f"{player} {month}", reason, unit=str(month).replace("/", "-"), part=player)
         if page.found:
             yield [_game(game) for game in page.listed("games") if window.holds(game)]
+        if not page.absent:
+            yield [notices.covered(unit, part=player) for unit in window.part_of(month, fresh_until)]
         _remember_month(month, page, archive.sent_at, known)
 
 

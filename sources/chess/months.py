@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from sources.chess.tables import from_epoch
 from sources.kit import http
 from sources.kit.errors import BadSetting, SourceError
 
+BEGAN = datetime(2007, 5, 1, tzinfo=UTC)  # Chess.com opened in this month
 ZONES = timedelta(days=1)  # a window and the archive may not agree on when a day ends
 
 
@@ -27,6 +29,11 @@ class Window:
     def touches(self, month: Month) -> bool:
         early, late = month.begin - ZONES, month.end + ZONES
         return (self.since is None or late > self.since) and (self.until is None or early < self.until)
+
+    def part_of(self, month: Month, until: datetime) -> Iterator[str]:
+        """What of a month is in the window and before `until`, as an interval; nothing where nothing is."""
+        since = max(month.begin, self.since or month.begin)
+        yield from _interval(since, min(month.end, until, self.until or until))
 
     def holds(self, game: dict[str, Any]) -> bool:
         """A game without a time of end passes: whoever checks the rows has to see it."""
@@ -64,6 +71,20 @@ class Month:
 
     def __str__(self) -> str:
         return f"{self.year:04}/{self.month:02}"
+
+
+def unlisted(months: Iterable[Month], until: datetime) -> Iterator[str]:
+    """The time between the months of an archive, up to `until`: a month without games is not in it."""
+    since = BEGAN
+    for month in sorted(months, key=str):
+        yield from _interval(since, min(month.begin, until))
+        since = month.end
+    yield from _interval(since, until)
+
+
+def _interval(since: datetime, until: datetime) -> Iterator[str]:
+    if since < until:
+        yield f"{since.isoformat()}/{until.isoformat()}"
 
 
 def parsed(name: str, text: str | None) -> datetime | None:

@@ -26,9 +26,22 @@ def rejected(row: Any, reason: str, where: str) -> dict[str, Any]:
     return Notice({KEY: "rejected", "row": row, "reason": reason, "where": where})
 
 
-def failed(item: str, reason: str) -> dict[str, Any]:
-    """An item (a player, a file, a page) that could not be read: the run is partial, the rest goes on."""
-    return Notice({KEY: "failed", "item": item, "reason": reason})
+def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, Any]:
+    """An item (a player, a file, a page) that could not be read: the run is partial, the rest goes on.
+
+    Where it is a unit of the resource's coverage, `unit` and `part` say which, as for `covered`.
+    """
+    return Notice({KEY: "failed", "item": item, "reason": reason, "unit": unit, "part": part})
+
+
+def covered(unit: str, rows: int = 0, part: str = "") -> dict[str, Any]:
+    """A unit that was asked for to its end: its rows, if it has any, are among those yielded in this run.
+
+    `unit` is a day (`2024-03-09`), a month (`2024-03`), a half-open interval of days or ISO 8601 times
+    (`2024-03-09/2024-04-01`), or the name of an item; `part` the account it belongs to. With `rows`, how many the
+    upstream has, an empty table is known to be wrong.
+    """
+    return Notice({KEY: "covered", "unit": unit, "rows": rows, "part": part})
 
 
 def warning(message: str) -> dict[str, Any]:

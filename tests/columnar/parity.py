@@ -21,9 +21,6 @@ from typing import Any
 import dlt
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers import EnvironProvider
-from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.common.storages.load_package import ParsedLoadJobFileName
@@ -223,11 +220,9 @@ def _unlike(one: Any, other: Any) -> str:
 def page_by_page(monkeypatch: Any, few: int) -> Iterator[None]:
     """Small tests with the roads of big ones: a page of rows stays one, and a few rows teach.
 
-    Settings come from the environment alone: half of the time would go into looking for files of them. Nor does Python
-    look for cycles meanwhile.
+    Python does not look for cycles meanwhile.
     """
     monkeypatch.setenv("SOURCES__DATA_WRITER__BUFFER_MAX_ITEMS", "1")
-    monkeypatch.setattr(Container()[PluggableRunContext], "providers", ConfigProvidersContainer([EnvironProvider()]))
     monkeypatch.setattr("pipelines.columnar.normalizer.FEW", few)
     gc.disable()
     try:

@@ -138,7 +138,13 @@ class World:
 
     @property
     def told(self):
-        return [(one[KEY], one.get("item")) for one in self.notices]
+        return [(one[KEY], one.get("item")) for one in self.notices if one[KEY] != "covered"]
+
+    @property
+    def covered(self):
+        """What was asked for of whom, without midnights."""
+        units = [(one["part"], one["unit"].replace("T00:00:00+00:00", "")) for one in self.notices if "part" in one]
+        return sorted(units)
 
 
 @pytest.fixture
@@ -365,8 +371,8 @@ def test_a_month_that_is_listed_and_absent_is_told_and_the_rest_goes_on(world):
     assert world.told == [("failed", "ann 2024/01"), ("failed", "ann 2024/02")]
     world.site.statuses.clear()
     assert ids(world.read("games")["games"]) == ["g1"]  # 404 is asked for again, 410 never
-    assert [(notice["_etl_notice"], notice["message"]) for notice in world.notices] == [
-        ("warning", "chess: ann 2024/02: gone since 2024-03-15 (410), not asked for")
+    assert [notice["message"] for notice in world.notices if "message" in notice] == [
+        "chess: ann 2024/02: gone since 2024-03-15 (410), not asked for"
     ]
 
 
@@ -404,6 +410,31 @@ def test_a_window_asks_only_for_its_months(world):
     world.site.add("ann", 1, m2023_12=[], m2024_01=[], m2024_02=[], m2024_03=[])
     world.read("games", since="2024-01-05T00:00:00Z", until="2024-01-20T00:00:00Z")
     assert world.asked == ["ann/games/archives", "ann/games/2024/01"]
+
+
+UNLISTED = [("ann", "2007-05-01/2023-12-01"), ("ann", "2024-03-01/2024-03-13T12:00:00+00:00")]
+COVERED = [
+    ({}, ["2023-12-01/2024-01-01", "2024-01-01/2024-02-01"]),
+    ({"since": "2024-01-05T00:00:00Z"}, ["2024-01-05/2024-02-01"]),
+    ({"until": "2023-12-05T00:00:00Z"}, ["2023-12-01/2023-12-05"]),
+]
+
+
+@pytest.mark.parametrize(("window", "asked"), COVERED)
+def test_what_was_asked_for_is_told(world, window, asked):
+    world.site.add("ann", 1, m2023_12=[], m2024_01=[game("g1")], m2024_02=[])
+    world.site.statuses["/player/ann/games/2024/02"] = 404
+    world.read("games", **window)
+    failed = [] if window.get("until") else [("ann", "2024-02")]
+    assert world.covered == sorted([*UNLISTED, *failed, *(("ann", unit) for unit in asked)])
+
+
+def test_the_month_that_runs_is_told_of_as_far_as_an_answer_is_sure_to_go(world):
+    world.site.add("ann", 1, m2024_03=[game("g1")])
+    world.read("games")
+    assert world.covered == [("ann", "2007-05-01/2024-03-01"), ("ann", "2024-03-01/2024-03-13T12:00:00+00:00")]
+    assert world.read("games")["games"] == []
+    assert ("ann", "2024-03-01/2024-03-13T12:00:00+00:00") in world.covered  # unchanged, and asked for all the same
 
 
 def test_a_window_is_only_for_games(world):

@@ -1,0 +1,47 @@
+"""A sheet of coverage as lines of one character per day, month or item."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from pipelines.coverage.known import EMPTY, FAILED, LOADED
+from pipelines.coverage.survey import MISSING, NEVER, OPEN, QUARANTINED, Cell, Sheet
+
+MARKS = {LOADED: "#", EMPTY: ".", QUARANTINED: "q", FAILED: "x", MISSING: "!", NEVER: "?", OPEN: "-"}
+COLOURS = {LOADED: 32, EMPTY: 2, QUARANTINED: 35, FAILED: 31, MISSING: 31, NEVER: 33, OPEN: 2}
+RULERS = {"day": "1   5    10   15   20   25   30", "month": "JFMAMJJASOND"}
+ITEMS_A_LINE = 60
+
+
+def calendar(sheet: Sheet) -> Iterator[str]:
+    """A line per month of days, per year of months, or per sixty items."""
+    if sheet.by == "item":
+        for start in range(0, len(sheet.cells), ITEMS_A_LINE):
+            yield f"  {start + 1:>9,}  {_marks(sheet.cells[start : start + ITEMS_A_LINE])}"
+        return
+    if sheet.cells:
+        yield f"  {'':7}  {RULERS[sheet.by]}"
+    for line, group in groupby(sheet.cells, key=lambda cell: cell.name.rpartition("-")[0]):
+        cells = [*group]
+        yield f"  {line:7}  {' ' * (int(cells[0].name[-2:]) - 1)}{_marks(cells)}"
+
+
+def legend(sheets: Sequence[Sheet]) -> Iterator[str]:
+    """What the characters mean that occur."""
+    seen = {state for sheet in sheets for state in sheet.totals()}
+    if seen:
+        yield "  ".join(f"{_painted(mark, state)} {state}" for state, mark in MARKS.items() if state in seen)
+
+
+def _marks(cells: Iterable[Cell]) -> str:
+    runs = ((state, len([*group])) for state, group in groupby(cells, key=lambda cell: cell.state))
+    return "".join(_painted(MARKS[state] * length, state) for state, length in runs)
+
+
+def _painted(text: str, state: str) -> str:
+    """In colour on a terminal, unless NO_COLOR forbids it."""
+    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\x1b[{COLOURS[state]}m{text}\x1b[0m" if wanted else text
