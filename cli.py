@@ -31,8 +31,12 @@ state_app = typer.Typer(help="Show or reset what a pipeline remembers.", no_args
 quarantine_app = typer.Typer(
     help="Look at rows that were not loaded, load them after all, or drop them.", no_args_is_help=True
 )
+deploy_app = typer.Typer(help="Write what runs the specs on their schedules.", no_args_is_help=True)
 app.add_typer(state_app, name="state")
 app.add_typer(quarantine_app, name="quarantine")
+auth_app = typer.Typer(help="Sign in to systems, and see who is signed in.", no_args_is_help=True)
+app.add_typer(auth_app, name="auth")
+app.add_typer(deploy_app, name="deploy")
 
 GLOBAL_FLAGS = ("--debug", "--version")
 GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
@@ -51,7 +55,13 @@ Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
+RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
+Wait = Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")]
 Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
+Account = Annotated[str, typer.Option("--account", help="One of several accounts; any name.", show_default=False)]
+Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
+Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
 
 
@@ -88,7 +98,7 @@ def settings(
 def run(
     names: Names = None,
     env: Env = "dev",
-    everything: Annotated[bool, typer.Option("--all", help="Every spec.")] = False,
+    everything: Everything = False,
     service: Service = None,
     select: Select = None,
     exclude: Exclude = None,
@@ -98,16 +108,21 @@ def run(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
     mode: Annotated[str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")] = "incr",
-    run_id: Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")] = None,
+    run_id: RunId = None,
     max_retry: Annotated[int | None, typer.Option("--max-retry", help="Retries per request.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
-    wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
+    wait: Wait = None,
     values: With = None,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option("--metrics-file", envvar="ETL_METRICS_FILE", help="Prometheus metrics, after each run."),
+    ] = None,
     yes: Yes = False,
     output: Output = "text",
 ) -> None:
     """Load specs into the environment's warehouse."""
     from pipelines import commands
+    from pipelines.telling.telling import mistakes_told
 
     one_of("--mode", mode, ("incr", "backfill", "dry"))
     order = commands.order(
@@ -115,12 +130,68 @@ def run(
         full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
         wait=wait, values=values,
     )  # fmt: skip
-    chosen = commands.specs(root(), [*listed(names), *listed(service)], everything)
+    wanted = [*listed(names), *listed(service)]
     if dry_run or mode == "dry":
-        finish(commands.plan(root(), env, chosen, order, printer(output)))
+        finish(commands.plan(root(), env, commands.specs(root(), wanted, everything), order, printer(output)))
     else:
+        with mistakes_told(root(), env):
+            chosen = commands.specs(root(), wanted, everything)
         commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
-        finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+        finish(commands.run(root(), env, chosen, order, printer(output), session.debug, metrics_file))
+
+
+@app.command()
+def fetch(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None, since: Since = None, until: Until = None,
+    days: Annotated[int | None, typer.Option("--days", help="Since that many days ago.")] = None,
+    limit: Limit = None,
+    to: Annotated[str | None, typer.Option("--to", help="Another folder or bucket; the cursor stays.")] = None,
+    run_id: RunId = None, wait: Wait = None, values: With = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Read upstreams into raw files, to be ingested later."""
+    from pipelines import commands
+
+    order = commands.order(
+        verb="fetch", select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, to=to,
+        days=days, run_id=run_id, wait=wait, values=values,
+    )  # fmt: skip
+    chosen = commands.specs(root(), listed(names), everything)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def ingest(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be loaded.")] = False,
+    run_id: RunId = None, wait: Wait = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Load raw files that wait, then archive them; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="ingest", select=listed(select), exclude=listed(exclude), run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), everything)
+    if dry_run:
+        finish(commands.waiting(root(), env, chosen, order, printer(output)))
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def rebuild(
+    names: Names = None, env: Env = "dev",
+    drop_direct: Annotated[
+        bool, typer.Option("--drop-direct", help="Give up rows that runs without raw files have loaded.")
+    ] = False,
+    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+) -> None:  # fmt: skip
+    """Make the tables again from the archived raw files; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), False)
+    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
 @app.command()
@@ -190,6 +261,61 @@ def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev
     from pipelines import commands
 
     finish(commands.status(root(), env, name, printer(output)))
+
+
+@app.command()
+def metrics(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev") -> None:
+    """Print the latest run of each spec as Prometheus metrics."""
+    from pipelines.telling import metrics as told
+
+    finish(told.show(root(), env, name, printer("text")))
+
+
+@deploy_app.command("github-actions")
+def deploy_github_actions(
+    env: Deployed = "prd",
+    timeout_minutes: Minutes = 60,
+    write: Annotated[bool, typer.Option("--write", help="Write .github/workflows/etl.yaml.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail when it is stale.")] = False,
+) -> None:
+    """Print, write or check the workflow that runs each spec on its schedule."""
+    from pipelines.deploy import github_actions
+
+    finish(github_actions.deploy(root(), env, timeout_minutes, write, check))
+
+
+@deploy_app.command("cron")
+def deploy_cron(env: Deployed = "prd") -> None:
+    """Print the lines of a crontab."""
+    from pipelines.deploy import cron
+
+    finish(cron.deploy(root(), env, printer("text")))
+
+
+@deploy_app.command("cloud-run")
+def deploy_cloud_run(env: Deployed = "prd", timeout_minutes: Minutes = 60) -> None:
+    """Print a script that makes Cloud Run jobs and their schedules."""
+    from pipelines.deploy import cloud_run
+
+    finish(cloud_run.deploy(root(), env, timeout_minutes, printer("text")))
+
+
+@app.command()
+def export(
+    name: Name,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
+    env: Env = "dev",
+    form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
+    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
+    output: Output = "text",
+) -> None:
+    """Write tables of a spec as files: whole or not there, typed, of one moment."""
+    from pipelines.export import export as exporting
+
+    one_of("--format", form, ("parquet", "csv", "jsonl", "sqlite"))
+    shown = printer(output)
+    finish(exporting.export(root(), env, name, listed(tables), form, listed(partition_by), to, shown))
 
 
 @app.command()
@@ -276,6 +402,71 @@ def quarantine_drop(
     finish(rejects.drop(root(), env, name, resource, listed(rows)))
 
 
+@auth_app.command("login")
+def auth_login(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address; paste where it led to.")] = False,
+) -> None:
+    """Sign in to the system of a spec; what it gives is kept where the environment keeps tokens."""
+    from pipelines.tokens import auth
+
+    finish(auth.login(root(), env, name, account, not no_browser))
+
+
+@auth_app.command("status")
+def auth_status(
+    name: Annotated[str | None, typer.Argument()] = None,
+    env: Env = "dev",
+    account: Account = "",
+    output: Output = "text",
+) -> None:
+    """Show who is signed in and for how long; exit 6 when a person must sign in."""
+    from pipelines.tokens import auth
+
+    finish(auth.status(root(), env, name, account, printer(output)))
+
+
+@auth_app.command("export")
+def auth_export(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Show it even on a screen.")] = False,
+    output: Output = "text",
+) -> None:
+    """Print the settings with which another machine is signed in: secrets, for a secret store."""
+    from pipelines.tokens import auth
+
+    finish(auth.export(root(), env, name, account, yes, printer(output)))
+
+
+@app.command()
+def erase(
+    names: Names = None,
+    env: Env = "dev",
+    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
+    from pipelines import commands, retention
+    from pipelines.erase import command
+
+    kind, value = only_one(phone=phone, device=device, account=account, player=player, expired="" if expired else None)
+    what = "erase deletes what is too old" if expired else f"erase deletes all of one {kind}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    if expired:
+        finish(retention.expire_all(root(), env, listed(names), dry_run, printer(output)))
+    finish(command.erase(root(), env, kind, value, listed(names), dry_run, printer(output)))
+
+
 @app.command()
 def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
@@ -345,6 +536,16 @@ def one_of(option: str, value: str, known: Sequence[str]) -> None:
 
     if value not in known:
         raise UsageError(f"{option} {value}: must be one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def only_one(**given: str | None) -> tuple[str, str]:
+    """The one option of several that was given, and its value."""
+    from pipelines.errors import UsageError
+
+    found = [(name, value) for name, value in given.items() if value is not None]
+    if len(found) != 1:
+        raise UsageError(f"give exactly one of: {', '.join(f'--{name}' for name in given)}")
+    return found[0]
 
 
 def finish(code: int) -> None:
@@ -430,9 +631,7 @@ def complain(error: BaseException) -> int:
     from pipelines.errors import SpecError
 
     if session.debug:
-        import traceback
-
-        traceback.print_exception(error)
+        logs.trace(error)
     known = understood(error)
     logs.complain(str(known))
     if isinstance(known, SpecError):

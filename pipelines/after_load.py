@@ -7,9 +7,11 @@ from pipelines.environment import Environment
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.report import Report
+from pipelines.retention import expire
 from pipelines.specs.spec import Spec
 
 
 def after_load(environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger) -> None:
     """Do what a spec declares beside its load; only a load that went well comes here."""
     claims.record(environment, spec, report, ledger)
+    report.expired = expire(environment, spec.name, ledger)

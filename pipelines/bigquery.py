@@ -7,11 +7,10 @@ since BigQuery takes none from parquet.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.configuration import configspec
 from dlt.common.destination import DestinationCapabilitiesContext, PreparedTableSchema
@@ -41,6 +39,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 from google.oauth2.service_account import Credentials as ServiceAccount
 
 from pipelines.capabilities import Known
+from pipelines.rows.as_json import form
 
 
 @configspec
@@ -198,24 +197,12 @@ def _service_account(key: str) -> Any:
 def write_lines(parquet: Path, lines: Path, json_columns: set[str]) -> None:
     """The rows of a parquet file as lines of JSON, each value as BigQuery reads it; empty ones are left out."""
     file = pq.ParquetFile(parquet)
-    forms = {field.name: _form(field.type, field.name in json_columns) for field in file.schema_arrow}
+    forms = {field.name: form(field.type, field.name in json_columns) for field in file.schema_arrow}
     with lines.open("wb") as out:
         for batch in file.iter_batches():
             for row in batch.to_pylist():
                 filled = {name: forms[name](value) for name, value in row.items() if value is not None}
                 out.write(orjson.dumps(filled, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _form(kind: pa.DataType, is_json: bool) -> Callable[[Any], Any]:
-    if is_json:
-        return lambda value: orjson.Fragment(value)
-    if pa.types.is_floating(kind):
-        return lambda value: value if math.isfinite(value) else str(value)
-    if pa.types.is_decimal(kind):
-        return str
-    if pa.types.is_binary(kind):
-        return lambda value: base64.b64encode(value).decode()
-    return lambda value: value
 
 
 def _sent_as(file: Path, table: PreparedTableSchema) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
-from pipelines.logs import LOGGER
+from pipelines.logs import LOGGER, trace
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs_
 
@@ -39,12 +39,23 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
     return chosen
 
 
-def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
+def order(
+    *, wait: str | None = None, values: Sequence[str] | None = None, days: int | None = None, **given: Any
+) -> Order:
     """What the command line asked, checked for what cannot be meant."""
     from pipelines.order import Order
 
+    if days is not None:
+        given["since"] = _days_ago(days, given.get("since"))
     given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
+
+
+def _days_ago(days: int, since: str | None) -> str:
+    """The day that was so many days ago, as `--since` has it."""
+    if days < 0 or since is not None:
+        raise UsageError(f"--days {days}: give 0 or more, and no --since beside it")
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
 
 
 def seconds(text: str | None) -> float:
@@ -71,21 +82,27 @@ def confirm(root: Path, env: str, what: str | bool, yes: bool, always: bool = Fa
 
 
 def run(
-    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False
-) -> Exit:
-    """Run specs and print each report as it ends."""
+    root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer, debug: bool = False,
+    metrics_file: Path | None = None,
+) -> Exit:  # fmt: skip
+    """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
+    from pipelines.order import retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
+    from pipelines.telling.telling import telling
 
+    environment = environments.load(root, env)
+    retry = {spec.name: retry_command(spec, environment, order) for spec in chosen}
     reports = []
-    with shown() as show:
-        for report in run_all(environments.load(root, env), chosen, order, show):
+    with telling(environment, metrics_file, retry) as told, shown() as show:
+        for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
             printer.lines(report.lines())
             _log(report)
+            told(report)
             if debug and report.cause:
-                traceback.print_exception(report.cause)
+                trace(report.cause)
     printer.document([report.as_dict() for report in reports])
     return worst([report.exit for report in reports if report.exit is not None])
 
@@ -100,6 +117,22 @@ def _log(report: Report) -> None:
     LOGGER.info(report.verdict(), extra=about)
     if report.error:
         LOGGER.error(report.error, extra=about)
+
+
+def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
+    """Say which raw files an ingest would load."""
+    from pipelines.landing.ingest import listed
+    from pipelines.translate import told_of
+
+    environment = environments.load(root, env)
+    found = []
+    for spec in chosen:
+        with told_of(spec.name):
+            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, order)]
+    printer.document(found)
+    rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
+    printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
+    return Exit.OK
 
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
@@ -132,9 +165,11 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
 def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     """What holds between a spec and its source, and between specs."""
-    from pipelines.coverage.declared import problems
+    from pipelines.coverage import declared
+    from pipelines.erase import subjects
 
-    return [*_shared_tables(root, chosen), *(problem for spec in chosen for problem in problems(root, spec))]
+    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    return [*_shared_tables(root, chosen), *of_one]
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -176,10 +211,14 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
 
 def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
-    """Show the latest runs, from the destination."""
+    """Show the latest runs, from the destination, and warn of sign-ins that end soon."""
+    from pipelines.landing.waiting import told
+    from pipelines.tokens.auth import warn_of_ends
+
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    runs = _history(environments.load(root, env), name)
+    environment = environments.load(root, env)
+    runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
     header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
@@ -188,6 +227,9 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
         for r in runs
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
+    for spec in [name] if name else specs_.names(root):
+        printer.lines(told(environment, spec))
+    warn_of_ends(environment)
     return Exit.OK
 
 

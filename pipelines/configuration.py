@@ -32,10 +32,12 @@ DEFAULTS: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
+    "pipelines": {"enable_runtime_trace": False},  # dlt's trace keeps the words of an error, whatever they repeat
 }
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
 OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
+SECRETS_FILE = "secrets.toml"
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 
 
@@ -94,8 +96,8 @@ def providers(
     layers = [
         Document("command line", overrides),
         Variables(),
-        _secrets(environment, f"{name}.secrets.toml"),
-        _secrets(environment, "secrets.toml"),
+        _secrets(environment, f"{name}.{SECRETS_FILE}"),
+        _secrets(environment, SECRETS_FILE),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
         Document(FILE, _destinations(environment, read_only)),
@@ -103,6 +105,13 @@ def providers(
         Document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
+
+
+def only_committed() -> None:
+    """Look settings up in what stands in git alone: neither in variables nor among secrets."""
+    container = Container()[PluggableRunContext].providers
+    kept = [p for p in container.providers if not isinstance(p, Variables) and not p.name.endswith(SECRETS_FILE)]
+    container.providers = kept
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,16 +126,34 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def setting(key: str, sections: Sequence[str], secret: bool = False) -> tuple[Any, str] | None:
-    """A value and the provider that holds it, or None; probes every provider like dlt does."""
-    for provider in Container()[PluggableRunContext].providers.providers:
+def setting(
+    key: str,
+    sections: Sequence[str],
+    secret: bool = False,
+    among: Sequence[ConfigProvider] | None = None,
+    fewest: int = 1,
+) -> tuple[Any, str] | None:
+    """A value and the provider that holds it, or None; probes every provider like dlt does, or those given.
+
+    `fewest` is how many of the sections there must be at least.
+    """
+    for provider in Container()[PluggableRunContext].providers.providers if among is None else among:
         if secret and not provider.supports_secrets:
             continue
-        for depth in range(len(sections), 0, -1):
+        for depth in range(len(sections), fewest - 1, -1):
             value, _ = provider.get_value(key, str, "", *sections[:depth])
             if value is not None:
                 return value, provider.name
     return None
+
+
+def every(key: str, sections: Sequence[str]) -> Iterator[tuple[Any, str, str]]:
+    """Each value of a setting, with the provider that holds it and what it is called there."""
+    for provider in Container()[PluggableRunContext].providers.providers:
+        for depth in range(len(sections), 0, -1):
+            value, called = provider.get_value(key, str, "", *sections[:depth])
+            if value is not None:
+                yield value, provider.name, called
 
 
 def wants_columnar() -> bool:

@@ -7,25 +7,42 @@ import hashlib
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import Problem, SettingError, SpecError, UsageError, did_you_mean
+from pipelines.errors import STATUS, Problem, SettingError, SpecError, UsageError, did_you_mean
 
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
 WAREHOUSE = "warehouse"
-TABLES = (WAREHOUSE, "landing", "audio")
+LANDING = "landing"
+TABLES = (WAREHOUSE, LANDING, "audio")
 SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
+    "keep_raw": bool,  # a run fetches raw files into landing and loads those
+    "raw_compression": str,  # of raw files: "zstd" or "none"
+    "tokens": str,  # where sign-ins are kept
 }
+TOKENS = ("file", "environment", "destination")
+NOTIFY = "notify"
+STATUSES = tuple(dict.fromkeys(STATUS.values()))
+NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
+RETENTION = "retention"
+DAYS = ("runs_days", "quarantine_days")  # of [<env>.retention]: after how many days what is deleted
+MOST_DAYS = 36500
+OTHER_TABLES = (NOTIFY, RETENTION)  # those that are no destination
 DUCKDB_FILE = "warehouse.duckdb"
+SECRET = "looks like a secret; move it to .dlt/secrets.toml or the environment"
 _WORDS = {str: "text", bool: "true or false"}
 _LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
-_SECRET_KEY = re.compile(r"password|passwd|secret|token|private_key|api_key|application_key|access_key", re.I)
+_SECRET_KEY = re.compile(
+    r"password|passwd|secret|token|private_key|api_key|application_key|access_key|webhook_url|slack_url",
+    re.I,
+)
 _SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 
@@ -43,8 +60,21 @@ class Environment:
         return bool(self.table.get("protected", False))
 
     @property
+    def keeps_raw(self) -> bool:
+        return bool(self.table.get("keep_raw", False))
+
+    @property
+    def packs_raw(self) -> bool:
+        return bool(self.table.get("raw_compression", "zstd") == "zstd")
+
+    @property
     def layout(self) -> str:
         return str(self.table.get("dataset_name_layout", "%s"))
+
+    @property
+    def tokens(self) -> str:
+        """Where tokens are kept: one of `TOKENS`."""
+        return str(self.table.get("tokens", TOKENS[0]))
 
     @property
     def warehouse(self) -> dict[str, Any]:
@@ -62,10 +92,24 @@ class Environment:
         return [name for name, value in self.destinations().items() if value["destination_type"] == "filesystem"]
 
     @property
+    def retention(self) -> dict[str, int]:
+        """For how many days what is kept, by setting; what is not set is kept for good."""
+        return dict(self.table.get(RETENTION, {}))
+
+    @property
+    def notify_on(self) -> list[str]:
+        """How a run ends that somebody is told of."""
+        return list(self.table.get(NOTIFY, {}).get("on", NOTIFY_ON))
+
+    @property
     def state_dir(self) -> Path:
         """Where dlt keeps its working folders, one per pipeline."""
         home = self.root / SETTINGS_DIR if self.folder == self.root else self.folder
         return home / "state" / self.name
+
+    def spools(self, spec: str) -> Path:
+        """Where rows of a spec that were set aside wait until they are in quarantine."""
+        return self.state_dir / "quarantine" / spec
 
     @property
     def runs_dir(self) -> Path:
@@ -84,7 +128,7 @@ class Environment:
 
     def destinations(self) -> dict[str, dict[str, Any]]:
         """The named destinations with their relative paths made absolute."""
-        tables = {name: value for name, value in self.table.items() if isinstance(value, dict)}
+        tables = {k: value for k, value in self.table.items() if isinstance(value, dict) and k not in OTHER_TABLES}
         return {name: self._absolute(value) for name, value in tables.items()}
 
     def _absolute(self, table: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +201,7 @@ def looks_secret(key: str, value: Any) -> bool:
 
 
 def _secret_message(shown: str, path: tuple[str, ...]) -> str:
-    return f"{shown}: {'.'.join(path)} looks like a secret; move it to .dlt/secrets.toml or the environment"
+    return f"{shown}: {'.'.join(path)} {SECRET}"
 
 
 def _read(root: Path) -> dict[str, Any]:
@@ -177,27 +221,36 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     found: list[tuple[tuple[str, ...], str]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            found += _destination_problems((key,), value)
-        elif key in TABLES:
+            found += _JUDGES.get(key, _destination_problems)((key,), value)
+        elif key in (*TABLES, *OTHER_TABLES):
             found.append(((key,), f"expected a table [{name}.{key}], got {value!r}"))
         elif key not in SCALARS:
-            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES])}"))
+            found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, *OTHER_TABLES])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
     layout = table.get("dataset_name_layout", "%s")
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    found += _raw_problems(name, table)
+    tokens = table.get("tokens", TOKENS[0])
+    if isinstance(tokens, str) and tokens not in TOKENS:
+        near = did_you_mean(tokens, TOKENS)
+        found.append((("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
 
 
+def _raw_problems(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
+        yield ("raw_compression",), "expected 'zstd' or 'none'"
+    if table.get("keep_raw") is True and LANDING not in table:
+        yield ("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
+
+
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     kinds = ["duckdb", "postgres", "bigquery"] if path == (WAREHOUSE,) else ["filesystem"]
-    found = [
-        ((*path, *where), "looks like a secret; move it to .dlt/secrets.toml or the environment")
-        for where in _secrets(table)
-    ]
+    found = [((*path, *where), SECRET) for where in _secrets(table)]
     kind = table.get("destination_type")
     if kind is None:
         found.append((path, f"destination_type is missing; use one of: {', '.join(kinds)}"))
@@ -211,6 +264,27 @@ def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[
     if kind == "duckdb" and not _names_file(table.get("credentials", DUCKDB_FILE)):
         found.append(((*path, "credentials"), f"expected the path of a file, e.g. '{DUCKDB_FILE}'"))
     return found
+
+
+def _notify_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    found = [((*path, *where), SECRET) for where in _secrets(table)]
+    for key, value in table.items():
+        if key == "on" and not (isinstance(value, list) and all(each in STATUSES for each in value)):
+            found.append(((*path, key), f"expected a list of: {', '.join(STATUSES)}; got {value!r}"))
+        elif key != "on" and not looks_secret(key, value):
+            found.append(((*path, key), f"unknown key{did_you_mean(key, ['on'])}; it has: on"))
+    return found
+
+
+def _retention_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    found = [((*path, key), f"unknown key{did_you_mean(key, DAYS)}") for key in table if key not in DAYS]
+    for key, days in table.items():
+        if key in DAYS and not (type(days) is int and 1 <= days <= MOST_DAYS):
+            found.append(((*path, key), f"expected a whole number of days, 1 to {MOST_DAYS}, got {days!r}"))
+    return found
+
+
+_JUDGES = {NOTIFY: _notify_problems, RETENTION: _retention_problems}
 
 
 def _names_file(value: Any) -> bool:

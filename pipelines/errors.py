@@ -15,6 +15,7 @@ EtlError             1  the run failed
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -38,6 +39,18 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
+STATUS = {
+    Exit.OK: "ok",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "failed",
+    Exit.PARTIAL: "partial",
+    Exit.CHECKS: "checks_failed",
+    Exit.TEMPORARY: "try_later",
+    Exit.SIGN_IN: "sign_in",
+    Exit.LOCKED: "locked",
+    Exit.INTERRUPTED: "interrupted",
+    Exit.TERMINATED: "interrupted",
+}
 WORST_FIRST = (
     Exit.INTERRUPTED,
     Exit.TERMINATED,
@@ -63,7 +76,7 @@ class EtlError(Exception):
     exit = Exit.FAILED
 
     def __init__(self, message: str) -> None:
-        super().__init__(in_one_line(message))
+        super().__init__(in_one_line(without_secrets(message)))
 
 
 class UsageError(EtlError):
@@ -89,8 +102,7 @@ class Problem:
     def annotation(self) -> str:
         """The same as a GitHub Actions workflow command."""
         text = f"{self.path}: {self.message}" if self.path else self.message
-        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        return f"::error file={self.file},line={self.line},col={self.column}::{escaped}"
+        return annotation("error", text, file=self.file, line=self.line, col=self.column)
 
 
 class SpecError(UsageError):
@@ -156,6 +168,12 @@ def terminate(number: int, frame: object) -> None:
     raise Terminated
 
 
+def without_secrets(text: str) -> str:
+    """A text without the secrets that a source has met, if one was loaded at all."""
+    met = sys.modules.get("sources.kit.secrets")
+    return str(met.without_secrets(text)) if met else text
+
+
 def in_one_line(text: str) -> str:
     """A text with whatever would break its line, or steer a terminal, written as an escape."""
     return "".join(c.encode("unicode_escape").decode() if category(c)[0] == "C" or c in BREAKS else c for c in text)
@@ -168,6 +186,18 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
     match = next((k for k in known if near and k.lower() == near[0]), None)
     return f" (did you mean '{match}'?)" if match else ""
+
+
+def annotation(level: str, text: str, **properties: object) -> str:
+    """A workflow command of GitHub Actions: `::error file=…,line=…::text`, escaped as its runner reads it."""
+    told = ",".join(f"{name}={_escaped(str(value), ',:')}" for name, value in properties.items())
+    return f"::{level}{' ' if told else ''}{told}::{_escaped(text)}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    for character in f"%\r\n{also}":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
 
 
 def under_github() -> bool:

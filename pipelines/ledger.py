@@ -1,4 +1,4 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage, locks and tokens.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
@@ -20,7 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
 from pipelines.environment import WAREHOUSE, Environment
-from pipelines.rows.intake import Rejection
+from pipelines.rows.intake import Rejection, spooled
 
 DATASET = "_etl"
 T = TypeVar("T")
@@ -28,6 +29,7 @@ End = tuple[str, int, str | None]  # status, exit code and message of a run
 BATCH = 500
 BATCH_CHARACTERS = 2_000_000  # of payloads; BigQuery takes no request above 10 MB
 PATIENCE_SECONDS = 10.0  # with a reader of a DuckDB file, before a run gives up
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
     "duckdb": {"text": "VARCHAR", "time": "TIMESTAMPTZ", "int": "BIGINT"},
@@ -50,6 +52,14 @@ TABLES = {
     },
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
+    },
+    "erasures": {
+        "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
+        "counts": "text",
+    },
+    "tokens": {
+        "spec": "text", "account": "text", "version": "int", "updated_at": "time", "expires_at": "time",
+        "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
 EVERY_RUN = ("runs", "quarantine", "locks")
@@ -180,6 +190,24 @@ class Ledger:
         )  # fmt: skip
         return not rows or rows[0][0] in WELL
 
+    def fetches(self, spec: str, environment: str) -> bool:
+        """Whether raw files of a spec were ever fetched by a run that did not ingest them."""
+        sql = "SELECT 1 FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'fetch' LIMIT 1"
+        return bool(self.execute(sql, spec, environment))
+
+    def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
+        """The last run that loaded rows without a raw file, since the tables were last made of raw files alone."""
+        rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
+        whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
+        anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
+        start = max([*anew, since or EPOCH])
+        found = self.execute(
+            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
+            "AND rows_loaded > 0 AND started_at > %s ORDER BY started_at DESC LIMIT 1",
+            spec, environment, start,
+        )  # fmt: skip
+        return str(found[0][0]) if found else None
+
     def begun(self, spec: str) -> dict[str, datetime]:
         """When each run of a spec began."""
         rows = self.execute("SELECT run_id, started_at FROM {runs} WHERE spec = %s", spec)
@@ -191,6 +219,19 @@ class Ledger:
         columns = ", ".join(TABLES["runs"])
         sql = f"SELECT {columns} FROM {{runs}} {where} ORDER BY started_at DESC, run_id DESC LIMIT {int(limit)}"
         return [RunRow(*row) for row in self.execute(sql, *values)]
+
+    def latest(self, environment: str, spec: str | None = None) -> list[tuple[RunRow, datetime | None]]:
+        """The last run of each spec, or of one, that has ended, and when one last ended with 0."""
+        only, values = (" AND spec = %s", [environment, spec]) if spec else ("", [environment])
+        columns = ", ".join(f"r.{name}" for name in TABLES["runs"])
+        rows = self.execute(
+            f"SELECT {columns}, l.succeeded_at FROM {{runs}} AS r JOIN (SELECT spec, max(started_at) AS started_at, "
+            "max(CASE WHEN exit_code = 0 THEN finished_at END) AS succeeded_at FROM {runs} "
+            f"WHERE environment = %s AND exit_code IS NOT NULL{only} GROUP BY spec) AS l "
+            "ON r.spec = l.spec AND r.started_at = l.started_at WHERE r.environment = %s ORDER BY r.spec",
+            *values, environment,
+        )  # fmt: skip
+        return [(RunRow(*row), succeeded_at) for *row, succeeded_at in rows]
 
     def quarantine(self, run_id: str, rejections: Iterable[Rejection]) -> int:
         """Write rejections, each once however often it is seen; returns how many were new."""
@@ -211,6 +252,12 @@ class Ledger:
             self._insert("quarantine", rows)
             new += len(rows)
         return new
+
+    def take_in(self, spools: Path) -> None:
+        """Write every spool of a folder, as must be done before the load that belongs to it is committed."""
+        for spool in sorted(spools.glob("*.jsonl")):
+            self.quarantine(spool.stem, spooled(spool))
+            spool.unlink()
 
     def quarantined(
         self, spec: str | None = None, resource: str | None = None, ids: Sequence[str] = (),

@@ -23,12 +23,11 @@ from pipelines.order import Order
 from pipelines.printing import Printer
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
-from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.declared import dynamic
-from pipelines.rows.intake import Intake
+from pipelines.rows.intake import LANDED, Intake
 from pipelines.rows.quarantine import guard
 from pipelines.specs import spec as specs
-from pipelines.working import LOADER_FORMAT, open_pipeline, reopened, scratch_copy
+from pipelines.working import LOADER_FORMAT, scratch_copy, synced
 
 BATCH = 100
 FIRST_STAYS = ("append", "insert-only")  # a key that is in such a table is never written again
@@ -48,7 +47,8 @@ def replay(
 ) -> Exit:
     """Feed rows through their resource again; those that pass are loaded and marked, the others stay.
 
-    A row the source itself refused (it has a place) is not a row of the table yet, so it is mended at that place.
+    A row the source itself refused (it has a place) is not a row of the table yet, so it is mended at that place;
+    one of a raw file is what its upstream gave, and has none.
     A row stays, too, when its table or the quarantine holds a version of it that was read by the same run or later.
     """
     spec = specs.load(root, name)
@@ -56,8 +56,9 @@ def replay(
     outdated: list[str] = []
     with writing(root, env, name, Order(values=tuple(values))) as (environment, ledger):
         rows = chosen(ledger, name, resource, ids)
-        placed, loose = [row for row in rows if row.place], [row for row in rows if not row.place]
-        pipeline = _synced(environment, spec) if loose else None
+        placed = [row for row in rows if row.place and not row.place.startswith(LANDED)]
+        loose = [row for row in rows if row not in placed]
+        pipeline = synced(environment, spec) if loose else None
         for each in dict.fromkeys(row.resource for row in loose):
             assert pipeline is not None
             mine = [row for row in loose if row.resource == each]
@@ -203,18 +204,3 @@ def _typed(value: Any, column: TColumnSchema) -> Any:
         raise ValueError("a key is never null")
     data_type = column.get("data_type")
     return coerce_value(data_type, py_type_to_sc_type(type(value)), value) if data_type else value
-
-
-def _synced(environment: Environment, spec: specs.Spec) -> dlt.Pipeline:
-    """The pipeline as the destination has it, with what a run left loaded first."""
-    clear(environment.state_dir, spec.name)
-    pipeline = open_pipeline(environment, spec)
-    if take_up(pipeline, environment.kind):
-        pipeline.normalize()
-        pipeline.load()
-    pipeline = reopened(environment, spec, pipeline)
-    pipeline.sync_destination()
-    adopt_stored(pipeline, spec.name)
-    for schema in pipeline.schema_names:
-        forget_unfinished(pipeline, schema)
-    return pipeline

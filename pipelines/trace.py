@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
                 "error": "ended without a word: killed, or the machine stopped",
                 "exit_code": int(Exit.FAILED),
                 "errors": [],
-                "retry_command": f"etl run {report.spec} --env {report.environment}",
+                "retry_command": f"etl {_verb(content)} {report.spec} --env {report.environment}",
             }
             write_json(folder / "error.json", error)
 
@@ -126,11 +126,25 @@ def end_of(runs_dir: Path, run_id: str) -> End:
     return said["status"], said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
 
 
-def local_runs(environment: Environment, spec: str | None, limit: int = 20) -> list[RunRow]:
+def local_runs(environment: Environment, spec: str | None, limit: int | None = 20) -> list[RunRow]:
     """The newest runs of one spec or of all, as far as the folders on this machine tell."""
     found = [row for folder in environment.runs_dir.glob("*/") if (row := _row_of(folder))]
     mine = [row for row in found if row.environment == environment.name and spec in (None, row.spec)]
     return sorted(mine, key=lambda row: (row.started_at, row.run_id), reverse=True)[:limit]
+
+
+def newest_runs(environment: Environment) -> Iterator[RunRow]:
+    """The runs of an environment on this machine, the last to end first; read as they are asked for."""
+    for folder in sorted(environment.runs_dir.glob("*/"), key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+        row = _row_of(folder)
+        if row and row.environment == environment.name:
+            yield row
+
+
+def numbers_of(runs_dir: Path, run_id: str) -> dict[str, Any]:
+    """What `metrics.json` and the manifest of a run count; empty where it ran on another machine."""
+    folder = runs_dir / run_id
+    return {**_read(folder / "metrics.json"), "tables": _read(folder / "manifest.json").get("tables", {})}
 
 
 def _row_of(folder: Path) -> RunRow | None:
@@ -144,6 +158,11 @@ def _row_of(folder: Path) -> RunRow | None:
         counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
         _read(folder / "error.json").get("error"),
     )  # fmt: skip
+
+
+def _verb(said: dict[str, Any]) -> str:
+    """The command of a run, by its manifest."""
+    return said["mode"] if said.get("mode") in ("fetch", "ingest", "rebuild") else "run"
 
 
 def _has_ended(folder: Path) -> bool:

@@ -248,7 +248,7 @@ def _bucket(link: BaseException, where: str) -> EtlError | None:
 
 def _disk(link: BaseException, where: str) -> EtlError | None:
     number = link.errno if isinstance(link, OSError) else None
-    if number in FULL or re.search(r"no space left|disk full|disk quota|: file too large", str(link), re.I):
+    if number in FULL or re.search(r"no space left|disk (?:is )?full|disk quota|: file too large", str(link), re.I):
         return EtlError(f"{where}: the disk is full; free space and run again, nothing that was loaded is lost")
     if isinstance(link, OSError) and number in FORBIDDEN:
         return EtlError(f"{where}: {link.filename}: {link.strerror}; let this user read and write it")

@@ -12,6 +12,7 @@ import dlt
 
 from pipelines import build
 from pipelines.environment import WAREHOUSE, Environment
+from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.specs.spec import Spec
 
 # Parquet reaches Postgres by COPY in binary form, which costs the server half of what a CSV does (docs/adr/0012).
@@ -38,6 +39,21 @@ def reopened(environment: Environment, spec: Spec, pipeline: dlt.Pipeline) -> dl
     pipeline.deactivate()
     shutil.rmtree(pipeline.working_dir)
     return open_pipeline(environment, spec)
+
+
+def synced(environment: Environment, spec: Spec) -> dlt.Pipeline:
+    """The pipeline as the destination has it, with what a run left loaded first."""
+    clear(environment.state_dir, spec.name)
+    pipeline = open_pipeline(environment, spec)
+    if take_up(pipeline, environment.kind):
+        pipeline.normalize()
+        pipeline.load()
+    pipeline = reopened(environment, spec, pipeline)
+    pipeline.sync_destination()
+    adopt_stored(pipeline, spec.name)
+    for schema in pipeline.schema_names:
+        forget_unfinished(pipeline, schema)
+    return pipeline
 
 
 @contextmanager

@@ -27,6 +27,15 @@ from tests.workspace import Workspace
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background; Ctrl-C is under test
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+for variable in (
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+    "ETL_METRICS_FILE",
+    "NOTIFY__WEBHOOK_URL",
+    "NOTIFY__SLACK_URL",
+):
+    os.environ.pop(variable, None)  # a test says itself who is told
+
 settings.register_profile(
     "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

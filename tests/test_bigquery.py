@@ -50,6 +50,18 @@ def test_two_days_are_what_they_are_on_duckdb(engine: Workspace, project: Projec
     assert contents(project.ask, name) == contents(Ask(like), name)
 
 
+def test_raw_files_lead_to_what_is_on_duckdb(engine: Workspace, project: Project):
+    like = Workspace(engine.root.parent / "on duckdb")
+    for day in (1, 2):
+        assert strategies_toy.install(engine, day).etl("fetch", "strategies", "--env", "bq").code == 0
+        assert strategies_toy.install(like, day).etl("run", "strategies", "--env", "test").code == 0
+        assert engine.etl("ingest", "strategies", "--env", "bq").code == 0
+    expected = contents(Ask(like), "strategies")
+    assert contents(project.ask, "strategies") == expected
+    assert engine.etl("rebuild", "strategies", "--env", "bq").code == 0
+    assert contents(project.ask, "strategies") == expected
+
+
 @pytest.mark.parametrize(("name", "dataset"), [("chess", "chess"), ("recordings", "media_pipeline")])
 def test_a_spec_is_what_it_is_on_duckdb(engine: Workspace, project: Project, sandbox: Sandbox, name: str, dataset: str):
     like = Workspace(engine.root.parent / "on duckdb")
@@ -68,6 +80,7 @@ def test_every_command_that_asks_the_warehouse(engine: Workspace, project: Proje
     plan = engine.etl("plan", "crash", "--env", "bq", "--output", "json").json[0]
     assert {resource["schema"] for resource in plan["resources"]} == {"no change"}
     assert [row["status"] for row in engine.etl("status", "--env", "bq", "--output", "json").json] == ["partial"] * 2
+    assert 'etl_run_exit_code{spec="crash",environment="bq"} 3\n' in engine.etl("metrics", "crash", "--env", "bq").out
     assert "changed" in engine.etl("state", "show", "crash", "--env", "bq").out
     waiting = engine.etl("quarantine", "list", "--env", "bq", "--output", "json").json
     assert [row["resource"] for row in waiting] == ["things", "things"]

@@ -21,6 +21,7 @@ from tests.clouds.google import Refused as RefusedByGCS
 from tests.clouds.loopback import refusing_port
 from tests.clouds.s3 import KEY, S3, SECRET
 from tests.clouds.s3 import Refused as RefusedByS3
+from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 BUCKETS = (
@@ -168,3 +169,23 @@ def test_lists_are_read_from_it(engine: Workspace, cloud: Cloud, sandbox: Sandbo
         found[env] = (result.code, result.json[0]["tables"])
     assert found["cloud"] == found["test"]
     assert found["test"][1]["recordings"] > 0
+
+
+def test_an_export_is_put_there_once_it_is_whole(engine, cloud):
+    toy(engine, rows(3))
+    assert engine.etl("run", "toy", "--env", "cloud").code == 0
+    words = ("export", "toy", "--env", "cloud", "--to", f"{cloud.scheme}://lake/of a toy", "--format")
+    assert engine.etl(*words, "sqlite").code == 0
+    former = cloud.keys
+    cloud.refuse("things", 403, "AccessDenied" if cloud.scheme == "s3" else "forbidden", times=9)
+    refused = engine.etl(*words, "csv")
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert cloud.keys == former == ["of a toy/_export.toy.json", "of a toy/toy.sqlite"]
+    cloud.service.heal()
+    result = engine.etl(*words, "csv", "--partition-by", "id")
+    assert (result.code, result.err) == (0, "")
+    assert cloud.keys == [
+        "of a toy/_export.toy.json", "of a toy/others/id=1/part-0.csv",
+        *(f"of a toy/things/id={n}/part-0.csv" for n in (1, 2, 3)),
+    ]  # fmt: skip
+    assert cloud.filesystem().cat_file("lake/of a toy/things/id=2/part-0.csv").count(b"\r\n") == 2

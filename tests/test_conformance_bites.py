@@ -104,6 +104,11 @@ BAD = {
         "a backfill changes rows",
         {"yield rows\n": f'yield [{{**row, "read": {TIME}}} for row in rows]\n'},
     ),
+    "names_tables_by_page": Bad(
+        kept.raw_files_lead_to_the_same_rows,
+        "gives its pages tables",
+        {"yield rows\n": 'yield dlt.mark.with_table_name(rows, "arrivals")\n'},
+    ),
     "gives_up_when_throttled": Bad(kept.throttled_then_served, "not: Result\\(code=1", {SESSION: PLAIN}),
     "does_not_tell_a_refusal": Bad(kept.refused_says_what_to_do, "exit 1 where a person", {SESSION: PLAIN}),
     "waits_for_ever": Bad(kept.hangs_are_cut, "exit 0 where an answer hangs", {SESSION: PLAIN}),
@@ -154,15 +159,12 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module", params=["a good source", "a skeleton"])
-def subject(request, tmp_path_factory) -> Iterator[Subject]:
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory) -> Iterator[Subject]:
+    folder = tmp_path_factory.mktemp("a good source")
     home = Workspace(folder / "home")
-    if request.param == "a skeleton":
-        assert home.etl("new", "skeleton").code == 0
-    else:
-        write(home, {})
-    with Subject("skeleton" if request.param == "a skeleton" else "parcels", folder, home.root) as under_test:
+    write(home, {})
+    with Subject("parcels", folder, home.root) as under_test:
         yield under_test
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import sqlite3
 from decimal import InvalidOperation
 
 import pytest
@@ -89,6 +90,7 @@ FOREIGN = [
     (ValueNotSecretException("spec", "token"), 2, "toy: a secret stands in the spec; move it to .dlt/secrets.toml"),
     (ConfigurationException("odd setting"), 2, "toy: odd setting; mend that setting"),
     (with_errno(errno.ENOSPC), 1, "toy: the disk is full; free space and run again"),
+    (sqlite3.OperationalError("database or disk is full"), 1, "toy: the disk is full; free space and run again"),
     (with_errno(errno.EDQUOT), 1, "toy: the disk is full; free space and run again"),
     (RuntimeError("IO Error: Could not write file: No space left on device"), 1, "toy: the disk is full; free space"),
     (with_errno(errno.EACCES), 1, "toy: /data/x.duckdb: some reason; let this user read and write it"),

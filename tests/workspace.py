@@ -38,9 +38,15 @@ host = "{host}"
 port = {port}
 database = "{database}"
 username = "{user}"
+[pg.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 """
 BIGQUERY = """
 [bq]
+[bq.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 [bq.warehouse]
 destination_type = "bigquery"
 """
@@ -83,6 +89,11 @@ class Workspace:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         return target
+
+    def source(self, name: str, text: str, more: str = "") -> None:
+        """Write a source of one's own and its spec, which ends with `more`."""
+        self.write(f"specs/{name}.yaml", f"name: {name}\nabout: A source for tests.\npython: {{}}\n{more}")
+        self.write(f"sources/{name}.py", text)
 
     def postgres(self, url: str) -> None:
         """Add the environment `pg` for a server; the password comes from the environment as it must."""

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from pipelines.errors import Problem, SpecError, UsageError, did_you_mean
 from pipelines.specs import yaml_marks
 from pipelines.specs.messages import Strict, expected, read_as
-from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, TimeZone, Url
+from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, Subjects, TimeZone, Url
 from pipelines.specs.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
@@ -52,6 +52,7 @@ class Spec(Strict):
         default_factory=dict,
         description="Resources by name, only with what differs from the source's own hints.",
     )
+    subjects: Subjects | None = Field(None, description="Who the rows are about; `etl erase` goes by it.")
 
     _document: Document | None = PrivateAttr(None)
 

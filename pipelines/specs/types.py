@@ -85,6 +85,10 @@ Filled = Annotated[str, Text(lambda value: None if value.strip() else "expected 
 Cron = Annotated[str, Text(cron.mistake, r"^\S+( +\S+){4}$")]
 TimeZone = Annotated[str, Text(_time_zone)]
 Timestamp = Annotated[str, Text(_timestamp)]
+TableColumn = Annotated[
+    str,
+    matching(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*", "a table and a column as loaded, e.g. games.white__username", 500),
+]
 Day = Annotated[str, Text(_day, r"^\d{4}-\d{2}-\d{2}$")]
 Wait = Annotated[str, matching(r"\d{1,4}[hd]", "hours or days such as 12h or 2d", 5)]
 
@@ -255,3 +259,26 @@ class ResourceHints(Strict):
         None, description="What the table should have from when on, for `etl coverage` to tell what is missing."
     )
     append_reason: Line | None = Field(None, description="Why rows are appended and never merged; append needs it.")
+
+
+class Subject(Strict):
+    """Where the tables of a spec hold one kind of person or device; a row of a list counts as a table's."""
+
+    rows: Annotated[list[TableColumn], Field(min_length=1)] = Field(
+        description="Columns that name it; `etl erase` deletes such a row with its lists."
+    )
+    cells: list[TableColumn] = Field(
+        default_factory=list, description="Columns that may name it in a row about others; the cell is overwritten."
+    )
+    objects: list[TableColumn] = Field(
+        default_factory=list, description="Columns with the key of an object in `audio`, deleted before its row is."
+    )
+
+
+class Subjects(Strict):
+    """Who the rows of a spec are about, by kind."""
+
+    phone: Subject | None = Field(None, description="Phone numbers; only digits are compared, without a leading 00.")
+    device: Subject | None = Field(None, description="Devices, exactly as written.")
+    account: Subject | None = Field(None, description="Accounts, in upper or lower case.")
+    player: Subject | None = Field(None, description="Players, in upper or lower case.")

@@ -1,0 +1,1 @@
+"""What runs the specs on their schedules: GitHub Actions, cron, Cloud Run."""

@@ -1,0 +1,61 @@
+"""What would bring the value back: a spec or a setting that asks for it, and a file that a source reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines import build, configuration
+from pipelines.environment import Environment
+from pipelines.erase.sought import Sought
+from pipelines.specs.spec import Spec
+from pipelines.specs.yaml_marks import leaves
+
+BLOCK = 1 << 20
+LONGEST = 1 << 10  # characters of an occurrence that lies across two blocks
+
+
+def asked_again(environment: Environment, spec: Spec, sought: Sought) -> list[str]:
+    """One line for each, without the value; the settings of the spec must be in force."""
+    files = [file for file in _files(environment, spec) if _holds(file, sought)]
+    found = [f"{file}: holds the value; it is yours, so mend or delete it" for file in files]
+    return [*map(sought.scrubbed, [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found])]
+
+
+def _in_spec(spec: Spec, sought: Sought) -> Iterator[str]:
+    for kind in ("python", "rest"):
+        for place, value in leaves(spec.document.data.get(kind), (kind,)):
+            if sought.stands_in(str(value)):
+                yield str(spec.problem(place, "still asks for the value; take it out"))
+
+
+def _in_settings(environment: Environment, spec: Spec, sought: Sought) -> Iterator[str]:
+    for argument in build.arguments(environment.root, spec):
+        for value, provider, key in configuration.every(argument, ("sources", spec.name)):
+            if provider != "spec" and sought.stands_in(str(value)):
+                yield f"{provider}: {key} still asks for the value; take it out"
+
+
+def _files(environment: Environment, spec: Spec) -> Iterator[Path]:
+    """The local files that an argument of a source names: a file, a folder or a glob."""
+    for argument in build.arguments(environment.root, spec):
+        found: Any = configuration.setting(argument, ("sources", spec.name))
+        if found and isinstance(found[0], str) and "://" not in found[0]:
+            pattern = environment.root / found[0]
+            for path in sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))):
+                yield from (file for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file())
+
+
+def _holds(file: Path, sought: Sought) -> bool:
+    """Whether a file has the value in its name or its text, be it UTF-8, UTF-16 or one byte a character."""
+    if sought.stands_in(file.name):
+        return True
+    tail = ""
+    with file.open("rb") as content:
+        while block := content.read(BLOCK):
+            text = tail + block.replace(b"\0", b"").decode("utf-8", errors="replace")
+            if sought.stands_in(text):
+                return True
+            tail = text[-LONGEST:]
+    return False

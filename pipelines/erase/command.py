@@ -1,0 +1,192 @@
+"""`etl erase`: what stands in which order, under which lock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dlt
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from ulid import ULID
+
+from pipelines import environment as environments
+from pipelines.environment import Environment
+from pipelines.erase import duckdb_file, engine_tables, remembered, traces
+from pipelines.erase.asked_again import asked_again
+from pipelines.erase.receipt import Receipt
+from pipelines.erase.scope import Counts, Scope
+from pipelines.erase.sought import Sought, sought
+from pipelines.erase.subjects import declaring
+from pipelines.erase.tables import Tables
+from pipelines.errors import EtlError, Exit
+from pipelines.ledger import Ledger, open_ledger, read_ledger
+from pipelines.lock import held
+from pipelines.logs import LOGGER
+from pipelines.order import Order, settle
+from pipelines.printing import Printer
+from pipelines.resume import waits
+from pipelines.state import remembered as as_stored
+from pipelines.translate import told_of
+from pipelines.working import synced
+
+
+@dataclass
+class Found:
+    """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
+
+    `erasure` is the id of the receipt, where something was deleted from a warehouse.
+    """
+
+    erasure: str | None = None
+    counts: dict[str, Counts] = field(default_factory=dict)
+    left: dict[str, Counts] = field(default_factory=dict)
+    yours: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+    def note(self, scope: Scope, counts: Counts, left: Counts) -> None:
+        """Take in what was found of one spec, whose settings must be in force."""
+        name = scope.spec.name
+        self.counts[name], self.left[name] = counts, left
+        self.yours += asked_again(scope.environment, scope.spec, scope.sought)
+
+    def warnings(self) -> Iterator[str]:
+        """What a person must see to."""
+        for name, left in self.left.items():
+            for column, count in left.items():
+                yield f"{name}: {column}: {count} rows about others hold the value; name the column in its subjects"
+        for name in self.waiting:
+            yield f"{name}: what waits to be loaded was not looked into; an erasure loads it first"
+        yield from self.yours
+
+
+def erase(
+    root: Path, env: str, kind: str, value: str, names: Sequence[str], dry_run: bool, printer: Printer
+) -> Exit:  # fmt: skip
+    """Erase a value from every spec that declares its kind; PARTIAL when it stands where no spec says it may."""
+    wanted = sought(kind, value)
+    environment = environments.load(root, env)
+    scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
+    with _discreet(wanted):
+        found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(str(ULID()), kind, environment))
+    _tell(found, dry_run, printer)
+    return Exit.PARTIAL if any(found.left.values()) and not dry_run else Exit.OK
+
+
+def _look(scopes: Sequence[Scope]) -> Found:
+    """What an erasure would find; writes nothing and takes no lock."""
+    found = Found()
+    for scope in scopes:
+        name = scope.spec.name
+        with told_of(name), _as_stored(scope) as (pipeline, ledger):
+            settle(scope.environment, scope.spec, Order(), read_only=True)
+            found.note(scope, _erased(scope, pipeline, ledger), _left(scope, pipeline))
+            found.waiting += [name] if _has_unloaded(scope) else []
+    return found
+
+
+def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
+    found = Found()
+    for scope in scopes:
+        with told_of(scope.spec.name):
+            settle(environment, scope.spec, Order())
+            if _has_warehouse(environment) or _has_unloaded(scope):
+                _erase_stored(scope, receipt, found)
+            else:
+                found.note(scope, traces.erase(scope), {})
+    if _has_warehouse(environment):
+        with told_of("erase"):
+            _finish(environment, receipt)
+        found.erasure = receipt.id if any(found.counts.values()) else None
+    return found
+
+
+def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
+    """Everything of one spec, with what waits to be loaded loaded first, since it may hold the value, too."""
+    environment, spec = scope.environment, scope.spec
+    with held(environment, spec.name, receipt.id), open_ledger(environment) as ledger:
+        receipt.begin(ledger)
+        ledger.take_in(environment.spools(spec.name))
+        pipeline = synced(environment, spec)
+        counts = _erased(scope, pipeline, ledger)
+        receipt.note(ledger, spec.name, counts)
+        found.note(scope, counts, _left(scope, pipeline))
+        pipeline.deactivate()
+        shutil.rmtree(pipeline.working_dir)
+        for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
+            left.unlink(missing_ok=True)
+
+
+def _finish(environment: Environment, receipt: Receipt) -> None:
+    if not environment.duckdb_file:
+        receipt.end()
+        return
+    with held(environment, "erase", receipt.id):
+        duckdb_file.rewrite(environment.duckdb_file)
+        receipt.end()
+
+
+def _erased(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None) -> Counts:
+    """How often the value was found, by place; where the scope acts it is gone now."""
+    counts: Counts = {}
+    for client in _clients(pipeline):
+        counts |= {**Tables(scope, client).erase(), **remembered.erase(scope, client)}
+    if ledger:
+        counts |= engine_tables.erase(scope, ledger)
+    return {**counts, **traces.erase(scope)}
+
+
+def _left(scope: Scope, pipeline: dlt.Pipeline | None) -> Counts:
+    left: Counts = {}
+    for client in _clients(pipeline):
+        left |= Tables(scope, client).elsewhere()
+    return left
+
+
+def _clients(pipeline: dlt.Pipeline | None) -> Iterator[SqlJobClientBase]:
+    """A client for each schema of the pipeline."""
+    for name in pipeline.schema_names if pipeline else ():
+        with pipeline.destination_client(name) as client:  # type: ignore[union-attr]
+            assert isinstance(client, SqlJobClientBase)
+            yield client
+
+
+@contextmanager
+def _as_stored(scope: Scope) -> Iterator[tuple[dlt.Pipeline | None, Ledger | None]]:
+    """The pipeline and the ledger as they are, to look at."""
+    with read_ledger(scope.environment, "runs") as ledger, as_stored(scope.environment, scope.spec) as pipeline:
+        yield pipeline, ledger
+
+
+def _has_warehouse(environment: Environment) -> bool:
+    """Whether there is a warehouse; a DuckDB file is made by the first run."""
+    return environment.duckdb_file is None or environment.duckdb_file.exists()
+
+
+def _has_unloaded(scope: Scope) -> bool:
+    spools = scope.environment.spools(scope.spec.name)
+    return waits(scope.environment.state_dir, scope.spec.name) or any(spools.glob("*.jsonl"))
+
+
+@contextmanager
+def _discreet(wanted: Sought) -> Iterator[None]:
+    """No error of a database or a file system may quote the value."""
+    try:
+        yield
+    except EtlError as error:
+        error.args = (wanted.scrubbed(str(error)),)
+        raise error from None
+
+
+def _tell(found: Found, dry_run: bool, printer: Printer) -> None:
+    rows = [(spec, place, n) for spec, counts in found.counts.items() for place, n in counts.items()]
+    printer.document(vars(found))
+    if rows:
+        printer.table(("spec", "place", "found" if dry_run else "erased"), rows)
+        printer.lines([f"receipt {found.erasure}"] if found.erasure else [])
+    else:
+        printer.lines(["nothing found"])
+    for line in found.warnings():
+        LOGGER.warning(line)

@@ -1,0 +1,39 @@
+"""The engine's own tables in `_etl`: what was set aside or remembered goes, the message of a run is overwritten."""
+
+from __future__ import annotations
+
+from pipelines.erase.scope import Counts, Scope
+from pipelines.ledger import DATASET, TABLES, Ledger
+
+KEPT = ("runs", "locks", "erasures")  # their rows are about runs; of a run the message may quote a value
+NO_DATA = ("id", "spec", "environment", "run_id")
+
+
+def erase(scope: Scope, ledger: Ledger) -> Counts:
+    """Delete the rows of a spec that hold the value, and overwrite it in the messages of its runs."""
+    counts = {f"{DATASET}.{table}": _delete(scope, ledger, table) for table in TABLES if table not in KEPT}
+    counts[f"{DATASET}.runs"] = _overwrite_messages(scope, ledger)
+    return {place: count for place, count in counts.items() if count}
+
+
+def _delete(scope: Scope, ledger: Ledger, table: str) -> int:
+    if not ledger.has(table):
+        return 0
+    texts = [name for name, kind in TABLES[table].items() if kind == "text" and name not in NO_DATA]
+    condition, values = scope.matches(texts)
+    where = f"FROM {{{table}}} WHERE spec = %s AND ({condition})"
+    count = int(ledger.execute(f"SELECT count(*) {where}", scope.spec.name, *values)[0][0])
+    if count and scope.act:
+        ledger.execute(f"DELETE {where}", scope.spec.name, *values)
+    return count
+
+
+def _overwrite_messages(scope: Scope, ledger: Ledger) -> int:
+    condition, values = scope.matches(["message"])
+    sql = f"SELECT run_id, message FROM {{runs}} WHERE spec = %s AND environment = %s AND {condition}"
+    mine = (scope.spec.name, scope.environment.name)
+    found = ledger.execute(sql, *mine, *values)
+    for run_id, message in found if scope.act else ():
+        change = "UPDATE {runs} SET message = %s WHERE run_id = %s AND spec = %s AND environment = %s"
+        ledger.execute(change, scope.sought.scrubbed(message), run_id, *mine)
+    return len(found)

@@ -1,0 +1,46 @@
+"""What one place of one spec needs to know to be looked through, or to be cleaned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from pipelines.environment import Environment
+from pipelines.erase.sought import Sought
+from pipelines.ledger import Ledger
+from pipelines.specs.spec import Spec
+from pipelines.specs.types import Subject
+
+MATCH = {
+    "duckdb": "regexp_matches(CAST({} AS VARCHAR), %s)",
+    "postgres": "CAST({} AS text) ~ %s",
+    "bigquery": "REGEXP_CONTAINS(TO_JSON_STRING({}), %s)",
+}
+Counts = dict[str, int]
+"""How often the value was found, by place; a place without any is left out."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One spec of one environment under its lock; without `act` it is only looked at."""
+
+    environment: Environment
+    spec: Spec
+    subject: Subject
+    sought: Sought
+    act: bool
+
+    def matches(self, columns: list[str]) -> tuple[str, list[str]]:
+        """The condition for rows of which a column holds the value, and the values of its holes."""
+        match = MATCH[self.environment.kind]
+        return " OR ".join(match.format(column) for column in columns), [self.sought.sql] * len(columns)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The tables of a spec and those of the engine, over open connections."""
+
+    scope: Scope
+    client: SqlJobClientBase
+    ledger: Ledger

@@ -1,0 +1,1 @@
+"""Whoever is told how runs end: Prometheus, GitHub Actions, a webhook, Slack."""

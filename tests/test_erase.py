@@ -1,0 +1,471 @@
+"""`etl erase`: after it a search for the value over every table and file finds nothing, and all else is as it was."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg2
+import pytest
+from dlt.common.versioned_state import decompress_state
+
+from pipelines import environment as environments
+from pipelines.erase.duckdb_file import rewrite
+from pipelines.erase.remembered import without
+from pipelines.erase.sought import ERASED, sought
+from pipelines.errors import UsageError
+from pipelines.order import Order, settle
+from pipelines.specs import spec as specs
+from pipelines.working import open_pipeline
+from sandbox.server import Sandbox
+from tests import killed
+from tests.clouds.project import Project
+from tests.killed import At
+from tests.warehouse import Ask, contents, faults
+from tests.workspace import Workspace
+
+PHONE, OTHER = "+33612345678", "+33698765432"
+NUMBER = "6 ?12 ?34 ?56 ?78"
+SPEC = """\
+name: calls
+about: Calls for tests.
+python: {}
+subjects:
+  phone:
+    rows: [calls.phone, calls.url, labels__numbers.value]
+    cells: [labels.note]
+    objects: [calls.object_key]
+"""
+SOURCE = '''\
+"""Calls with lists in lists, remembered by phone; a line that is no call fails."""
+
+import json
+from pathlib import Path
+
+import dlt
+
+from sources.kit import notices
+
+
+@dlt.source(name="calls", section="calls")
+def calls(rows_file: str = dlt.config.value, only: str = ""):
+    yield _calls(rows_file, only)
+    yield labels(rows_file)
+
+
+@dlt.resource(name="calls", primary_key="id", write_disposition="merge", columns={"length": {"data_type": "double"}})
+def _calls(rows_file, only):
+    seen = dlt.current.resource_state().setdefault("phones", {})
+    for row in json.loads(Path(rows_file).read_text())["calls"]:
+        if row.get("fails"):
+            yield notices.failed(row["phone"], "hung up")
+            continue
+        seen[row["phone"]] = {"last": row["id"], "urls": [row["url"]]}
+        yield [row]
+
+
+@dlt.resource(primary_key="id", write_disposition="merge")
+def labels(rows_file):
+    yield json.loads(Path(rows_file).read_text())["labels"]
+'''
+AUDIO = """
+[{}.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
+"""
+
+
+def call(id: int, phone: str, **extra: Any) -> dict[str, Any]:
+    name = f"{phone.removeprefix('+')}_{id}.ogg"
+    legs = [{"to": "desk", "said": [{"word": f"hello {phone}"}, {"word": "bye"}]}]
+    return {
+        "id": id,
+        "phone": phone,
+        "url": f"https://v.test/{name}",
+        "object_key": f"a/{phone}/{name}",
+        "legs": legs,
+        **extra,
+    }
+
+
+CALLS = [
+    call(1, PHONE, length=1.5),
+    call(2, OTHER, length=2.5),
+    call(3, "0033 6 12 34 56 78"),
+    call(4, OTHER, url=f"https://v.test/33612345678_{OTHER}.ogg", legs=[]),
+    call(5, PHONE, length="long"),
+    call(6, OTHER, length="short"),
+    {"phone": PHONE, "fails": True},
+    {"phone": OTHER, "fails": True},
+]
+LABELS = [
+    {"id": 1, "note": f"call {PHONE} back", "numbers": [PHONE, OTHER]},
+    {"id": 2, "note": f"call {OTHER} back", "numbers": [OTHER]},
+]
+
+
+@pytest.fixture
+def made(workspace) -> Workspace:
+    """The spec and its source; its rows stand in a file of the user."""
+    made: Workspace = workspace()
+    made.write("specs/calls.yaml", SPEC)
+    made.write("sources/calls.py", SOURCE)
+    file = made.write("calls.json", json.dumps({"calls": CALLS, "labels": LABELS}))
+    made.variables["SOURCES__CALLS__ROWS_FILE"] = str(file)
+    audio(made, "test")
+    return made
+
+
+def audio(made: Workspace, env: str) -> None:
+    """An object for each call that can be loaded."""
+    file = made.root / "destinations.toml"
+    file.write_text(file.read_text() + AUDIO.format(env))
+    for each in CALLS[:4]:
+        made.write(f"audio/{each['object_key']}", "sound")
+
+
+def give(made: Workspace, calls: list[Any]) -> str:
+    """Let the source read these calls; returns what it read before."""
+    file = made.root / "calls.json"
+    before = file.read_text()
+    file.write_text(json.dumps({"calls": calls, "labels": LABELS}))
+    return before
+
+
+def erase(made: Workspace, *words: str, env: str = "test") -> dict[str, Any]:
+    result = made.etl("erase", *words, "--env", env, "--yes", "--output", "json")
+    assert result.code == 0, result
+    found: dict[str, Any] = result.json
+    return found
+
+
+def plant(made: Workspace) -> None:
+    """The value in a package that waits, in a spool, and in the command that a failed run tells to repeat."""
+    everything = give(made, CALLS[:1])
+    assert made.etl("run", "calls", "--env", "test").code == 0
+    (made.root / "calls.json").write_text(everything)
+    assert made.etl("run", "calls", "--env", "test", "--with", f"only={PHONE},x").code == 3
+    environment, spec = environments.load(made.root, "test"), specs.load(made.root, "calls")
+    settle(environment, spec, Order())
+    pipeline = open_pipeline(environment, spec)
+    rows = [call(7, PHONE), {"id": 8}]
+    pipeline.extract(rows, table_name="calls", primary_key="id", write_disposition="merge")
+    pipeline.deactivate()
+    spooled = {
+        "spec": "calls",
+        "resource": "calls",
+        "reason": "is odd",
+        "place": "",
+        "payload": json.dumps({"p": PHONE}),
+    }
+    for spool in ("quarantine/calls/dead.jsonl", "scratch/replay.jsonl"):
+        made.write(f".dlt/state/test/{spool}", json.dumps(spooled) + "\n")
+
+
+def occurrences(made: Workspace) -> set[str]:
+    """Every file of the workspace that has the number in its bytes or its name, the user's left out."""
+    files = [file for file in made.root.rglob("*") if file.is_file() and file.name not in ("calls.json", "calls.yaml")]
+    found = {file for file in files if b"612345678" in file.read_bytes()}
+    return {str(path.relative_to(made.root)) for path in {*found, *made.root.rglob("*612345678*")}}
+
+
+def stored(ask: Ask, pattern: str, *datasets: str) -> list[str]:
+    """Every row of every table in which a pattern occurs, packed states unpacked."""
+    return [
+        f"{dataset}.{table}: {row}"
+        for dataset in (*datasets, *(f"{each}_staging" for each in datasets), "_etl")
+        for table in {table for table, _ in ask.columns(dataset)}
+        for row in ask(f'SELECT * FROM {dataset}."{table}"')
+        if re.search(pattern, " ".join(map(_unpacked, row)), re.I)
+    ]
+
+
+def _unpacked(cell: Any) -> str:
+    """A cell as text; dlt packs a state, which is the only long text here that begins so."""
+    packed = isinstance(cell, str) and cell.startswith("eJ") and len(cell) > 100
+    return json.dumps(decompress_state(cell)) if packed else str(cell)
+
+
+def of_others(made: Workspace) -> dict[str, Any]:
+    """The rows about the other number, and those about nobody."""
+    found = contents(Ask(made), "calls")
+    theirs = {
+        table: [row for row in rows if OTHER in str(row) and "612345678" not in str(row)]
+        for table, rows in found.items()
+    }
+    return {**theirs, "labels": [], "labels of all": made.query("SELECT id FROM calls.labels ORDER BY id")}
+
+
+def test_it_is_gone_from_every_table_and_file(made: Workspace):
+    plant(made)
+    before = of_others(made)
+    assert len(occurrences(made)) > 5
+    assert made.query("SELECT count(*) FROM calls.calls") == [(4,)]
+    found = erase(made, "--phone", "0033 6 12-34-56-78")
+    assert found["counts"]["calls"] == {
+        "objects in audio": 3, "calls__legs__said": 6, "calls__legs": 3, "calls": 4, "labels__numbers": 1,
+        "labels.note": 1, "state": 2, "_etl.quarantine": 2, "files in runs/": 2,
+    }  # fmt: skip
+    assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
+    assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (8,)]
+    assert of_others(made) == before
+    assert faults(Ask(made), "calls") == []
+    assert made.query("SELECT id, note FROM calls.labels ORDER BY id") == [(1, ERASED), (2, LABELS[1]["note"])]
+    assert [file.name for file in (made.root / "audio").rglob("*.ogg")] == ["33698765432_2.ogg"]
+
+
+PHONES = [
+    "+33612345678",
+    "0033612345678",
+    "33612345678",
+    "tel:+33 6 12.34(56)78",
+    "/33612345678_1.ogg",
+    '"%2B33612345678"',
+]
+NO_PHONES = ["336123456789", "1+33612345678"[0:1] + "33612345678", "3361234567", "33612345678901"]
+NAMES = [
+    "erik",
+    "ERIK",
+    '{"name":"Erik"}',
+    "/player/erik/games",
+    "%2Ferik?x",
+    '[White "Erik"]',
+    "a\\nerik",
+    "erik,hikaru",
+    "erik.",
+]
+NO_NAMES = ["erika", "big_erik", "erik-2", "jérik", "derik"]
+MAILS = ["me@x.org", "ME@X.ORG", "/me%40x.org/", "write to me@x.org."]
+NO_MAILS = ["so.me@x.org", "me@x.org.uk", "a+me@x.org"]
+OCCURRENCES = [
+    *(("phone", "+33 6 12 34 56 78", text, True) for text in PHONES),
+    *(("phone", "0033612345678", text, False) for text in NO_PHONES),
+    *(("player", "Erik", text, True) for text in NAMES),
+    *(("player", "erik", text, False) for text in NO_NAMES),
+    *(("account", "me@x.org", text, True) for text in MAILS),
+    *(("account", "me@x.org", text, False) for text in NO_MAILS),
+    ("account", "José", '"Jos\\u00e9"', True),
+    ("device", "AA:01", "AA:01", True),
+    ("device", "AA:01", "aa:01", False),
+    ("device", "a.b", "axb", False),
+]
+
+
+def test_what_an_occurrence_is(postgres_url: str):
+    """The same in Python, DuckDB and Postgres."""
+    with closing(psycopg2.connect(postgres_url)) as connection, connection.cursor() as cursor:
+        for kind, value, text, expected in OCCURRENCES:
+            found = sought(kind, value)
+            cursor.execute("SELECT %s ~ %s", (text, found.sql))
+            in_postgres = cursor.fetchone()[0]
+            in_duckdb = duckdb.execute("SELECT regexp_matches(?, ?)", [text, found.sql]).fetchone()[0]
+            assert (text, found.stands_in(text), in_duckdb, in_postgres) == (text, *[expected] * 3)
+            assert (found.scrubbed(text) != text) == expected
+            assert value not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("phone", ""), ("phone", "+33 61"), ("phone", "call me"), ("player", ""), ("player", " ab "), ("device", "12")],
+)
+def test_a_value_that_would_match_too_much_is_refused(kind: str, value: str):
+    with pytest.raises(UsageError, match=f"--{kind}: expected"):
+        sought(kind, value)
+
+
+def test_each_occurrence_is_overwritten():
+    assert sought("player", "erik").scrubbed("erik,Erik erika") == f"{ERASED},{ERASED} erika"
+    document = {"erik": [{"a": "x erik"}, 33612345678, None, 1.5]}
+    assert sought("player", "erik").scrubbed_document(document)[ERASED][0] == {"a": f"x {ERASED}"}
+    assert sought("phone", PHONE).scrubbed_document(document)["erik"][1] == ERASED
+
+
+def test_a_state_loses_the_partition_alone():
+    state = {
+        "players": {"erik": {"etag": "1"}, "anna": {"listed": ["/player/erik", "/player/bo"], "moved": "/player/Erik"}},
+        "incremental": {"name": {"initial_value": None, "last_value": "Erik"}, "id": {"last_value": 4}},
+    }
+    left = {"players": {"anna": {"listed": ["/player/bo"]}}, "incremental": {"id": {"last_value": 4}}}
+    assert without(state, sought("player", "erik")) == left
+
+
+def test_a_dry_run_counts_the_same_and_changes_nothing(made: Workspace):
+    made.etl("run", "calls", "--env", "test")
+    before = {file: file.read_bytes() for file in made.root.rglob("*") if file.is_file()}
+    dry = made.etl("erase", "--phone", PHONE, "--dry-run", "--env", "test", "--output", "json")
+    assert {file: file.read_bytes() for file in made.root.rglob("*") if file.is_file()} == before
+    assert (dry.code, dry.json["erasure"]) == (0, None)
+    found = erase(made, "--phone", PHONE)
+    assert (dry.json["counts"], dry.json["left"], dry.json["yours"]) == (found["counts"], found["left"], found["yours"])
+
+
+def test_the_receipt_does_not_name_whom(made: Workspace, monkeypatch):
+    made.etl("run", "calls", "--env", "test")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PHONE}\n"))
+    result = made.etl("--log-level", "debug", "erase", "calls", "--phone", "-", "--env", "test", "--yes")
+    assert "calls.json: holds the value; it is yours" in result.err
+    assert not re.search(NUMBER, result.out + result.err)
+    ((id, kind, environment, ended, counts),) = made.query(
+        "SELECT id, kind, environment, finished_at >= started_at, counts FROM _etl.erasures"
+    )
+    assert (kind, environment, ended, json.loads(counts)["calls"]["calls"]) == ("phone", "test", True, 3)
+    assert result.out.endswith(f"receipt {id}\n")
+    again = made.etl("erase", "--phone", PHONE, "--env", "test", "--yes")
+    assert (again.code, again.out) == (0, "nothing found\n")
+    assert made.query("SELECT count(*) FROM _etl.erasures") == [(1,)]
+
+
+def test_where_nothing_ran_nothing_is_found_or_made(made: Workspace):
+    for words in (("--dry-run",), ("--yes",)):
+        result = made.etl("erase", "--phone", PHONE, "--env", "test", *words)
+        assert (result.code, result.out, (made.root / "warehouse.duckdb").exists()) == (0, "nothing found\n", False)
+
+
+def test_what_no_spec_names_is_told(made: Workspace):
+    """A note of a label is a cell of the spec; without it the erasure is not whole, and says where."""
+    made.write("specs/calls.yaml", SPEC.replace("    cells: [labels.note]\n", ""))
+    made.etl("run", "calls", "--env", "test")
+    for words in (("--dry-run",), ("--yes",)):
+        result = made.etl("erase", "--phone", PHONE, "--env", "test", *words)
+        assert "calls: labels.note: 1 rows about others hold the value; name the column in its subjects" in result.err
+    assert (result.code, made.query("SELECT note FROM calls.labels WHERE id = 1")) == (3, [(LABELS[0]["note"],)])
+
+
+REFUSED = [
+    (["--phone", PHONE, "--player", "erik"], "give exactly one of: --phone, --device, --account, --player, --expired"),
+    ([], "give exactly one of: --phone, --device, --account, --player, --expired"),
+    (["--phone", ""], "--phone: expected a number of at least 6 digits, such as +33 6 12 34 56 78"),
+    (["--player", "erik"], "specs/: no subjects say where a player stands; write them, see docs/spec.md"),
+    (["calls", "--player", "erik"], "calls: subjects say nothing of a player; leave it out, or write them"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED)
+def test_what_cannot_be_meant_is_refused(made: Workspace, words: list[str], message: str):
+    result = made.etl("erase", *words, "--env", "test", "--yes")
+    assert (result.code, result.err) == (2, f"{message}\n")
+
+
+def test_it_asks_first(made: Workspace):
+    result = made.etl("erase", "--phone", PHONE, "--env", "test")
+    assert (result.code, result.err) == (
+        2,
+        "erase deletes all of one phone in environment 'test': add --yes to confirm\n",
+    )
+
+
+SUBJECTS = [
+    ("rows: [callz.phone]", "no such table (did you mean 'calls'?); the spec writes: calls, labels"),
+    ("rows: [phone]", "expected a table and a column as loaded, e.g. games.white__username"),
+    ("rows: []", "expected at least 1 items, got 0"),
+    ("rows: [calls.phone]\n    objects: [labels.key]", "rows names no column of this table, so that no object of it"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), SUBJECTS)
+def test_wrong_subjects_are_told(made: Workspace, text: str, message: str):
+    made.write("specs/calls.yaml", f"{SPEC.split('subjects')[0]}subjects:\n  phone:\n    {text}\n")
+    result = made.etl("validate", "calls")
+    assert (result.code, message in result.out) == (2, True)
+
+
+MOMENTS = [
+    At("pipelines.erase.objects:erase", "after"),
+    At("pipelines.erase.remembered:erase", "after"),
+    At("pipelines.erase.duckdb_file:_refuse_loss", "after"),
+]
+
+
+def test_killed_anywhere_it_is_finished_by_the_next(made: Workspace):
+    made.etl("run", "calls", "--env", "test")
+    for moment in MOMENTS:
+        copy = Workspace(made.root.parent / str(moment))
+        shutil.copytree(made.root, copy.root, dirs_exist_ok=True)
+        copy.variables |= made.variables
+        killed.killed(copy, moment, "erase", "--phone", PHONE, "--env", "test", "--yes")
+        erase(copy, "--phone", PHONE)
+        assert (str(moment), occurrences(copy), stored(Ask(copy), NUMBER, "calls")) == (str(moment), set(), [])
+        assert copy.query("SELECT count(*) FROM _etl.erasures WHERE finished_at IS NULL") == [(1,)]
+
+
+def test_on_postgres(made: Workspace, postgres_url: str):
+    made.postgres(postgres_url)
+    audio(made, "pg")
+    run_and_erase(made, "pg", Ask(made, postgres_url))
+
+
+def test_on_bigquery(made: Workspace, project: Project):
+    made.bigquery(project.variables)
+    audio(made, "bq")
+    run_and_erase(made, "bq", project.ask)
+
+
+def run_and_erase(made: Workspace, env: str, ask: Ask) -> None:
+    made.etl("run", "calls", "--env", env)
+    assert len(stored(ask, NUMBER, "calls")) > 5
+    found = erase(made, "--phone", PHONE, env=env)
+    assert found["counts"]["calls"]["calls__legs__said"] == 4
+    assert (found["left"]["calls"], stored(ask, NUMBER, "calls")) == ({}, [])
+    assert ask("SELECT id FROM calls.calls") == [(2,)]
+    assert faults(ask, "calls") == []
+
+
+def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
+    """A game goes for both who played it; the other player's rows stay."""
+    made = workspace("chess", "recordings")
+    made.point_at({**sandbox.settings("chess"), **sandbox.settings("recordings")})
+    assert made.etl("run", "chess", "recordings", "--env", "test").code == 0
+    ((phone, calls),) = made.query(
+        "SELECT phone, count(*) FROM media_pipeline.recordings GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
+    )
+    before = contents(Ask(made), "chess")
+    found = erase(made, "--player", "Demo_Anna")
+    assert found["left"]["chess"] == {}
+    assert any("SOURCES__CHESS__PLAYERS still asks for the value" in line for line in found["yours"])
+    assert stored(Ask(made), r"demo_anna(?!\w)", "chess") == []
+    theirs = {t: {r: n for r, n in rows.items() if "demo_anna" not in str(r).lower()} for t, rows in before.items()}
+    assert {table: dict(rows) for table, rows in contents(Ask(made), "chess").items()} == theirs
+    assert all(theirs[table] for table in ("player_profile", "games", "clubs", "tournaments", "player_stats"))
+    found = erase(made, "--phone", phone.replace("+", "00"))
+    assert found["counts"]["recordings"]["recordings"] == calls
+    assert stored(Ask(made), phone[1:], "media_pipeline") == []
+
+
+def test_a_duckdb_file_is_what_it_was(tmp_path: Path):
+    file = tmp_path / "it's a file.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("""
+            CREATE SCHEMA z; CREATE SCHEMA a; CREATE SEQUENCE z.s START 5;
+            CREATE TABLE z.t (id BIGINT PRIMARY KEY DEFAULT nextval('z.s'), n VARCHAR NOT NULL CHECK (n <> ''));
+            COMMENT ON TABLE z.t IS 'things'; COMMENT ON COLUMN z.t.n IS 'name';
+            CREATE VIEW a.v AS SELECT n FROM z.t; CREATE VIEW z.w AS SELECT * FROM a.v; CREATE INDEX i ON z.t (n);
+            INSERT INTO z.t (n) VALUES ('kept'), ('secret value'); DELETE FROM z.t WHERE n LIKE 'secret%';
+        """)
+    before = _described(file)
+    assert b"secret value" in file.read_bytes()
+    link = tmp_path / "a link"
+    link.symlink_to(file)
+    (tmp_path / f"{file.name}.part.wal").write_text("of a copy that was cut off")
+    rewrite(link)
+    assert (_described(file), b"secret value" in file.read_bytes()) == (before, False)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [link.name, file.name]
+
+
+def _described(file: Path) -> list[Any]:
+    with duckdb.connect(str(file)) as connection:
+        asked = [
+            f"SELECT comment FROM duckdb_{kind}() WHERE NOT internal ORDER BY ALL"
+            for kind in ("tables", "columns", "views")
+        ]
+        asked += [
+            "SELECT sql FROM duckdb_tables() ORDER BY 1",
+            "SELECT sql FROM duckdb_views() WHERE NOT internal ORDER BY 1",
+        ]
+        asked += ["SELECT sql FROM duckdb_indexes()", "SELECT last_value FROM duckdb_sequences()", "SELECT * FROM z.w"]
+        return [connection.execute(each).fetchall() for each in asked]

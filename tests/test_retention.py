@@ -1,0 +1,99 @@
+"""`[<env>.retention]`: what is too old goes at the end of a run and by `etl erase --expired`, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pytest
+
+from tests.toys import rows, toy
+from tests.workspace import DESTINATIONS, Workspace
+
+RETENTION = "[test.retention]\nruns_days = 30\nquarantine_days = 10\n"
+RUNS = [  # run, spec, days ago, status
+    ("other", "another", 40, "ok"), ("bad", "toy", 39, "failed"), ("good", "toy", 38, "ok"),
+    ("worse", "toy", 37, "failed"), ("recent", "toy", 20, "failed"), ("last", "toy", 19, "failed"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def made(workspace) -> Workspace:
+    """A run of today, called `new`, that leaves a row in quarantine."""
+    made: Workspace = workspace()
+    toy(made, [*rows(2), {"id": "odd", "changed": "2024-01-01T00:00:00Z"}])
+    made.etl("run", "toy", "--env", "test", "--run-id", "new")
+    made.write("destinations.toml", DESTINATIONS + RETENTION)
+    return made
+
+
+def ran(made: Workspace, run: str, spec: str, days: int, status: str) -> None:
+    """A run that ended some days ago: its folder and its row, after those of `new`."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    said = json.loads((made.root / "runs/new/manifest.json").read_text())
+    said |= {"run_id": run, "spec": spec, "status": status, "started_at": moment.isoformat()}
+    made.write(f"runs/{run}/manifest.json", json.dumps(said))
+    made.write(f"runs/{run}/error.json", "{}")
+    change(
+        made,
+        "INSERT INTO _etl.runs SELECT * REPLACE (? AS run_id, ? AS spec, ? AS started_at, ? AS status) "
+        "FROM _etl.runs WHERE run_id = 'new'",
+        run, spec, moment, status,
+    )  # fmt: skip
+
+
+def change(made: Workspace, sql: str, *values: object) -> None:
+    with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
+        connection.execute(sql, list(values))
+
+
+def kept(made: Workspace) -> list[str]:
+    """The runs that have a folder, each of which must have a row."""
+    folders = sorted(folder.name for folder in (made.root / "runs").iterdir())
+    assert made.query("SELECT run_id FROM _etl.runs ORDER BY 1") == [(name,) for name in folders]
+    return folders
+
+
+def expired(made: Workspace, *words: str) -> object:
+    result = made.etl("erase", "toy", "--expired", "--env", "test", "--output", "json", *words)
+    assert result.code == 0, result
+    return result.json
+
+
+def test_old_runs_go_but_the_last_of_each_outcome(made: Workspace):
+    for run in RUNS:
+        ran(made, *run)
+    shutil.rmtree(made.root / "runs/new")
+    change(made, "DELETE FROM _etl.runs WHERE run_id = 'new'")
+    everything, two = kept(made), {"toy": {"folders in runs/": 2, "_etl.runs": 2}}
+    assert (expired(made, "--dry-run"), kept(made)) == (two, everything)
+    assert (expired(made, "--yes"), kept(made)) == (two, ["good", "last", "other", "recent"])
+    made.write("destinations.toml", DESTINATIONS + RETENTION.replace("30", "1"))
+    assert expired(made, "--yes") == {"toy": {"folders in runs/": 1, "_etl.runs": 1}}
+    assert (expired(made, "--yes"), kept(made)) == ({"toy": {}}, ["good", "last", "other"])
+
+
+def test_a_run_deletes_what_is_too_old_and_says_so(made: Workspace):
+    ran(made, "old", "toy", 31, "partial")
+    change(
+        made,
+        "INSERT INTO _etl.quarantine SELECT * REPLACE ('old' AS id, now() - INTERVAL 11 DAY AS last_seen_at) "
+        "FROM _etl.quarantine",
+    )
+    result = made.etl("run", "toy", "--env", "test", "--run-id", "newer")
+    for line in ("1 too old in folders in runs/", "1 too old in _etl.runs", "1 too old in _etl.quarantine"):
+        assert f"toy: {line}, deleted\n" in result.out
+    assert (kept(made), made.query("SELECT id = 'old' FROM _etl.quarantine")) == (["new", "newer"], [(False,)])
+
+
+def test_without_days_nothing_is_deleted(made: Workspace):
+    made.write("destinations.toml", DESTINATIONS)
+    ran(made, "old", "toy", 10_000, "failed")
+    assert "too old" not in made.etl("run", "toy", "--env", "test", "--run-id", "newer").out
+    assert kept(made) == ["new", "newer", "old"]
+    refused = made.etl("erase", "--expired", "--yes", "--env", "test")
+    assert (refused.code, refused.err) == (
+        2, "destinations.toml: [test.retention] sets no days; add e.g. runs_days = 90\n",
+    )  # fmt: skip
