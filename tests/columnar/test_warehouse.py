@@ -23,7 +23,6 @@ KINDS = Case(
     "dicts",
 )  # fmt: skip
 SOUND = {group: [case for case in cases if not case.fails] for group, cases in (GROUPS | {"kinds": [KINDS]}).items()}
-ON_DUCKDB = [case for case in [*CASES, KINDS] if case.is_merged or case is KINDS]
 REFUSED = {
     "postgres": {
         "one table twice": "dlt gives two rows one id, and Postgres holds ids to be unique",
