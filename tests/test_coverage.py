@@ -301,7 +301,7 @@ def test_what_is_told_of_failed_items_holds_no_secret_and_fits(toy):
     reasons = {
         "2024-03-30": f"{address}: answered 500",
         "2024-03-31": "HTTPConnectionPool(host='x'): Max retries exceeded with url: /v1?sig=k3y (Caused by y)",
-        "2024-04-01": "token=s3cr3t is refused by postgres://ann:hun?ter2@db/x, " + "é" * 10_000,
+        "2024-04-01": "x_token_id=s3cr3t is refused by postgres://ann:hun?ter2@db/x, " + "é" * 10_000,
     }
     said = [["failed", address, reason, day] for day, reason in reasons.items()]
     coverage_toy.say(toy, days=[*said, ["warning", f"{address} is slow"]])
@@ -312,7 +312,7 @@ def test_what_is_told_of_failed_items_holds_no_secret_and_fits(toy):
     rows = dict(toy.query("SELECT strftime(until, '%Y-%m-%d'), reason FROM _etl.coverage"))
     assert rows["2024-03-30"] == "https://…@api.example.org/v1/days?… answered 500"
     assert rows["2024-03-31"] == ("HTTPConnectionPool(host='x'): Max retries exceeded with url: /v1?… (Caused by y)")
-    cut = f"token=… is refused by postgres://…@db/x, {'é' * 10_000}"
+    cut = f"x_token_id=… is refused by postgres://…@db/x, {'é' * 10_000}"
     assert rows["2024-04-01"] == f"{cut[:500]}… ({len(cut)} characters)"
     assert [leak for leak in [*LEAKS, "ter2"] for text in (*kept, *rows.values()) if leak in text] == []
     assert "é" * 500 not in "".join(kept)

@@ -118,7 +118,7 @@ def _passed(resource: DltResource, window: Window, began: datetime) -> Window:
     cursor = cursor_of(resource)
     if cursor is None or (cursor.last_value_func is not max and not (window.since and window.until)):
         return Window()
-    values = (cursor.start_value, cursor.end_value, cursor.last_value)
+    values = (cursor.start_value, cursor.end_value, None if cursor.start_value is None else cursor.last_value)
     begin, end, newest = (moment_of(value, window.zone) for value in values)
     reached = min(max(began, newest or began), datetime.now(UTC))
     return replace(window, since=window.since or begin, until=min(window.until or end or reached, reached))

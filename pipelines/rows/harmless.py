@@ -12,7 +12,7 @@ HIDDEN = (
     (re.compile(r"://[^\s/]*@"), "://…@"),
     (re.compile(r'(://[^\s?#"<>]*)[?#][^\s"<>]+'), r"\1?…"),
     (re.compile(r'\?[^\s?="<>]+=[^\s"<>]+'), "?…"),
-    (re.compile(rf"(\w*(?:{SECRET_NAME})\w*=)[^\s&,;]+", re.I), r"\1…"),
+    (re.compile(rf"((?:{SECRET_NAME})\w{{0,30}}=)[^\s&,;]+", re.I), r"\1…"),
 )
 
 
