@@ -7,7 +7,7 @@ import re
 from pipelines.environment import SECRET_NAME
 from pipelines.errors import without_secrets
 
-LONGEST = 500  # characters
+LONGEST, LOOKED_AT = 500, 5_000  # characters
 HIDDEN = (
     (re.compile(r"://[^\s/]*@"), "://…@"),
     (re.compile(r'(://[^\s?#"<>]*)[?#][^\s"<>]+'), r"\1?…"),
@@ -19,6 +19,7 @@ HIDDEN = (
 def harmless(text: str) -> str:
     """A text without credentials and the queries of addresses, cut where it is longer than anybody reads."""
     text = without_secrets(text)
+    whole, text = len(text), text[:LOOKED_AT]
     for pattern, instead in HIDDEN:
         text = pattern.sub(instead, text)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+    return text if max(whole, len(text)) <= LONGEST else f"{text[:LONGEST]}… ({whole} characters)"
