@@ -22,4 +22,4 @@ def harmless(text: str) -> str:
     whole, text = len(text), text[:LOOKED_AT]
     for pattern, instead in HIDDEN:
         text = pattern.sub(instead, text)
-    return text if max(whole, len(text)) <= LONGEST else f"{text[:LONGEST]}… ({whole} characters)"
+    return text if len(text) <= LONGEST and whole <= LOOKED_AT else f"{text[:LONGEST]}… ({whole} characters)"
