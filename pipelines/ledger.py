@@ -196,14 +196,14 @@ class Ledger:
         return bool(self.execute(sql, spec, environment))
 
     def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
-        """The last run that loaded rows without a raw file, since the tables were last made of raw files alone."""
+        """The last run that loaded rows without a raw file, or died perhaps after it had, since all was made of such."""
         rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
         whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
         anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
         start = max([*anew, since or EPOCH])
         found = self.execute(
             "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
-            "AND rows_loaded > 0 AND started_at > %s ORDER BY started_at DESC LIMIT 1",
+            "AND (rows_loaded > 0 OR status = 'crashed') AND started_at > %s ORDER BY started_at DESC LIMIT 1",
             spec, environment, start,
         )  # fmt: skip
         return str(found[0][0]) if found else None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import dlt
+from dlt.common.pipeline import ExtractInfo
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
@@ -67,7 +68,8 @@ class Load:
             with self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
-                self.extract(working, source, intake, self.refresh)
+                if self.extract(working, source, intake, self.refresh):
+                    self.report.mode = self.order.mode
                 self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -165,11 +167,11 @@ class Load:
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
 
-    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
-        """Read a guarded source into a package of the pipeline; the report gets what failed."""
+    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> bool:
+        """Read a guarded source into a package of the pipeline, and tell if it has rows; the report gets what failed."""
         try:
             with self._timed("extract"), self._pages_ahead():
-                pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)
+                return _has_rows(pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT))
         finally:
             intake.close()
             self.report.failed_items += intake.failed
@@ -248,6 +250,11 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
+
+
+def _has_rows(info: ExtractInfo) -> bool:
+    steps = (step for steps in info.metrics.values() for step in steps)
+    return any(counts.items_count for step in steps for counts in step["resource_metrics"].values())
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:

@@ -20,7 +20,7 @@ from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
 DIRECT = (
-    "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
+    "{}: run {} loaded rows, or died loading some, that no raw file holds, and a rebuild would lose them; load them into raw files with "
     "etl fetch {}, or give them up with --drop-direct"
 )
 

@@ -30,6 +30,8 @@ def perform(load: Load) -> None:
     else:
         if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
             ingest(load.ordered(replace(load.order, select=(), exclude=())), Store(environment, name))
+            if load.report.raw_files:
+                load.report.mode = f"ingest+{load.order.mode}"  # unless it has rows of its own
         load.run()
 
 
