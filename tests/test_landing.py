@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
 
 from pipelines.landing.manifest import RawFile, resource_of, was_cut_off
+from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
 from tests.crash_toy import move_to
 from tests.crash_toy import rows as crash_rows
-from tests.killed import At, killed
 from tests.landing_toy import Yard
 from tests.warehouse import Ask, faults
 from tests.workspace import Workspace
@@ -51,7 +53,12 @@ def test_all_ways_lead_to_the_same_tables(yard, direct):
 
 
 ONE = ("--select", "things")
-FULL = ("run", "crash", "--env", "raw", "--full-refresh")
+TWO = ("--select", "events,levels")
+
+
+def of(tables: dict[str, Any], *resources: str) -> dict[str, Any]:
+    """The tables of some resources."""
+    return {table: rows for table, rows in tables.items() if table.startswith(resources)}
 
 
 def ids(yard: Yard) -> list[int]:
@@ -69,7 +76,7 @@ def test_a_fetch_goes_on_where_the_last_one_ended(yard):
 
 
 def test_a_part_moves_no_cursor(yard):
-    for part, code in (("--limit 2", 0), ("--since 2024-01-02", 3), ("--days 3", 3), ("--to elsewhere", 0)):
+    for part, code in (("--limit 2", 0), ("--days 3", 3), ("--to elsewhere", 0)):
         yard.etl("fetch", *ONE, *part.split(), code=code)
         home = yard.workspace.root / "elsewhere/crash" if "--to" in part else yard.home
         newest = max(
@@ -94,11 +101,11 @@ def test_a_cursor_that_was_moved_elsewhere_stays(yard):
 
 def test_a_run_loads_first_what_waits(yard, direct):
     """Else the older rows would come after it, and stay."""
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", *ONE, code=0)
     move_to(yard.workspace, 2)
-    yard.etl("run")
+    yard.etl("run", *ONE)
     assert not yard.waits()
-    assert yard.tables() == direct[2]
+    assert of(yard.tables(), "things") == of(direct[2], "things")
 
 
 def test_a_fetch_that_fails_leaves_no_file(yard):
@@ -118,18 +125,18 @@ def test_a_dry_run_tells_and_changes_nothing(yard):
 
 
 def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
-    yard.etl("fetch", code=0)
-    yard.etl("ingest", *ONE)
-    assert ids(yard) == list(range(1, 19))
+    yard.etl("fetch", *TWO, code=0)
+    yard.etl("ingest", "--select", "events", code=0)
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events")
     assert yard.waits()
-    yard.etl("ingest", "--exclude", "things", code=0)
+    yard.etl("ingest", "--exclude", "events", code=0)
     assert not yard.waits()
-    assert yard.tables() == direct[1]
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
 
 
 def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     """The others are loaded, and its rows are fetched again since its cursor stayed."""
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", *TWO, code=0)
     (file,) = yard.files(of="events")
     file.write_bytes(file.read_bytes()[:-20])
     result = yard.etl("ingest")
@@ -138,10 +145,10 @@ def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     rejected, told = yard.files("rejected")
     assert (rejected.name, told.name) == (file.name, f"{file.name}.error.json")
     assert json.loads(told.read_text())["retry_command"] == "etl fetch crash --env test --select events"
-    assert yard.tables() == {table: rows for table, rows in direct[1].items() if not table.startswith("events")}
-    yard.etl("fetch", code=0)
-    yard.etl("ingest")
-    assert yard.tables() == direct[1]
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "levels")
+    yard.etl("fetch", "--select", "events", code=0)
+    yard.etl("ingest", code=0)
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
 
 
 LINES = b'{"id": 1}\n{"id": 2}\n'
@@ -169,14 +176,13 @@ def test_what_cannot_be_read(tmp_path, reason):
 
 
 def test_a_table_that_is_replaced_whole_is_not_cut(yard, direct):
-    yard.etl("run", env="raw")
+    yard.etl("run", "--select", "levels", env="raw", code=0)
     move_to(yard.workspace, 2)
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", "--select", "levels", code=0)
     (file,) = yard.files(of="levels")
     file.unlink()
     yard.etl("ingest")
-    mine = {table: rows for table, rows in yard.tables().items() if table.startswith("levels")}
-    assert mine == {table: rows for table, rows in direct[1].items() if table.startswith("levels")}
+    assert of(yard.tables(), "levels") == of(direct[1], "levels")
 
 
 def test_strange_files(yard):
@@ -212,10 +218,12 @@ def test_strange_files(yard):
 
 def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, direct):
     """Without it, rows that are appended would come twice."""
-    yard.etl("run", env="raw")
+    yard.etl("run", "--select", "events", env="raw", code=0)
     move_to(yard.workspace, 2)
     expected = {table: rows for table, rows in direct[2].items() if table != "quarantine"}
-    killed(yard.workspace, At("pipelines.landing.one_fetch:OneFetch.load"), *FULL)
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(OneFetch, "load", Mock(side_effect=SystemExit))
+        yard.etl("run", "--full-refresh", env="raw", code=1)
     for select in (ONE, ()):
         yard.etl("ingest", *select, env="raw", code=3 if select else 0)
     assert {table: yard.tables().get(table) for table in expected} == expected
@@ -228,15 +236,13 @@ def test_a_table_that_would_be_emptied_stays(yard, direct):
     spec = yard.workspace.root / "specs/crash.yaml"
     levels = "resources: {levels: {columns: {level: {data_type: bigint}}}, "
     spec.write_text(spec.read_text().replace("resources: {", levels))
-    yard.etl("run", env="raw")
+    yard.etl("run", *TWO, env="raw", code=0)
     given = {**crash_rows(2), "levels": [{"level": "none"}, {"level": "at all"}]}
     yard.workspace.write("crash.json", json.dumps(given))
-    result = yard.etl("run", env="raw")
+    result = yard.etl("run", *TWO, env="raw")
     assert "crash.levels: 2 rows in quarantine" in result.out
     assert "every row was set aside, and the table is replaced whole: it stays as it was" in result.out
-    found = {name: rows for name, rows in yard.tables().items() if name != "quarantine"}
-    kept = {name: direct[1 if name.startswith("levels") else 2][name] for name in found}
-    assert found == kept
+    assert of(yard.tables(), "events", "levels") == {**of(direct[1], "levels"), **of(direct[2], "events")}
 
 
 NAMES = {

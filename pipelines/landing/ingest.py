@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from operator import attrgetter
 
 from dlt.extract import DltSource
 
 from pipelines import build
 from pipelines.environment import LANDING, Environment
 from pipelines.landing.fetch import sorted_out
-from pipelines.landing.manifest import Manifest, RawFile, resource_of, was_cut_off
+from pipelines.landing.manifest import Manifest, RawFile, in_order, resource_of, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, is_of_rows, strangers
@@ -21,7 +20,6 @@ from pipelines.specs.spec import Spec
 
 UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
 NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
-KEY = attrgetter("key")
 
 
 def ingest(load: Load, store: Store) -> None:
@@ -53,7 +51,7 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
         if not was_cut_off(name, spec.name)
     )
     waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
-    return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
+    return [file for each in in_order(waiting) for file in each.files if file.resource in chosen]
 
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
@@ -88,7 +86,7 @@ class _Ingest:
                 case reason:
                     self._reject(name, reason)
         notes = {manifest.note for manifest in manifests}
-        for manifest in sorted(manifests, key=KEY):
+        for manifest in in_order(manifests):
             self._ingest(manifest, notes)
 
     def _ingest(self, manifest: Manifest, notes: set[str]) -> None:

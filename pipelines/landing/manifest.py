@@ -99,6 +99,11 @@ class Manifest:
         return cls(file.name, spec, mark, moment(file.name), [file.resource], [file])
 
 
+def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The oldest fetch first."""
+    return sorted(manifests, key=lambda manifest: manifest.key)
+
+
 def digests(state: State, resources: Iterable[str]) -> dict[str, str]:
     """Where a fetch begins, or what a load would go on from: a digest per resource, and the source's under ""."""
     own = {key: value for key, value in state.items() if key != "resources"}

@@ -13,15 +13,15 @@ import dlt
 from pipelines import build
 from pipelines.errors import UsageError
 from pipelines.landing.ingest import whole
-from pipelines.landing.manifest import Manifest, RawFile, Refresh
+from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
 DIRECT = (
-    "{}: run {} loaded rows, or died loading some, that no raw file holds, and a rebuild would lose them; load them into raw files with "
-    "etl fetch {}, or give them up with --drop-direct"
+    "{}: run {} loaded rows, or died loading some, that no raw file holds, and a rebuild would lose them; load them "
+    "into raw files with etl fetch {}, or give them up with --drop-direct"
 )
 
 
@@ -78,7 +78,7 @@ def _archived(store: Store) -> list[Manifest]:
         names = strangers(store.names(f"archive/{resource}"), [*manifests, *store.manifests()])
         files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
         manifests += [Manifest.foreign(store.spec, file, "") for file in files]
-    return sorted(manifests, key=lambda manifest: manifest.key)
+    return in_order(manifests)
 
 
 def _refuse_to_lose(load: Load, archived: list[Manifest]) -> None:

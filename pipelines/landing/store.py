@@ -13,7 +13,7 @@ from typing import IO, Any
 from pipelines import buckets
 from pipelines.environment import LANDING, Environment
 from pipelines.errors import SettingError
-from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, stem_of
+from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, in_order, stem_of
 
 MANIFESTS = "_manifests"
 PART = ".part"
@@ -109,7 +109,7 @@ class Store:
         """The manifests of a folder, or of those in it, in the order of their fetches."""
         mine = [name for name in (self.names(folder) if names is None else names) if name.endswith(ENDING)]
         read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in mine)
-        return sorted(read, key=lambda manifest: manifest.key)
+        return in_order(read)
 
     def mark(self, name: str) -> str:
         """What tells a file of the landing from another of its name."""

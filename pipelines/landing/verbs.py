@@ -36,7 +36,7 @@ def perform(load: Load) -> None:
 
 
 def mode(environment: Environment, order: Order) -> str:
-    """What `_etl.runs` calls a run; those whose rows no raw file holds have the mode of their order."""
+    """What `_etl.runs` calls a run; one that loads rows no raw file holds has the mode of its order."""
     if order.verb != "run":
         return order.verb
     return "fetch+ingest" if environment.keeps_raw else order.mode

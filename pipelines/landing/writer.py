@@ -94,9 +94,6 @@ class _Lines:
 
     def write(self, page: list[Any]) -> None:
         lines = getattr(page, "lines", None) or [self._text(row) for row in page]
-        self._append(lines)
-
-    def _append(self, lines: list[bytes]) -> None:
         self._file.write(b"\n".join(lines) + b"\n")
         self.rows += len(lines)
 
