@@ -211,7 +211,8 @@ class Load:
         self._load_ids += load_ids
         for table, rows in written.items():
             self._written[table] = self._written.get(table, 0) + rows
-        there = {table: rows for table, rows in self._written.items() if table in pipeline.default_schema.tables}
+        known = pipeline.default_schema.tables  # which dlt reads from disk each time
+        there = {table: rows for table, rows in self._written.items() if table in known}
         self.report.tables = {table: rows for table, rows in rows_of(pipeline, self._load_ids, there).items() if rows}
 
     def set_aside(self, intake: Intake) -> None:
