@@ -111,6 +111,11 @@ def named(at: datetime, *parts: str) -> str:
     return "_".join((at.astimezone(UTC).strftime(MINUTE), *parts))
 
 
+def filed(resource: str) -> str:
+    """A resource's name as a part of a path."""
+    return resource.replace("/", "%2F")
+
+
 def moment(name: str) -> str:
     """The moment that a file's name begins with, like `fetched_at`; before all others where it has none."""
     found = BEGIN.match(name)

@@ -12,7 +12,7 @@ import dlt
 
 from pipelines import build
 from pipelines.errors import UsageError
-from pipelines.landing.ingest import whole
+from pipelines.landing.ingest import end_archiving, whole
 from pipelines.landing.manifest import Manifest, RawFile, Refresh
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
@@ -20,20 +20,21 @@ from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
 DIRECT = (
-    "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
+    "{}: run {} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; load them into raw files with "
     "etl fetch {}, or give them up with --drop-direct"
 )
 
 
 def rebuild(load: Load, store: Store) -> None:
     """Make the tables of a spec again from its archive."""
+    source = build.unasked(load.environment.root, load.spec)
+    pipeline = load.synced(source.schema.name)
+    end_archiving(load, store, pipeline)
     archived = _archived(store)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
     _refuse_to_lose(load, archived)
-    source = build.unasked(load.environment.root, load.spec)
     load.report.resources = list(source.resources)
-    pipeline = load.synced(source.schema.name)
     if not load.ended_rebuild:
         _Rebuild(load, store, pipeline).run(archived)
 
