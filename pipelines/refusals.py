@@ -73,6 +73,13 @@ def appends(resource: DltResource) -> bool:
     )
 
 
+def dated(resource: DltResource, moment: str | None) -> None:
+    """From when the versions of a historical table hold; None is the moment of the load, and takes back another."""
+    disposition: Any = resource.write_disposition
+    dated_one: Any = {"boundary_timestamp": moment, **disposition}
+    resource.apply_hints(write_disposition=dated_one)
+
+
 def _refuse_parts(spec: Spec, source: DltSource) -> None:
     """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
     for name, resource in source.selected_resources.items():

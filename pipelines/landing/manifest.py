@@ -90,7 +90,7 @@ class Manifest:
                 raise EtlError(f"{name}: was written by a newer version; update etl and run again")
             content["files"] = [RawFile(**file) for file in content["files"]]
             return cls(**{**content, "name": name})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EtlError(f"{name}: is no manifest of raw files; move it away and fetch again") from error
 
     @classmethod

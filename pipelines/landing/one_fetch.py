@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -21,13 +22,13 @@ from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
 from pipelines.ledger import Covered
 from pipelines.load import Load
-from pipelines.refusals import appends, emptied_tables, manner
+from pipelines.refusals import appends, dated, emptied_tables, manner
 from pipelines.rows.declared import dynamic
 
 WHOLE = ("replace", "scd2", "cdc")  # tables that a part of their rows would cut
 GONE = "the source has no such resource any more; its rows are not loaded"
 EMPTIED = "every row was set aside, and the table is replaced whole: it stays as it was"
-TWICE = "was loaded by another way since it was fetched, and appended rows would come twice; they are left out"
+TWICE = "was loaded by another way since it was fetched, and its rows would come twice or undo newer ones: left out"
 
 
 class OneFetch:
@@ -69,9 +70,15 @@ class OneFetch:
         for name in self._resources:
             if name not in self._source.resources:
                 self._leave_out(name, GONE)
-            elif name in elsewhere and appends(self._source.resources[name]):
+            elif name in elsewhere and (appends(self._source.resources[name]) or self._is_overtaken):
                 self._leave_out(name, TWICE)
                 self._put_aside(name)
+
+    @property
+    def _is_overtaken(self) -> bool:
+        """Whether a run that knew nothing of this fetch has loaded since: its rows are newer, and would be undone."""
+        load, fetched_at = self._load, datetime.fromisoformat(self._manifest.fetched_at)
+        return bool(load.ledger.loaded_directly(load.spec.name, load.environment.name, fetched_at))
 
     def _loaded(self) -> bool:
         """Whether the load went through; if not, what stood in its way is left out of the next one."""
@@ -116,6 +123,8 @@ class OneFetch:
         fed: DltResource = dlt.resource(lambda: self._rows(given.name), name=given.name)
         fed._set_hints(given._clone_hints(given._hints or {}))
         fed._hints_variants = dict(given._hints_variants)
+        if manner(given) == "scd2" and self._manifest.fetched_at:
+            dated(fed, self._manifest.fetched_at)
         for step in given._pipe.steps:
             if isinstance(step, ValidateItem):
                 fed.add_step(step)
