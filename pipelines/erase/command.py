@@ -22,6 +22,7 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
+from pipelines.keeping import make_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -111,6 +112,7 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         ledger.take_in(environment.spools(spec.name))
         pipeline = synced(environment, spec)
         counts = _erased(scope, pipeline, ledger)
+        make_anew(environment, spec, ledger, receipt.id)
         receipt.note(ledger, spec.name, counts)
         found.note(scope, counts, _left(scope, pipeline))
         pipeline.deactivate()
