@@ -27,7 +27,7 @@ from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
-from pipelines.refusals import emptied_tables, refuse, refuse_new_types
+from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.intake import Intake
@@ -93,6 +93,9 @@ class Load:
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
+        for resource in source.selected_resources.values():
+            if manner(resource) == "scd2":
+                dated(resource, None)
         yield source
         self.report.requests = kit.counts_as_dict()
 

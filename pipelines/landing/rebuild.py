@@ -11,8 +11,8 @@ from datetime import datetime
 import dlt
 
 from pipelines import build
-from pipelines.errors import UsageError
-from pipelines.landing.ingest import whole
+from pipelines.errors import EtlError, UsageError
+from pipelines.landing.ingest import end_archiving, whole
 from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
@@ -20,20 +20,27 @@ from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
 DIRECT = (
-    "{}: run {} loaded rows, or died loading some, that no raw file holds, and a rebuild would lose them; load them "
+    "{}: run {} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; load them "
     "into raw files with etl fetch {}, or give them up with --drop-direct"
 )
+
+ELSEWHERE = (
+    "{}: a rebuild was killed, and {}/archive has not what it was made from; end it where that is, or give it up with "
+    "etl state reset {}"
+)
+REPLAYED = "{}: {} rows that were replayed are in no raw file, and in quarantine again; run etl quarantine replay {}"
 
 
 def rebuild(load: Load, store: Store) -> None:
     """Make the tables of a spec again from its archive."""
+    source = build.unasked(load.environment.root, load.spec)
+    pipeline = load.synced(source.schema.name)
+    end_archiving(load, store, pipeline)
     archived = _archived(store)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
     _refuse_to_lose(load, archived)
-    source = build.unasked(load.environment.root, load.spec)
     load.report.resources = list(source.resources)
-    pipeline = load.synced(source.schema.name)
     if not load.ended_rebuild:
         _Rebuild(load, store, pipeline).run(archived)
 
@@ -41,7 +48,10 @@ def rebuild(load: Load, store: Store) -> None:
 def bring_to_end(load: Load, pipeline: dlt.Pipeline) -> None:
     """Go on with a rebuild that was killed."""
     store = Store(load.environment, load.spec.name)
-    _Rebuild(load, store, pipeline).run(_archived(store))
+    archived, reached = _archived(store), Position.of(pipeline.state).rebuilt
+    if reached not in [list(manifest.key) for manifest in archived]:
+        raise EtlError(ELSEWHERE.format(load.spec.name, store.home, load.spec.name))
+    _Rebuild(load, store, pipeline).run(archived)
 
 
 class _Rebuild:
@@ -50,11 +60,14 @@ class _Rebuild:
     def __init__(self, load: Load, store: Store, pipeline: dlt.Pipeline) -> None:
         self.load, self.store, self.pipeline = load.ordered(whole(load.order)), store, pipeline
         self.source = build.unasked(load.environment.root, load.spec)
+        self.report = load.report
 
     def run(self, archived: list[Manifest]) -> None:
         """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""
         before = Position.of(self.pipeline.state)
         begun, held = before.rebuilt is not None, before.held
+        if not begun:
+            self._take_back_replayed()
         for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
             position = Position(rebuilt=list(manifest.key), held=held)
             refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
@@ -64,6 +77,15 @@ class _Rebuild:
             ).load()  # fmt: skip
             begun, held = begun or loaded, position.held
         self._end()
+
+    def _take_back_replayed(self) -> None:
+        """Put rows into quarantine again that only a replay has loaded, since their tables are dropped."""
+        name = self.load.spec.name
+        taken = self.load.ledger.not_replayed(name)
+        for resource in taken:
+            self.report.rejected[resource] = self.report.rejected.get(resource, 0) + 1
+        if taken:
+            self.report.warnings.append(REPLAYED.format(name, len(taken), name))
 
     def _end(self) -> None:
         with self.pipeline.managed_state(extract_state=True) as state:

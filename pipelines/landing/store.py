@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import IO, Any
 from pipelines import buckets
 from pipelines.environment import LANDING, Environment
 from pipelines.errors import SettingError
-from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, in_order, stem_of
+from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, filed, in_order, stem_of
 
 MANIFESTS = "_manifests"
 PART = ".part"
@@ -112,8 +113,9 @@ class Store:
         return in_order(read)
 
     def mark(self, name: str) -> str:
-        """What tells a file of the landing from another of its name."""
-        return str(self.filesystem.checksum(self.path(LANDING, name)))
+        """What tells a file of the landing from another of its name, whoever touches or copies it."""
+        with self.filesystem.open(self.path(LANDING, name), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
     def local(self, path: str, scratch: Path) -> Iterator[Path]:
@@ -129,9 +131,14 @@ class Store:
 
     # -- moving
 
+    def is_archived(self, file: RawFile) -> bool:
+        """Whether the archive has a file of the landing already."""
+        path = self.path(f"archive/{filed(file.resource)}", file.name)
+        return self.filesystem.exists(path) and self._are_same(path, self.path(LANDING, file.name))
+
     def archive(self, file: RawFile) -> str:
         """Put a file away that is loaded."""
-        return self._move(file.name, f"archive/{file.resource}")
+        return self._move(file.name, f"archive/{filed(file.resource)}")
 
     def archive_manifest(self, manifest: Manifest) -> None:
         """Put a manifest away whose files are."""
