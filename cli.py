@@ -53,6 +53,9 @@ Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
+RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
+Wait = Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")]
 Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
@@ -92,7 +95,7 @@ def settings(
 def run(
     names: Names = None,
     env: Env = "dev",
-    everything: Annotated[bool, typer.Option("--all", help="Every spec.")] = False,
+    everything: Everything = False,
     service: Service = None,
     select: Select = None,
     exclude: Exclude = None,
@@ -102,10 +105,10 @@ def run(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
     mode: Annotated[str, typer.Option("--mode", help="incr, backfill (all again, cursor kept) or dry.")] = "incr",
-    run_id: Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")] = None,
+    run_id: RunId = None,
     max_retry: Annotated[int | None, typer.Option("--max-retry", help="Retries per request.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
-    wait: Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")] = None,
+    wait: Wait = None,
     values: With = None,
     metrics_file: Annotated[
         Path | None,
@@ -132,6 +135,60 @@ def run(
             chosen = commands.specs(root(), wanted, everything)
         commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
         finish(commands.run(root(), env, chosen, order, printer(output), session.debug, metrics_file))
+
+
+@app.command()
+def fetch(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None, since: Since = None, until: Until = None,
+    days: Annotated[int | None, typer.Option("--days", help="Since that many days ago.")] = None,
+    limit: Limit = None,
+    to: Annotated[str | None, typer.Option("--to", help="Another folder or bucket; the cursor stays.")] = None,
+    run_id: RunId = None, wait: Wait = None, values: With = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Read upstreams into raw files, to be ingested later."""
+    from pipelines import commands
+
+    order = commands.order(
+        verb="fetch", select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, to=to,
+        days=days, run_id=run_id, wait=wait, values=values,
+    )  # fmt: skip
+    chosen = commands.specs(root(), listed(names), everything)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def ingest(
+    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
+    exclude: Exclude = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be loaded.")] = False,
+    run_id: RunId = None, wait: Wait = None, output: Output = "text",
+) -> None:  # fmt: skip
+    """Load raw files that wait, then archive them; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="ingest", select=listed(select), exclude=listed(exclude), run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), everything)
+    if dry_run:
+        finish(commands.waiting(root(), env, chosen, order, printer(output)))
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
+
+
+@app.command()
+def rebuild(
+    names: Names = None, env: Env = "dev",
+    drop_direct: Annotated[
+        bool, typer.Option("--drop-direct", help="Give up rows that runs without raw files have loaded.")
+    ] = False,
+    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+) -> None:  # fmt: skip
+    """Make the tables again from the archived raw files; asks no upstream."""
+    from pipelines import commands
+
+    order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
+    chosen = commands.specs(root(), listed(names), False)
+    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
 @app.command()

@@ -6,6 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,23 @@ def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spe
     return chosen
 
 
-def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
+def order(
+    *, wait: str | None = None, values: Sequence[str] | None = None, days: int | None = None, **given: Any
+) -> Order:
     """What the command line asked, checked for what cannot be meant."""
     from pipelines.order import Order
 
+    if days is not None:
+        given["since"] = _days_ago(days, given.get("since"))
     given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
+
+
+def _days_ago(days: int, since: str | None) -> str:
+    """The day that was so many days ago, as `--since` has it."""
+    if days < 0 or since is not None:
+        raise UsageError(f"--days {days}: give 0 or more, and no --since beside it")
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
 
 
 def seconds(text: str | None) -> float:
@@ -106,6 +118,22 @@ def _log(report: Report) -> None:
     LOGGER.info(report.verdict(), extra=about)
     if report.error:
         LOGGER.error(report.error, extra=about)
+
+
+def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
+    """Say which raw files an ingest would load."""
+    from pipelines.landing.ingest import listed
+    from pipelines.translate import told_of
+
+    environment = environments.load(root, env)
+    found = []
+    for spec in chosen:
+        with told_of(spec.name):
+            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, order)]
+    printer.document(found)
+    rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
+    printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
+    return Exit.OK
 
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
@@ -187,7 +215,10 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     """Show the latest runs, from the destination."""
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    runs = _history(environments.load(root, env), name)
+    from pipelines.landing.waiting import told
+
+    environment = environments.load(root, env)
+    runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
     header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
@@ -196,6 +227,8 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
         for r in runs
     ]  # fmt: skip
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
+    for spec in [name] if name else specs_.names(root):
+        printer.lines(told(environment, spec))
     return Exit.OK
 
 

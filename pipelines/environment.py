@@ -16,11 +16,14 @@ from pipelines.errors import STATUS, Problem, SettingError, SpecError, UsageErro
 FILE = "destinations.toml"
 SETTINGS_DIR = ".dlt"
 WAREHOUSE = "warehouse"
-TABLES = (WAREHOUSE, "landing", "audio")
+LANDING = "landing"
+TABLES = (WAREHOUSE, LANDING, "audio")
 SCALARS = {
     "folder": str,  # where relative paths start: a path, or "temporary"
     "protected": bool,  # ask before a destructive act
     "dataset_name_layout": str,  # e.g. "dp_%s"
+    "keep_raw": bool,  # a run fetches raw files into landing and loads those
+    "raw_compression": str,  # of raw files: "zstd" or "none"
 }
 NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
@@ -52,6 +55,14 @@ class Environment:
     @property
     def protected(self) -> bool:
         return bool(self.table.get("protected", False))
+
+    @property
+    def keeps_raw(self) -> bool:
+        return bool(self.table.get("keep_raw", False))
+
+    @property
+    def packs_raw(self) -> bool:
+        return bool(self.table.get("raw_compression", "zstd") == "zstd")
 
     @property
     def layout(self) -> str:
@@ -212,6 +223,10 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     layout = table.get("dataset_name_layout", "%s")
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
+        found.append((("raw_compression",), "expected 'zstd' or 'none'"))
+    if table.get("keep_raw") is True and LANDING not in table:
+        found.append((("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]

@@ -29,6 +29,7 @@ End = tuple[str, int, str | None]  # status, exit code and message of a run
 BATCH = 500
 BATCH_CHARACTERS = 2_000_000  # of payloads; BigQuery takes no request above 10 MB
 PATIENCE_SECONDS = 10.0  # with a reader of a DuckDB file, before a run gives up
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WELL = {"ok", "partial", "checks_failed"}
 TYPES = {
     "duckdb": {"text": "VARCHAR", "time": "TIMESTAMPTZ", "int": "BIGINT"},
@@ -184,6 +185,24 @@ class Ledger:
             run.spec, run.environment, run.run_id,
         )  # fmt: skip
         return not rows or rows[0][0] in WELL
+
+    def fetches(self, spec: str, environment: str) -> bool:
+        """Whether raw files of a spec were ever fetched by a run that did not ingest them."""
+        sql = "SELECT 1 FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'fetch' LIMIT 1"
+        return bool(self.execute(sql, spec, environment))
+
+    def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
+        """The last run that loaded rows without a raw file, since the tables were last made of raw files alone."""
+        rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
+        whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
+        anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
+        start = max([*anew, since or EPOCH])
+        found = self.execute(
+            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
+            "AND rows_loaded > 0 AND started_at > %s ORDER BY started_at DESC LIMIT 1",
+            spec, environment, start,
+        )  # fmt: skip
+        return str(found[0][0]) if found else None
 
     def begun(self, spec: str) -> dict[str, datetime]:
         """When each run of a spec began."""

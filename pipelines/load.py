@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from typing import Any
 
 import dlt
 from dlt.common.runtime import signals
@@ -17,9 +17,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines import build, configuration
 from pipelines.columnar import columnar
 from pipelines.counting import rows_of
-from pipelines.coverage.claims import claimed
+from pipelines.coverage.claims import Claims, claimed
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.landing.manifest import Refresh
+from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
@@ -45,9 +47,42 @@ class Load:
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
         self.spools = environment.spools(spec.name)
+        self.feeders: set[str] = set()
+        self.main: dlt.Pipeline | None = None
+        self.ended_rebuild = False
+        self._load_ids, self._written = list[str](), dict[str, int]()
         self.parsed_pages: ParsedPages | None = None
 
+    def ordered(self, order: Order) -> Load:
+        """The same load by another order."""
+        other = copy.copy(self)
+        other.order, other.window = order, parse(order.since, order.until, self.spec.timezone or "UTC")
+        return other
+
     def run(self) -> None:
+        """Read the upstream and load what it gives."""
+        with self.asking() as source:
+            pipeline = self.synced(source.schema.name)
+            self.refuse_new_types(pipeline, source, self.refresh)
+            with self._working(pipeline) as working, self.parsing_once():
+                intake = self.intake()
+                self.guard(working, source, intake, self.refresh)
+                self.extract(working, source, intake, self.refresh)
+                self.report.claims = self.claims(source, intake)
+                emptied = emptied_tables(source, intake)
+                if emptied:
+                    working.abort_packages()
+                self.set_aside(intake)
+                if emptied:
+                    raise EtlError(
+                        f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
+                        f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                    )
+                self.load(working)
+
+    @contextmanager
+    def asking(self) -> Iterator[DltSource]:
+        """The source with what was asked of it, its requests counted."""
         kit = importlib.import_module("sources.kit.http")
         kit.reset_counts()
         source = build.build(self.environment.root, self.spec)
@@ -55,27 +90,23 @@ class Load:
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
-        with self._timed("pending"):
-            self.ledger.take_in(self.spools)
-            pipeline = self._synced(source.schema.name)
-        refuse_new_types(self.spec, source.selected_resources.values(), self._known(pipeline, source))
-        with self._working(pipeline) as working, self._parsing_once():
-            intake = self._extract(working, source)
-            emptied = emptied_tables(source, intake)
-            if emptied:
-                working.abort_packages()
-            self.ledger.take_in(self.spools)
-            self.report.rejected = dict(intake.rejected)
-            if emptied:
-                raise EtlError(
-                    f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
-                    f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
-                )
-            self._load(working)
+        yield source
         self.report.requests = kit.counts_as_dict()
 
+    def synced(self, schema_name: str) -> dlt.Pipeline:
+        """The main pipeline with pending packages loaded, the destination's state taken over, a rebuild ended."""
+        if self.main is None:
+            with self._timed("pending"):
+                self.ledger.take_in(self.spools)
+                self.main = self._synced(schema_name)
+            if Position.of(self.main.state).rebuilt is not None:
+                from pipelines.landing.rebuild import bring_to_end
+
+                bring_to_end(self, self.main)
+                self.ended_rebuild = True
+        return self.main
+
     def _synced(self, schema_name: str) -> dlt.Pipeline:
-        """The main pipeline with pending packages loaded and the destination's state taken over."""
         clear(self.environment.state_dir, self.spec.name)
         pipeline = open_pipeline(self.environment, self.spec)
         pipeline.collector = self.progress
@@ -83,7 +114,7 @@ class Load:
             pipeline.abort_packages()  # all of it is read again
         if take_up(pipeline, self.environment.kind):
             self.report.resumed = True
-            self._load(pipeline)
+            self.load(pipeline)
         pipeline = reopened(self.environment, self.spec, pipeline)
         pipeline.collector = self.progress
         pipeline.sync_destination()
@@ -106,7 +137,7 @@ class Load:
             yield scratch
 
     @contextmanager
-    def _parsing_once(self) -> Iterator[None]:
+    def parsing_once(self) -> Iterator[None]:
         """What the guard has parsed is there for the normaliser, if that takes it."""
         if not configuration.wants_columnar():
             yield
@@ -114,15 +145,18 @@ class Load:
         with closing(ParsedPages(self.environment.state_dir)) as self.parsed_pages:
             yield
 
-    def _extract(self, pipeline: dlt.Pipeline, source: DltSource) -> Intake:
-        intake = Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
-        known = self._known(pipeline, source)
+    def intake(self) -> Intake:
+        """What takes in what this run sets aside."""
+        return Intake(self.spec.name, self.spools / f"{self.report.run_id}.jsonl")
+
+    def guard(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
+        """Put the guard before every resource, and the limit after it."""
         guard(
             source,
             intake,
             self.order.limit,
             self.environment.kind,
-            known,
+            self.known(pipeline, source, refresh),
             feeders=self.feeders,
             parsed_pages=self.parsed_pages,
         )
@@ -130,23 +164,29 @@ class Load:
             for resource in source.selected_resources.values():
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
+
+    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
+        """Read a guarded source into a package of the pipeline; the report gets what failed."""
         try:
             with self._timed("extract"), self._pages_ahead():
-                pipeline.extract(source, refresh=self._refresh(), loader_file_format=LOADER_FORMAT)
+                pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)
         finally:
             intake.close()
-            self.report.failed_items = intake.failed
+            self.report.failed_items += intake.failed
             self.report.warnings += intake.warnings
-        if self.order.limit is None:
-            self.report.claims = [*claimed(self.environment, self.spec, source, intake, self.window, self.report)]
-        return intake
+
+    def claims(self, source: DltSource, intake: Intake) -> list[Claims]:
+        """What a run that has read its source to the end has asked for."""
+        if self.order.limit is not None:
+            return []
+        return [*claimed(self.environment, self.spec, source, intake, self.window, self.report)]
 
     def _pages_ahead(self) -> AbstractContextManager[None]:
         """Pages are asked for ahead, save in a limited run, which leaves most of them alone."""
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def _load(self, pipeline: dlt.Pipeline) -> None:
+    def load(self, pipeline: dlt.Pipeline) -> None:
         if not pipeline.has_pending_data:
             return
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
@@ -157,15 +197,35 @@ class Load:
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
-                self.report.add_rows(rows_of(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline)))
+                self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
             signals.raise_if_signalled()
 
-    def _known(self, pipeline: dlt.Pipeline, source: DltSource) -> Schema | None:
+    def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:
+        """Tell how many rows the loads of this run have left, of which several may have written the same row."""
+        self._load_ids += load_ids
+        for table, rows in written.items():
+            self._written[table] = self._written.get(table, 0) + rows
+        there = {table: rows for table, rows in self._written.items() if table in pipeline.default_schema.tables}
+        self.report.tables = {table: rows for table, rows in rows_of(pipeline, self._load_ids, there).items() if rows}
+
+    def set_aside(self, intake: Intake) -> None:
+        """Write what was set aside to quarantine, before what was not is committed."""
+        self.ledger.take_in(self.spools)
+        for resource, rows in intake.rejected.items():
+            self.report.rejected[resource] = self.report.rejected.get(resource, 0) + rows
+
+    def known(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Refresh | None) -> Schema | None:
         """The schema of what is loaded already; None for a first run and for one that replaces it."""
         name = source.schema.name
-        return pipeline.schemas[name] if name in pipeline.schema_names and not self.order.full_refresh else None
+        return pipeline.schemas[name] if name in pipeline.schema_names and not refresh else None
 
-    def _refresh(self) -> Any:
+    def refuse_new_types(self, pipeline: dlt.Pipeline, source: DltSource, refresh: Refresh | None) -> None:
+        """Refuse declarations that the loaded columns cannot follow."""
+        refuse_new_types(self.spec, source.selected_resources.values(), self.known(pipeline, source, refresh))
+
+    @property
+    def refresh(self) -> Refresh | None:
+        """What of the tables is dropped and read again."""
         if not self.order.full_refresh:
             return None
         return "drop_resources" if self.order.select or self.order.exclude else "drop_sources"

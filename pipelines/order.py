@@ -35,6 +35,9 @@ class Order:
     wait_seconds: float = 0
     values: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
+    verb: str = "run"
+    to: str | None = None
+    drop_direct: bool = False
 
     @property
     def freezes_cursor(self) -> bool:
@@ -84,10 +87,12 @@ def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
         "--until": order.until,
         "--limit": order.limit,
         "--max-retry": order.max_retry,
+        "--to": order.to,
     }
-    words = ["etl", "run", spec.name]
+    words = ["etl", order.verb, spec.name]
     words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
     words += ["--full-refresh"] if order.full_refresh else []
+    words += ["--drop-direct"] if order.drop_direct else []
     words += [part for value in order.values for part in ("--with", _harmless(value))]
     return shlex.join(words)
 

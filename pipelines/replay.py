@@ -24,7 +24,7 @@ from pipelines.printing import Printer
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
 from pipelines.rows.declared import dynamic
-from pipelines.rows.intake import Intake
+from pipelines.rows.intake import LANDED, Intake
 from pipelines.rows.quarantine import guard
 from pipelines.specs import spec as specs
 from pipelines.working import LOADER_FORMAT, scratch_copy, synced
@@ -47,7 +47,8 @@ def replay(
 ) -> Exit:
     """Feed rows through their resource again; those that pass are loaded and marked, the others stay.
 
-    A row the source itself refused (it has a place) is not a row of the table yet, so it is mended at that place.
+    A row the source itself refused (it has a place) is not a row of the table yet, so it is mended at that place;
+    one of a raw file is what its upstream gave, and has none.
     A row stays, too, when its table or the quarantine holds a version of it that was read by the same run or later.
     """
     spec = specs.load(root, name)
@@ -55,7 +56,8 @@ def replay(
     outdated: list[str] = []
     with writing(root, env, name, Order(values=tuple(values))) as (environment, ledger):
         rows = chosen(ledger, name, resource, ids)
-        placed, loose = [row for row in rows if row.place], [row for row in rows if not row.place]
+        placed = [row for row in rows if row.place and not row.place.startswith(LANDED)]
+        loose = [row for row in rows if row not in placed]
         pipeline = synced(environment, spec) if loose else None
         for each in dict.fromkeys(row.resource for row in loose):
             assert pipeline is not None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import STATUS, EtlError, Exit
+from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Report:
     resources: list[str] = field(default_factory=list)
     tables: dict[str, int] = field(default_factory=dict)
     gears: Counter[tuple[str, str]] = field(default_factory=Counter)
+    raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -59,11 +61,9 @@ class Report:
     def rows_rejected(self) -> int:
         return sum(self.rejected.values())
 
-    def add_rows(self, counts: dict[str, int] | None) -> None:
-        """Add dlt's row counts, its own tables left out."""
-        for table, rows in (counts or {}).items():
-            if not table.startswith("_dlt_") and rows:
-                self.tables[table] = self.tables.get(table, 0) + rows
+    def raw(self, file: RawFile, place: str) -> None:
+        """Note where a raw file is now: in landing, archive or rejected."""
+        self.raw_files[file.name] = {"resource": file.resource, "rows": file.rows, "bytes": file.size, "in": place}
 
     def fail(self, error: EtlError, cause: BaseException) -> None:
         """Note the first error; a later one only followed from it."""
@@ -112,6 +112,7 @@ class Report:
                 "items_failed": len(self.failed_items),
             },
             "tables": self.tables,
+            "raw_files": self.raw_files,
             "rejected": self.rejected,
             "errors": self.errors(),
             "warnings": self.warnings,
@@ -123,6 +124,7 @@ class Report:
         """One line per table, then what was left out and what was too old, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
+        out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
         out += [
             f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
             for r, n in self.rejected.items()
@@ -135,5 +137,8 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what = f"{self.rows_loaded:,} rows" if self.tables else "nothing new"
-        return f"{self.spec}: {self.status}, {what} into {self.dataset} in {took:.1f} s (run {self.run_id})"
+        what, where = f"{self.rows_loaded:,} rows" if self.tables else "nothing new", self.dataset
+        if self.mode == "fetch":
+            rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
+            what, where = f"{rows:,} rows" if rows else "nothing new", "raw files"
+        return f"{self.spec}: {self.status}, {what} into {where} in {took:.1f} s (run {self.run_id})"

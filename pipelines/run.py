@@ -12,6 +12,7 @@ from pipelines import build
 from pipelines.after_load import after_load
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
+from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
 from pipelines.lock import held
@@ -42,7 +43,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
     """Run one spec and leave its trace; never raises for a failed run, the report tells."""
     dataset = environment.dataset(build.dataset_name(spec))
     run_id = order.run_id or str(ULID())
-    report = Report(run_id, spec.name, environment.name, order.mode, dataset, limit=order.limit)
+    report = Report(run_id, spec.name, environment.name, mode(environment, order), dataset, limit=order.limit)
     trace = Trace(environment.runs_dir, report)
     with _told(report):
         trace.begin()
@@ -56,8 +57,9 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             trace.recorded()
             record_missed(environment, spec.name, ledger)
             with _told(report):
-                Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)).run()
-                after_load(environment, spec, order, report, ledger)
+                perform(Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)))
+                if order.verb != "fetch":
+                    after_load(environment, spec, order, report, ledger)
             report.finish()
             ledger.finish(report.row())
     report.finish()

@@ -100,7 +100,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
                 "error": "ended without a word: killed, or the machine stopped",
                 "exit_code": int(Exit.FAILED),
                 "errors": [],
-                "retry_command": f"etl run {report.spec} --env {report.environment}",
+                "retry_command": f"etl {_verb(content)} {report.spec} --env {report.environment}",
             }
             write_json(folder / "error.json", error)
 
@@ -158,6 +158,11 @@ def _row_of(folder: Path) -> RunRow | None:
         counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
         _read(folder / "error.json").get("error"),
     )  # fmt: skip
+
+
+def _verb(said: dict[str, Any]) -> str:
+    """The command of a run, by its manifest."""
+    return said["mode"] if said.get("mode") in ("fetch", "ingest", "rebuild") else "run"
 
 
 def _has_ended(folder: Path) -> bool:

@@ -144,6 +144,19 @@ def backfill_equals_first_run(subject: Subject) -> None:
     assert subject.loaded().load("--mode", "backfill").tables() == subject.full(), "a backfill changes rows"
 
 
+def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
+    """What is fetched and ingested, or made again from the archive, is what a run loads; only a fetch asks upstream."""
+    whole, site = subject.full(), subject.site()
+    fetched = site.etl("fetch", subject.name)
+    assert fetched.code == 0, f"cannot be fetched: {fetched}"
+    subject.sandbox.forget_requests()
+    for verb in ("ingest", "rebuild"):
+        result = site.etl(verb, subject.name)
+        assert result.code == 0, result
+        assert site.tables() == whole, f"{verb}: other rows than a run loads"
+    assert not subject.sandbox.requests, "the upstream is asked though its rows are here"
+
+
 def throttled_then_served(subject: Subject) -> None:
     """A 429 is waited for, with `Retry-After: 1` and with 0."""
     subject.only_over_http()
@@ -284,6 +297,7 @@ PROMISES: tuple[Promise, ...] = (
     select_never_loses_rows,
     a_window_moves_no_cursor,
     backfill_equals_first_run,
+    raw_files_lead_to_the_same_rows,
     throttled_then_served,
     refused_says_what_to_do,
     hangs_are_cut,

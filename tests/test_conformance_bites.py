@@ -104,6 +104,11 @@ BAD = {
         "a backfill changes rows",
         {"yield rows\n": f'yield [{{**row, "read": {TIME}}} for row in rows]\n'},
     ),
+    "names_tables_by_page": Bad(
+        kept.raw_files_lead_to_the_same_rows,
+        "gives its pages tables",
+        {"yield rows\n": 'yield dlt.mark.with_table_name(rows, "arrivals")\n'},
+    ),
     "gives_up_when_throttled": Bad(kept.throttled_then_served, "not: Result\\(code=1", {SESSION: PLAIN}),
     "does_not_tell_a_refusal": Bad(kept.refused_says_what_to_do, "exit 1 where a person", {SESSION: PLAIN}),
     "waits_for_ever": Bad(kept.hangs_are_cut, "exit 0 where an answer hangs", {SESSION: PLAIN}),

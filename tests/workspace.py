@@ -38,6 +38,9 @@ host = "{host}"
 port = {port}
 database = "{database}"
 username = "{user}"
+[pg.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 """
 BIGQUERY = """
 [bq]

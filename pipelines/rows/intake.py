@@ -14,11 +14,15 @@ from dlt.common.json import json as dlt_json
 
 MISSING = "is missing or null, and must not be"
 NOTICE = "_etl_notice"  # the mark of sources.kit.notices
+LANDED = "landing/"  # begins the place of a line in a raw file
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """One row in quarantine; `id` is its content, so that a repeated run writes it once."""
+    """One row in quarantine; `id` is its content, so that a repeated run writes it once.
+
+    A raw file is no place of its own: the same row may be fetched into several, and is one row.
+    """
 
     spec: str
     resource: str
@@ -28,7 +32,8 @@ class Rejection:
 
     @property
     def id(self) -> str:
-        parts = (self.spec, self.resource, self.reason, self.place, self.payload)
+        place = "" if self.place.startswith(LANDED) else self.place
+        parts = (self.spec, self.resource, self.reason, place, self.payload)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -55,6 +60,10 @@ class Intake:
         self._file.write(json.dumps(vars(rejection), ensure_ascii=True) + "\n")
         self._dirty = True
         self.rejected[resource] = self.rejected.get(resource, 0) + 1
+
+    def refuse(self, resource: str, row: Any, reason: str, place: str = "") -> None:
+        """Take in a row that the guard does not let pass."""
+        self.reject(resource, row, reason, place)
 
     def notice(self, resource: str, notice: dict[str, Any]) -> None:
         """Take in one notice of a source."""

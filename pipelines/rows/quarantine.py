@@ -94,8 +94,7 @@ class Feed(ItemTransform[Any, Any]):
     def _is_sound(self, seen: Seen, reason: str | None) -> bool:
         """Whether there is no reason to set a row aside, which is done."""
         if reason:
-            given, row, place = seen
-            self.intake.reject(self.resource, given if isinstance(given, dict) else row, reason, place)
+            self.intake.reject(self.resource, _told(seen), reason, seen[2])
         return reason is None
 
 
@@ -143,10 +142,16 @@ class Intercept(Feed):
         rows = [row for _, row, _ in seen]
         if not (self._reads and target.screen.is_clean(rows)):
             suspect = target.storable.suspects(rows)
-            seen = [each for each in seen if self._is_sound(each, _reason(each[1], target, suspect))]
+            seen = [each for each in seen if self._fits(each, _reason(each[1], target, suspect))]
         kept = self._comparable(seen)
         self.intake.flush()
         return kept
+
+    def _fits(self, seen: Seen, reason: str | None) -> bool:
+        """Whether no rule of the table is against a row, else it is refused."""
+        if reason:
+            self.intake.refuse(self.resource, _told(seen), reason, seen[2])
+        return reason is None
 
     def _seen(self, page: list[Any]) -> Iterator[Seen]:
         """What is to go on, and the row to look at: what dlt will make of a raw line, a model or another object."""
@@ -157,11 +162,11 @@ class Intercept(Feed):
                 row = _read(item)
                 seen = self.validator(row) if self.validator else row
             except Unfit as unfit:
-                self.intake.reject(self.resource, unfit.item, str(unfit), place)
+                self.intake.refuse(self.resource, unfit.item, str(unfit), place)
             except DataValidationError as error:
                 if error.schema_entity != "data_type":
                     raise
-                self.intake.reject(self.resource, row, _first_error(error), place)
+                self.intake.refuse(self.resource, row, _first_error(error), place)
             else:
                 if seen is not None:
                     yield row if self._reads else item, seen, place
@@ -207,6 +212,11 @@ class Unfit(Exception):
     def __init__(self, item: Any, reason: str) -> None:
         super().__init__(reason)
         self.item = item
+
+
+def _told(seen: Seen) -> Any:
+    """The row as quarantine is to have it."""
+    return seen[0] if isinstance(seen[0], dict) else seen[1]
 
 
 def _read(item: Any) -> dict[str, Any]:

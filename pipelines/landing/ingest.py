@@ -1,0 +1,119 @@
+"""`etl ingest`: raw files into the tables, one fetch after the other as so many runs, then into the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from operator import attrgetter
+
+from dlt.extract import DltSource
+
+from pipelines import build
+from pipelines.environment import LANDING, Environment
+from pipelines.landing.fetch import sorted_out
+from pipelines.landing.manifest import Manifest, RawFile, resource_of, was_cut_off
+from pipelines.landing.one_fetch import OneFetch
+from pipelines.landing.position import Position
+from pipelines.landing.store import Store, is_of_rows, strangers
+from pipelines.load import Load
+from pipelines.order import Order, settle
+from pipelines.specs.spec import Spec
+
+UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
+NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
+KEY = attrgetter("key")
+
+
+def ingest(load: Load, store: Store) -> None:
+    """Load every fetch that waits, oldest first, and put its files away."""
+    _Ingest(load, store).run()
+
+
+def _stranger(store: Store, name: str, known: Collection[str]) -> Manifest | str:
+    """What stands for a file that somebody put there, or why it cannot be loaded."""
+    resource = resource_of(name, known)
+    if not is_of_rows(name):
+        return NO_ROWS
+    if resource is None:
+        return UNKNOWN.format(", ".join(sorted(known)))
+    return Manifest.foreign(store.spec, RawFile(resource, name, size=store.size(name)), store.mark(name))
+
+
+def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
+    """The files that an ingest would load now; nothing is changed."""
+    settle(environment, spec, order, read_only=True)
+    source = build.outline(environment.root, spec)
+    chosen = _chosen(source, spec, order)
+    store = Store(environment, spec.name)
+    names = store.names()
+    manifests = store.manifests(names=names)
+    loadable = (
+        _stranger(store, name, source.resources)
+        for name in strangers(names, manifests)
+        if not was_cut_off(name, spec.name)
+    )
+    waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
+    return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
+
+
+def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
+    """The resources to load: those that are asked for, or all there are."""
+    if not (order.select or order.exclude):
+        return list(source.resources)
+    return build.choose(source, spec, order.select, order.exclude)
+
+
+def whole(order: Order) -> Order:
+    """An order as raw files are loaded by it: what is in them was chosen when they were fetched."""
+    return replace(order, limit=None, since=None, until=None, mode="incr", full_refresh=False)
+
+
+class _Ingest:
+    """The fetches of one spec on their way into its tables."""
+
+    def __init__(self, load: Load, store: Store) -> None:
+        self.source = build.outline(load.environment.root, load.spec)
+        self.chosen = _chosen(self.source, load.spec, load.order)
+        self.pipeline = load.synced(self.source.schema.name)
+        self.load = load.ordered(whole(load.order))
+        self.store, self.report = store, load.report
+
+    def run(self) -> None:
+        self.report.resources = self.report.resources or self.chosen
+        manifests, strange = sorted_out(self.load, self.store)
+        for name in strange:
+            match _stranger(self.store, name, self.source.resources):
+                case Manifest() as manifest:
+                    manifests.append(manifest)
+                case reason:
+                    self._reject(name, reason)
+        notes = {manifest.note for manifest in manifests}
+        for manifest in sorted(manifests, key=KEY):
+            self._ingest(manifest, notes)
+
+    def _ingest(self, manifest: Manifest, notes: set[str]) -> None:
+        """Load what is left of a fetch, or what was asked for of it; put its files away when nothing is left."""
+        position = Position.of(self.pipeline.state)
+        left = position.left(manifest)
+        todo = [name for name in left if name in self.chosen or name not in self.source.resources]
+        if todo:
+            done = {note: names for note, names in position.loaded.items() if note in notes}
+            position.loaded = {**done, manifest.note: [*done.get(manifest.note, []), *todo]}
+            refresh = None if manifest.refresh == "drop_sources" and manifest.note in done else manifest.refresh
+            OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position, refresh).load()
+        if len(todo) == len(left):
+            self._archive(manifest)
+
+    def _archive(self, manifest: Manifest) -> None:
+        """Put away the files of a fetch that is loaded, its manifest last; what a crash left of that is done here."""
+        there = set(self.store.names())
+        for file in manifest.files:
+            if file.name in there:
+                self.report.raw(file, "archive")
+                self.store.archive(file)
+        if not manifest.is_foreign:
+            self.store.archive_manifest(manifest)
+
+    def _reject(self, name: str, reason: str) -> None:
+        self.report.failed_items.append({"resource": LANDING, "item": name, "reason": reason})
+        self.store.reject(name, {"reason": reason, "run_id": self.report.run_id})

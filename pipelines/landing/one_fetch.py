@@ -1,0 +1,185 @@
+"""One fetch as one load: its rows, its cursor and the note that it is loaded are committed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import pipeline_state
+from dlt.extract import DltResource, DltSource
+from dlt.extract.items_transform import ValidateItem
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from pipelines.coverage.claims import Claims
+from pipelines.coverage.declared import declared
+from pipelines.environment import LANDING
+from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests
+from pipelines.landing.position import Position
+from pipelines.landing.reader import Unreadable, pages
+from pipelines.landing.store import Store
+from pipelines.ledger import Covered
+from pipelines.load import Load
+from pipelines.refusals import emptied_tables, manner
+from pipelines.rows.declared import dynamic
+
+WHOLE = ("replace", "scd2", "cdc")  # tables that a part of their rows would cut
+GONE = "the source has no such resource any more; its rows are not loaded"
+EMPTIED = "every row was set aside, and the table is replaced whole: it stays as it was"
+TWICE = "was loaded by another way since it was fetched, and appended rows would come twice; they are left out"
+
+
+class OneFetch:
+    """Some resources of one fetch; what cannot be read is told and put aside, and the rest is loaded.
+
+    `position` is what the warehouse is to know once they are loaded. `rebuilding`: their files are in the archive, and
+    their cursors are set, not moved.
+    """
+
+    def __init__(
+        self, load: Load, store: Store, pipeline: dlt.Pipeline, source: DltSource, manifest: Manifest,
+        resources: list[str], position: Position, refresh: Refresh | None, rebuilding: bool = False,
+    ) -> None:  # fmt: skip
+        self._load, self._store, self._pipeline, self._source = load, store, pipeline, source
+        self._manifest, self._resources, self._position = manifest, resources, position
+        self._refresh = refresh
+        self._rebuilding = rebuilding
+        self._scratch = load.environment.state_dir / "scratch" / "raw"
+        self._unread: set[str] = set()  # files
+        self._lost: set[str] = set()  # their resources
+        self._held: set[str] = set(position.held)  # resources whose cursor stays
+        self._left_out: set[str] = set()  # resources that are not loaded
+
+    def load(self) -> bool:
+        """Load them, with as many tries as there are files that cannot be read; whether there was anything to load."""
+        self._hold_back()
+        while set(self._resources) - self._left_out:
+            if self._loaded():
+                return True
+        return False
+
+    def _hold_back(self) -> None:
+        """Leave cursors alone that are not where the fetch found them, and rows that nobody wants any more."""
+        state = self._pipeline.state.get("sources", {}).get(self._source.schema.name, {})
+        stands = digests(state, self._manifest.resources)
+        moved = {name for name, begun in self._manifest.begun.items() if stands[name] != begun}
+        elsewhere = set[str]() if self._rebuilding or self._refresh else moved
+        self._held |= elsewhere
+        for name in self._resources:
+            if name not in self._source.resources:
+                self._leave_out(name, GONE)
+            elif name in elsewhere and manner(self._source.resources[name]) == "append":
+                self._leave_out(name, TWICE)
+
+    def _loaded(self) -> bool:
+        """Whether the load went through; if not, what stood in its way is left out of the next one."""
+        load, pipeline, source = self._load, self._pipeline, self._fed()
+        intake = load.intake()
+        intake.spool.unlink(missing_ok=True)
+        load.refuse_new_types(pipeline, source, self._refresh)
+        with load.parsing_once():
+            load.guard(pipeline, source, intake, self._refresh)
+            try:
+                load.extract(pipeline, source, intake, self._refresh)
+            except PipelineStepFailed as failed:
+                self._lose(_unreadable(failed))
+                return False
+            emptied = emptied_tables(source, intake)
+            if emptied:
+                pipeline.abort_packages()
+                for name in emptied:
+                    self._leave_out(name, EMPTIED)
+            load.set_aside(intake)
+            if not emptied:
+                load.load(pipeline)
+                self._claim()
+        return not emptied
+
+    def _claim(self) -> None:
+        """Tell what the fetch had asked for, of that which is loaded whole."""
+        whole = set(self._resources) - self._left_out - self._lost
+        for each in declared(self._source, self._load.spec):
+            rows = [Covered(**row) for row in self._manifest.claims if row["resource"] == each.resource in whole]
+            self._load.report.claims.append(Claims(each, rows))
+
+    def _fed(self) -> DltSource:
+        """The source, its resources fed from the files."""
+        resources = [
+            self._resource(self._source.resources[name]) for name in self._resources if name not in self._left_out
+        ]
+        return DltSource(self._source.schema.clone(), self._source.section, resources)
+
+    def _resource(self, given: DltResource) -> DltResource:
+        """A resource with all hints of ours, and of its steps the one that looks at what a row is."""
+        fed: DltResource = dlt.resource(lambda: self._rows(given.name), name=given.name)
+        fed._set_hints(given._clone_hints(given._hints or {}))
+        fed._hints_variants = dict(given._hints_variants)
+        for step in given._pipe.steps:
+            if isinstance(step, ValidateItem):
+                fed.add_step(step)
+        return fed
+
+    def _rows(self, resource: str) -> Iterator[Any]:
+        self._note(pipeline_state(Container())[0])
+        by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
+        for file in self._manifest.files:
+            if file.resource == resource and file.name not in self._unread:
+                folder = f"archive/{resource}" if self._rebuilding else LANDING
+                path = self._store.path(folder, file.name)
+                yield from pages(self._store, path, file, self._scratch, by_row)
+
+    def _note(self, state: Any) -> None:
+        """Put cursors and position into the state that is committed with the rows."""
+        self._position.put(state)
+        if self._manifest.state is None:
+            return
+        fetched, mine = self._manifest.state, state["sources"].setdefault(self._source.schema.name, {})
+        entries = mine.setdefault("resources", {})
+        for name in set(self._resources) - self._held - self._left_out:
+            entries.pop(name, None)
+            entries |= {name: fetched["resources"][name]} if name in fetched.get("resources", {}) else {}
+        if not self._held and not self._position.left(self._manifest):
+            for key in {*mine, *fetched} - {"resources"}:
+                mine.pop(key, None)
+                mine |= {key: fetched[key]} if key in fetched else {}
+
+    def _lose(self, broken: Unreadable) -> None:
+        """Do without a file: its resource keeps its cursor, and a table that is replaced whole its rows."""
+        file = broken.file
+        self._unread.add(file.name)
+        self._lost.add(file.resource)
+        self._held.add(file.resource)
+        self._tell(file.resource, file.name, str(broken))
+        if self._rebuilding:
+            self._position.held = sorted({*self._position.held, file.resource})
+        elif file.name in self._store.names(LANDING):
+            self._load.report.raw(file, "rejected")
+            self._store.reject(file.name, self._error(file, str(broken)))
+        if manner(self._source.resources[file.resource]) in WHOLE:
+            self._left_out.add(file.resource)
+
+    def _error(self, file: RawFile, reason: str) -> dict[str, Any]:
+        fetch = f"etl fetch {self._store.spec} --env {self._load.environment.name} --select {file.resource}"
+        return {
+            "reason": reason, "resource": file.resource, "fetched_by": self._manifest.run_id or None,
+            "run_id": self._load.report.run_id, "retry_command": fetch,
+        }  # fmt: skip
+
+    def _leave_out(self, resource: str, reason: str) -> None:
+        self._left_out.add(resource)
+        self._held.add(resource)
+        self._tell(resource, self._manifest.name, reason)
+
+    def _tell(self, resource: str, item: str, reason: str) -> None:
+        self._load.report.failed_items.append({"resource": resource, "item": item, "reason": reason})
+
+
+def _unreadable(failed: PipelineStepFailed) -> Unreadable:
+    """What could not be read, or the failure itself again."""
+    cause: BaseException | None = failed
+    while cause is not None:
+        if isinstance(cause, Unreadable):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    raise failed

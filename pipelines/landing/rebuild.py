@@ -1,0 +1,92 @@
+"""`etl rebuild`: the tables anew from the archive, without asking the upstream anything.
+
+Each fetch is one load, the first of which drops the tables. How far it is stands in the pipeline's state, so that a
+rebuild that was killed is brought to its end by whatever runs next on the spec.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import dlt
+
+from pipelines import build
+from pipelines.errors import UsageError
+from pipelines.landing.ingest import whole
+from pipelines.landing.manifest import Manifest, RawFile, Refresh
+from pipelines.landing.one_fetch import OneFetch
+from pipelines.landing.position import Position
+from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
+from pipelines.load import Load
+
+DIRECT = (
+    "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
+    "etl fetch {}, or give them up with --drop-direct"
+)
+
+
+def rebuild(load: Load, store: Store) -> None:
+    """Make the tables of a spec again from its archive."""
+    archived = _archived(store)
+    if not archived:
+        raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
+    _refuse_to_lose(load, archived)
+    source = build.outline(load.environment.root, load.spec)
+    load.report.resources = list(source.resources)
+    pipeline = load.synced(source.schema.name)
+    if not load.ended_rebuild:
+        _Rebuild(load, store, pipeline).run(archived)
+
+
+def bring_to_end(load: Load, pipeline: dlt.Pipeline) -> None:
+    """Go on with a rebuild that was killed."""
+    store = Store(load.environment, load.spec.name)
+    _Rebuild(load, store, pipeline).run(_archived(store))
+
+
+class _Rebuild:
+    """Fetches from the archive on their way into new tables."""
+
+    def __init__(self, load: Load, store: Store, pipeline: dlt.Pipeline) -> None:
+        self.load, self.store, self.pipeline = load.ordered(whole(load.order)), store, pipeline
+        self.source = build.outline(load.environment.root, load.spec)
+
+    def run(self, archived: list[Manifest]) -> None:
+        """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""
+        before = Position.of(self.pipeline.state)
+        begun, held = before.rebuilt is not None, before.held
+        for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
+            position = Position(rebuilt=list(manifest.key), held=held)
+            refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
+            loaded = OneFetch(
+                self.load, self.store, self.pipeline, self.source, manifest, manifest.resources, position,
+                refresh, rebuilding=True,
+            ).load()  # fmt: skip
+            begun, held = begun or loaded, position.held
+        self._end()
+
+    def _end(self) -> None:
+        with self.pipeline.managed_state(extract_state=True) as state:
+            Position().put(state)
+        self.load.load(self.pipeline)
+
+
+def _archived(store: Store) -> list[Manifest]:
+    """All that is in the archive, in the order of the fetches, what strangers left among it."""
+    manifests = store.manifests(f"archive/{MANIFESTS}")
+    for resource in store.folders("archive"):
+        names = strangers(store.names(f"archive/{resource}"), [*manifests, *store.manifests()])
+        files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
+        manifests += [Manifest.foreign(store.spec, file, "") for file in files]
+    return sorted(manifests, key=lambda manifest: manifest.key)
+
+
+def _refuse_to_lose(load: Load, archived: list[Manifest]) -> None:
+    """Stop where rows were loaded that no raw file holds, since the tables were last made of raw files alone."""
+    if load.order.drop_direct:
+        return
+    anew = [datetime.fromisoformat(manifest.fetched_at) for manifest in archived if manifest.refresh == "drop_sources"]
+    direct = load.ledger.loaded_directly(load.spec.name, load.environment.name, anew[-1] if anew else None)
+    if direct:
+        name = load.spec.name
+        raise UsageError(DIRECT.format(name, direct, name))

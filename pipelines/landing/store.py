@@ -1,0 +1,191 @@
+"""Where the raw files of a spec lie: `landing/`, `archive/` and `rejected/` under the environment's landing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+from pipelines.buckets import opened
+from pipelines.environment import LANDING, Environment
+from pipelines.errors import SettingError
+from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, stem_of
+
+MANIFESTS = "_manifests"
+PART = ".part"
+WHY = ".error.json"
+BLOCK = 1 << 20
+
+
+class Store:
+    """The raw files of one spec. On a local folder a file is written beside its name; elsewhere it is there at once."""
+
+    def __init__(self, environment: Environment, spec: str, url: str | None = None) -> None:
+        if LANDING not in environment.destinations() and url is None:
+            raise SettingError(
+                f"destinations.toml: {environment.name} has no [{environment.name}.{LANDING}], where raw files would "
+                "lie; add it with destination_type = 'filesystem' and bucket_url"
+            )
+        self.spec = spec
+        self.filesystem, folder = opened(LANDING, url)
+        self.home = f"{folder}/{spec}"
+        self.is_local = "file" in self._protocols
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        protocol: Any = self.filesystem.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+    def path(self, folder: str, name: str) -> str:
+        return f"{self.home}/{folder}/{name}"
+
+    # -- writing
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        """A new file of the landing, which nobody sees before the block has ended well."""
+        path = self.path(LANDING, name)
+        if self.is_local:
+            self.filesystem.makedirs(f"{self.home}/{LANDING}", exist_ok=True)
+        file = self.filesystem.open(f"{path}{PART}" if self.is_local else path, "wb")
+        try:
+            yield file
+        except BaseException:
+            self._drop(file, path)
+            raise
+        file.close()
+        if self.is_local:
+            self._rename(f"{path}{PART}", path)
+
+    def _drop(self, file: Any, path: str) -> None:
+        if self.is_local:
+            file.close()
+            self.filesystem.rm_file(f"{path}{PART}")
+        else:
+            file.discard()
+            file.closed = True
+
+    def sweep(self) -> None:
+        """Remove what a fetch that died was writing."""
+        for name in self._list(LANDING, "file") if self.is_local else ():
+            if name.endswith(PART):
+                self.filesystem.rm_file(self.path(LANDING, name))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file of the landing."""
+        return int(self.filesystem.size(self.path(LANDING, name)))
+
+    def commit(self, manifest: Manifest) -> None:
+        """Write a manifest, by which all its files are fetched."""
+        with self.create(manifest.name) as file:
+            file.write(manifest.as_text().encode())
+
+    # -- reading
+
+    def names(self, folder: str = LANDING) -> list[str]:
+        """The files of a folder, in the order of their names; what is being written has none yet."""
+        names = self._list(folder, "file")
+        return [name for name in names if not name.startswith(".") and not name.endswith(PART)]
+
+    def folders(self, folder: str) -> list[str]:
+        """The folders in a folder."""
+        return self._list(folder, "directory")
+
+    def _list(self, folder: str, kind: str) -> list[str]:
+        place = f"{self.home}/{folder}"
+        self.filesystem.invalidate_cache()
+        try:
+            found = self.filesystem.ls(place, detail=True)
+        except FileNotFoundError:
+            return []
+        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in found if entry["type"] == kind)
+        return sorted(name for name in names if name != place.rsplit("/", 1)[-1] or kind == "directory")
+
+    def manifests(self, folder: str = LANDING, names: Sequence[str] | None = None) -> list[Manifest]:
+        """The manifests of a folder, or of those in it, in the order of their fetches."""
+        mine = [name for name in (self.names(folder) if names is None else names) if name.endswith(ENDING)]
+        read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in mine)
+        return sorted(read, key=lambda manifest: manifest.key)
+
+    def mark(self, name: str) -> str:
+        """What tells a file of the landing from another of its name."""
+        return str(self.filesystem.checksum(self.path(LANDING, name)))
+
+    @contextmanager
+    def local(self, path: str, scratch: Path) -> Iterator[Path]:
+        """A file as one of this machine."""
+        if self.is_local:
+            yield Path(path)
+            return
+        scratch.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="raw-", dir=scratch) as folder:
+            copied = Path(folder) / path.rsplit("/", 1)[-1]
+            self.filesystem.get_file(path, str(copied))
+            yield copied
+
+    # -- moving
+
+    def archive(self, file: RawFile) -> str:
+        """Put a file away that is loaded."""
+        return self._move(file.name, f"archive/{file.resource}")
+
+    def archive_manifest(self, manifest: Manifest) -> None:
+        """Put a manifest away whose files are."""
+        self._move(manifest.name, f"archive/{MANIFESTS}")
+
+    def reject(self, name: str, reason: dict[str, Any], folder: str = LANDING) -> None:
+        """Put a file aside that cannot be read, with the reason beside it."""
+        moved = self._move(name, "rejected", folder)
+        told = {"file": name, **reason, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.filesystem.pipe_file(self.path("rejected", f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
+
+    def _move(self, name: str, folder: str, start: str = LANDING) -> str:
+        """Move a file without ever replacing another; the name it then has."""
+        source = self.path(start, name)
+        if self.is_local:
+            self.filesystem.makedirs(f"{self.home}/{folder}", exist_ok=True)
+        target, number = name, 1
+        while self.filesystem.exists(path := self.path(folder, target)):
+            if self._are_same(path, source):  # a move that was cut off after its copy
+                self.filesystem.rm_file(source)
+                return target
+            number += 1
+            target = _numbered(name, number)
+        self._rename(source, path)
+        return target
+
+    def _rename(self, source: str, path: str) -> None:
+        if self.is_local:
+            self.filesystem.mv(source, path)
+        else:
+            self.filesystem.cp_file(source, path)
+            self.filesystem.rm_file(source)
+
+    def _are_same(self, one: str, other: str) -> bool:
+        if self.filesystem.size(one) != self.filesystem.size(other):
+            return False
+        with self.filesystem.open(one, "rb") as first, self.filesystem.open(other, "rb") as second:
+            while block := first.read(BLOCK):
+                if block != second.read(BLOCK):
+                    return False
+        return True
+
+
+def _numbered(name: str, number: int) -> str:
+    stem = stem_of(name)
+    return f"{stem}.{number}{name.removeprefix(stem)}"
+
+
+def is_of_rows(name: str) -> bool:
+    """Whether a name is one of a file that could hold rows."""
+    return name.endswith(ROWS)
+
+
+def strangers(names: list[str], manifests: list[Manifest]) -> list[str]:
+    """The files that no manifest names."""
+    ours = {file.name for manifest in manifests for file in manifest.files}
+    return [name for name in names if name not in ours and not name.endswith(ENDING)]

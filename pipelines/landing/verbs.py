@@ -1,0 +1,40 @@
+"""What each command does while the lock of its spec is held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pipelines.environment import LANDING, Environment
+from pipelines.landing.fetch import fetch
+from pipelines.landing.ingest import ingest
+from pipelines.landing.rebuild import rebuild
+from pipelines.landing.store import Store
+from pipelines.load import Load
+from pipelines.order import Order
+
+Verb = Callable[[Load, Store], None]
+VERBS: dict[str, Verb] = {"fetch": fetch, "ingest": ingest, "rebuild": rebuild}
+
+
+def perform(load: Load) -> None:
+    """Do what was ordered: a run, through raw files where the environment keeps them, or one of its steps."""
+    environment, name, verb = load.environment, load.spec.name, load.order.verb
+    if verb in VERBS:
+        VERBS[verb](load, Store(environment, name, load.order.to))
+    elif environment.keeps_raw:
+        store = Store(environment, name)
+        ingest(load, store)
+        fetch(load, store)
+        ingest(load, store)
+    else:
+        if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
+            ingest(load.ordered(replace(load.order, select=(), exclude=())), Store(environment, name))
+        load.run()
+
+
+def mode(environment: Environment, order: Order) -> str:
+    """What `_etl.runs` calls a run; those whose rows no raw file holds have the mode of their order."""
+    if order.verb != "run":
+        return order.verb
+    return "fetch+ingest" if environment.keeps_raw else order.mode

@@ -1,0 +1,258 @@
+"""Raw files: what is fetched is what a run would load, once, whatever dies between two steps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.landing.manifest import resource_of, was_cut_off
+from tests.crash_toy import move_to
+from tests.crash_toy import rows as crash_rows
+from tests.killed import At, killed
+from tests.landing_toy import Yard
+from tests.warehouse import Ask, faults
+from tests.workspace import Workspace
+
+
+@pytest.fixture
+def yard(workspace) -> Yard:
+    return Yard(workspace())
+
+
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory):
+    """What runs without raw files leave after each day, days one after the other."""
+    made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
+    for day in (1, 2, 3):
+        move_to(made.workspace, day)
+        made.etl("run")
+        found[day] = made.tables()
+    return found
+
+
+def test_all_ways_lead_to_the_same_tables(yard, direct):
+    """Two fetches before one ingest, a run through raw files, and a rebuild: rows as runs would load them."""
+    yard.etl("fetch", code=0)
+    assert json.loads((yard.workspace.root / "runs").glob("*/manifest.json").__next__().read_text())["raw_files"]
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", code=0)
+    yard.etl("ingest")
+    assert yard.tables() == direct[2]
+    assert not yard.waits()
+    move_to(yard.workspace, 3)
+    yard.etl("run", env="raw")
+    assert yard.tables() == direct[3]
+    yard.etl("rebuild", env="raw")
+    assert yard.tables() == direct[3]
+    assert faults(Ask(yard.workspace), "crash") == []
+    asked = yard.etl("run", "--select", "things,events,visits", "--output", "json")
+    assert set(asked.json[0]["tables"]) <= {"things", "things__tags", "things__tags__notes", "things__links"}
+
+
+ONE = ("--select", "things")
+FULL = ("run", "crash", "--env", "raw", "--full-refresh")
+
+
+def ids(yard: Yard) -> list[int]:
+    return [row[0] for row in yard.workspace.query("SELECT id FROM crash.things ORDER BY id")]
+
+
+def test_a_fetch_goes_on_where_the_last_one_ended(yard):
+    yard.etl("fetch", "--select", "events", code=0)
+    yard.etl("fetch", "--select", "events", code=0)
+    first, second = (json.loads(file.read_text()) for file in yard.files(of=".manifest.json"))
+    assert ([file["rows"] for file in first["files"]], second["files"]) == ([17], [])
+    assert second["resources"] == ["events"], "a fetch that finds nothing says so"
+    assert yard.etl("ingest", code=0).out.startswith("crash.events")
+    assert yard.workspace.query("SELECT count(*) FROM crash.events") == [(17,)]
+
+
+@pytest.mark.parametrize("part", [["--limit", "2"], ["--since", "2024-01-02"], ["--days", "3"], ["--to", "elsewhere"]])
+def test_a_part_moves_no_cursor(yard, part):
+    code = 3 if part[0] == "--since" else 0
+    yard.etl("fetch", *ONE, *part, code=code if part[0] != "--days" else 3)
+    if part[0] == "--to":
+        (manifest,) = (yard.workspace.root / "elsewhere/crash/landing").glob("*.manifest.json")
+        assert not yard.home.exists()
+    else:
+        (manifest,) = yard.files(of=".manifest.json")
+    assert "state" not in json.loads(manifest.read_text())
+    yard.etl("fetch", *ONE, code=0)
+    yard.etl("ingest")
+    assert ids(yard) == list(range(1, 19))
+
+
+def test_a_cursor_that_was_moved_elsewhere_stays(yard):
+    """What was fetched from one place is no ground to go on from another."""
+    yard.etl("run", *ONE)
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", *ONE, code=0)
+    yard.workspace.etl("state", "reset", "crash", "--env", "test")
+    yard.etl("ingest")
+    state = yard.workspace.etl("state", "show", "crash", "--env", "test").json["state"]
+    assert state.get("resources", {}) == {}
+
+
+def test_a_run_loads_first_what_waits(yard, direct):
+    """Else the older rows would come after it, and stay."""
+    yard.etl("fetch", code=0)
+    move_to(yard.workspace, 2)
+    yard.etl("run")
+    assert not yard.waits()
+    assert yard.tables() == direct[2]
+
+
+def test_a_fetch_that_fails_leaves_no_file(yard):
+    (yard.workspace.root / "crash.json").write_text("{}")
+    yard.etl("fetch", code=1)
+    assert [file.name for file in yard.home.rglob("*") if file.is_file()] == []
+
+
+def test_a_dry_run_tells_and_changes_nothing(yard):
+    yard.etl("fetch", *ONE, code=0)
+    before = yard.files()
+    listed = yard.etl("ingest", "--dry-run", "--output", "json", code=0).json
+    assert [(each["resource"], each["rows"]) for each in listed] == [("things", 20)]
+    assert yard.files() == before
+    assert "crash: 1 raw files wait" in yard.workspace.etl("status", "--env", "test").out
+    assert "1 raw files wait, and are loaded first" in yard.workspace.etl("plan", "crash", "--env", "test").out
+
+
+def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
+    yard.etl("fetch", code=0)
+    yard.etl("ingest", *ONE)
+    assert ids(yard) == list(range(1, 19))
+    assert yard.waits()
+    yard.etl("ingest", "--exclude", "things", code=0)
+    assert not yard.waits()
+    assert yard.tables() == direct[1]
+
+
+BROKEN = {
+    "no zstd": lambda content: b"(\xb5/\xfd" + content[4:40],
+    "cut": lambda content: content[:-20],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+def test_a_file_that_cannot_be_read_is_put_aside(yard, direct, spoil):
+    """The others are loaded, and its rows are fetched again since its cursor stayed."""
+    yard.etl("fetch", code=0)
+    (file,) = yard.files(of="events")
+    file.write_bytes(spoil(file.read_bytes()))
+    result = yard.etl("ingest")
+    assert f"crash.events: {file.name}: " in result.out
+    assert not yard.waits()
+    rejected, told = yard.files("rejected")
+    assert (rejected.name, told.name) == (file.name, f"{file.name}.error.json")
+    error = json.loads(told.read_text())
+    assert error["retry_command"] == "etl fetch crash --env test --select events"
+    assert yard.tables() == {table: rows for table, rows in direct[1].items() if not table.startswith("events")}
+    yard.etl("fetch", code=0)
+    yard.etl("ingest")
+    assert yard.tables() == direct[1]
+
+
+def test_a_table_that_is_replaced_whole_is_not_cut(yard, direct):
+    yard.etl("run", env="raw")
+    move_to(yard.workspace, 2)
+    yard.etl("fetch", code=0)
+    (file,) = yard.files(of="levels")
+    file.unlink()
+    yard.etl("ingest")
+    mine = {table: rows for table, rows in yard.tables().items() if table.startswith("levels")}
+    assert mine == {table: rows for table, rows in direct[1].items() if table.startswith("levels")}
+
+
+def test_strange_files(yard):
+    """Those of the original, called by time, service and type, and what else lies about."""
+    folder = yard.home / "landing"
+    folder.mkdir(parents=True)
+    lines = [{"id": 7, "changed": "2024-01-01T00:00:07Z", "amount": 1.5}, {"id": None}]
+    text = "\n".join([*map(json.dumps, lines), "{broken"])
+    files = {
+        "2024_01_02_09_00_crash_player_one_things.jsonl": text,
+        "2026_08_01_to_2026_09_01_HISTORICAL_crash_visits_2.jsonl": '{"number": 1}\n',
+        "2024_01_02_09_00_crash_others.jsonl": "{}",
+        "notes.txt": "",
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    yard.etl("ingest")
+    assert ids(yard) == [7]
+    assert yard.workspace.query("SELECT number FROM crash.visits") == [(1,)]
+    aside = yard.workspace.query("SELECT place, payload FROM _etl.quarantine ORDER BY place")
+    assert [place for place, _ in aside] == [f"landing/{next(iter(files))}:{line}" for line in (2, 3)]
+    assert [file.name for file in yard.files("archive/things")] == [next(iter(files))]
+    reasons = {file.name: json.loads(file.read_text())["reason"] for file in yard.files("rejected", ".error.json")}
+    assert reasons.keys() == {"notes.txt.error.json", "2024_01_02_09_00_crash_others.jsonl.error.json"}
+    assert "none of events, levels, things, visits" in reasons["2024_01_02_09_00_crash_others.jsonl.error.json"]
+    (folder / next(iter(files))).write_text('{"id": 8, "changed": "2024-01-01T00:00:08Z"}\n')
+    yard.etl("ingest", code=0)
+    assert ids(yard) == [7, 8], "another file of a name that was loaded is loaded, too"
+    assert [file.name.split(".")[1] for file in yard.files("archive/things")] == ["2", "jsonl"]
+    yard.etl("rebuild", code=3)
+    assert ids(yard) == [7, 8]
+
+
+def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, tmp_path):
+    yard.etl("run", env="raw")
+    move_to(yard.workspace, 2)
+    anew = Yard(Workspace(tmp_path / "another workspace"), 2)
+    anew.etl("run")
+    expected = {table: rows for table, rows in anew.tables().items() if table != "quarantine"}
+    killed(yard.workspace, At("pipelines.landing.one_fetch:OneFetch.load"), *FULL)
+    for select in (ONE, ()):
+        yard.etl("ingest", *select, env="raw", code=3 if select else 0)
+    assert {table: yard.tables().get(table) for table in expected} == expected
+    yard.etl("rebuild", env="raw")
+    assert {table: yard.tables().get(table) for table in expected} == expected
+
+
+def test_a_table_that_would_be_emptied_stays(yard, direct):
+    """A run would load nothing at all; of raw files the others are loaded, since they are not read again."""
+    spec = yard.workspace.root / "specs/crash.yaml"
+    spec.write_text(spec.read_text() + "  levels: {columns: {level: {data_type: bigint}}}\n")
+    yard.etl("run", env="raw")
+    given = {**crash_rows(2), "levels": [{"level": "none"}, {"level": "at all"}]}
+    yard.workspace.write("crash.json", json.dumps(given))
+    result = yard.etl("run", env="raw")
+    assert "crash.levels: 2 rows in quarantine" in result.out
+    assert "every row was set aside, and the table is replaced whole: it stays as it was" in result.out
+    found = {name: rows for name, rows in yard.tables().items() if name != "quarantine"}
+    kept = {name: direct[1 if name.startswith("levels") else 2][name] for name in found}
+    assert found == kept
+
+
+NAMES = {
+    "2024_01_02_09_00_chess_some_one_player_stats.jsonl": "player_stats",
+    "2024_01_02_09_00_chess_games_fan_player_stats.jsonl": "player_stats",
+    "2024_01_02_09_00_chess_stats_2024.jsonl.gz": "stats",
+    "2026_08_01_to_2026_09_01_HISTORICAL_garmin_hrv.jsonl": "hrv",
+    "2026_09_03_06_00_garmin_activity_splits.jsonl": "activity_splits",
+    "2026_09_03_06_00_garmin_splits_of_activity.jsonl": "splits",
+    "hrv.parquet": "hrv",
+    "2026_09_03_06_00_garmin_hrvs.jsonl": None,
+}
+
+
+@pytest.mark.parametrize(("name", "resource"), NAMES.items())
+def test_the_resource_of_a_file(name, resource):
+    assert resource_of(name, ["activity_splits", "games", "hrv", "player_stats", "splits", "stats"]) == resource
+
+
+RUN = "01JD8QNMBXF3WQSTQ60S9JYZ2T"
+DIED = {
+    f"2024_01_02_09_00_crash_things_{RUN}.jsonl.zst": True,
+    f"2024_01_02_09_00_crash_things_{RUN}.2.parquet": True,
+    "2024_01_02_09_00_crash_things_nightly.jsonl": True,
+    "2024_01_02_09_00_crash_things.jsonl": False,
+    f"2024_01_02_09_00_chess_things_{RUN}.jsonl": False,
+}
+
+
+@pytest.mark.parametrize(("name", "died"), DIED.items())
+def test_a_file_whose_fetch_died(name, died):
+    assert was_cut_off(name, "crash", ["nightly"]) is died
