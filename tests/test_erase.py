@@ -12,16 +12,20 @@ from typing import Any
 
 import duckdb
 import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dlt.common.versioned_state import decompress_state
 
 from pipelines import environment as environments
 from pipelines.erase.duckdb_file import rewrite
+from pipelines.erase.raw_rows import RawRows
 from pipelines.erase.remembered import without
 from pipelines.erase.sought import ERASED, sought
 from pipelines.errors import UsageError
 from pipelines.order import Order, settle
 from pipelines.specs import spec as specs
+from pipelines.specs.types import Subject
 from pipelines.working import open_pipeline
 from sandbox.server import Sandbox
 from tests import killed
@@ -171,8 +175,17 @@ def plant(made: Workspace) -> None:
 def occurrences(made: Workspace) -> set[str]:
     """Every file of the workspace that has the number in its bytes or its name, the user's left out."""
     files = [file for file in made.root.rglob("*") if file.is_file() and file.name not in ("calls.json", "calls.yaml")]
-    found = {file for file in files if b"612345678" in file.read_bytes()}
+    found = {file for file in files if re.search(NUMBER, read(file))}
     return {str(path.relative_to(made.root)) for path in {*found, *made.root.rglob("*612345678*")}}
+
+
+def read(file: Path) -> str:
+    """What is in a file, unpacked."""
+    if file.suffix == ".parquet":
+        return str(pq.read_table(file).to_pylist())
+    packing = "zstd" if file.suffix == ".zst" else None
+    with pa.input_stream(str(file), compression=packing) as stream:
+        return bytes(stream.read()).decode(errors="replace")
 
 
 def stored(ask: Ask, pattern: str, *datasets: str) -> list[str]:
@@ -416,9 +429,73 @@ def run_and_erase(made: Workspace, env: str, ask: Ask) -> None:
     assert faults(ask, "calls") == []
 
 
+def raw(made: Workspace) -> Workspace:
+    """The environment `test`, which keeps raw files."""
+    file = made.root / "destinations.toml"
+    file.write_text(file.read_text().replace("[test]", "[test]\nkeep_raw = true", 1))
+    return made
+
+
+STRANGE = [call(20, PHONE), call(21, OTHER)]
+
+
+def test_raw_files_lose_it_and_make_the_same_tables(made: Workspace):
+    """Archived, waiting, of a stranger's name, rejected; what waits is loaded, and a rebuild brings nothing back."""
+    raw(made)
+    give(made, [*CALLS[:4], call(5, PHONE, length="long")])
+    assert made.etl("run", "calls", "--env", "test").code == 3
+    give(made, [call(9, OTHER), call(10, PHONE)])
+    assert made.etl("fetch", "calls", "--env", "test").code == 0
+    lines = "".join(f"{json.dumps(row)}\n" for row in STRANGE)
+    made.write("landing/calls/landing/2024_01_01_00_00_x_33612345678_calls.jsonl", lines)
+    made.write("landing/calls/rejected/odd.jsonl", f"{json.dumps(STRANGE[0])}\nnot {PHONE}\nnot {OTHER}\n")
+    made.write("landing/calls/rejected/odd.jsonl.error.json", json.dumps({"reason": f"{PHONE} is odd"}))
+    assert len([name for name in occurrences(made) if name.startswith("landing")]) == 9
+    found = erase(made, "--phone", PHONE)
+    places = {place: n for place, n in found["counts"]["calls"].items() if "raw" in place}
+    assert places == {
+        "raw files' manifests": 2, "raw rows in landing": 3, "raw rows in archive/calls": 4,
+        "raw rows in archive/labels": 1, "raw rows in rejected": 3,
+    }  # fmt: skip
+    assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
+    assert made.etl("ingest", "calls", "--env", "test").code == 0
+    assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (9,), (21,)]
+    assert json.loads(made.etl("state", "show", "calls", "--env", "test").out)["state"]["resources"]["calls"] == {
+        "phones": {OTHER: {"last": 9, "urls": [call(9, OTHER)["url"]]}}
+    }
+    before = contents(Ask(made), "calls")
+    assert made.etl("rebuild", "calls", "--env", "test", "--yes").code == 0
+    assert (contents(Ask(made), "calls"), occurrences(made)) == (before, set())
+
+
+def test_a_raw_file_that_nobody_can_read_is_told(made: Workspace):
+    made.write("landing/calls/rejected/broken.jsonl.zst", "").write_bytes(b"\x28\xb5\x2f\xfd and no more")
+    result = made.etl("erase", "--phone", PHONE, "--env", "test", "--yes")
+    assert "calls: rejected/broken.jsonl.zst cannot be read, so nobody can tell" in result.err
+    assert result.code == 3
+
+
+def test_rows_of_a_raw_table():
+    subject = Subject(rows=["t.phone"], cells=["t.note"])
+    rows = RawRows(subject, sought("phone", PHONE), "t")
+    notes = ["a", PHONE, None, f"of {PHONE}"]
+    table = pa.table(
+        {"Phone": [PHONE, OTHER, None, OTHER], "note": notes, "n": [1, 2, 3, 4], "l": [[], [], [], [PHONE]]}
+    )
+    kept = rows.table(table)
+    assert kept.schema == table.schema
+    assert kept.to_pydict() == {
+        "Phone": [OTHER, None, OTHER],
+        "note": [ERASED, None, ERASED],
+        "n": [2, 3, 4],
+        "l": [[], [], [PHONE]],
+    }
+    assert (rows.about, rows.left) == (3, 1)
+
+
 def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
-    """A game goes for both who played it; the other player's rows stay."""
-    made = workspace("chess", "recordings")
+    """A game goes for both who played it; the other player's rows stay, in the raw files, too."""
+    made = raw(workspace("chess", "recordings"))
     made.point_at({**sandbox.settings("chess"), **sandbox.settings("recordings")})
     assert made.etl("run", "chess", "recordings", "--env", "test").code == 0
     ((phone, calls),) = made.query(
@@ -433,8 +510,17 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     assert {table: dict(rows) for table, rows in contents(Ask(made), "chess").items()} == theirs
     assert all(theirs[table] for table in ("player_profile", "games", "clubs", "tournaments", "player_stats"))
     found = erase(made, "--phone", phone.replace("+", "00"))
-    assert found["counts"]["recordings"]["recordings"] == calls
+    assert found["counts"]["recordings"] == found["counts"]["recordings"] | {
+        "recordings": calls, "raw rows in archive/recordings": calls,
+    }  # fmt: skip
     assert stored(Ask(made), phone[1:], "media_pipeline") == []
+    files = [file for file in (made.root / "landing").rglob("*") if file.is_file()]
+    assert [file for file in files if re.search(rf"(?i)demo_anna(?!\w)|{phone[1:]}", read(file))] == []
+    held = {
+        name: contents(Ask(made), dataset) for name, dataset in (("chess", "chess"), ("recordings", "media_pipeline"))
+    }
+    assert made.etl("rebuild", "chess", "recordings", "--env", "test", "--yes").code == 0
+    assert held == {"chess": contents(Ask(made), "chess"), "recordings": contents(Ask(made), "media_pipeline")}
 
 
 def test_a_duckdb_file_is_what_it_was(tmp_path: Path):

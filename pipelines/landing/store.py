@@ -46,11 +46,11 @@ class Store:
     # -- writing
 
     @contextmanager
-    def create(self, name: str) -> Iterator[IO[bytes]]:
-        """A new file of the landing, which nobody sees before the block has ended well."""
-        path = self.path(LANDING, name)
+    def create(self, name: str, folder: str = LANDING) -> Iterator[IO[bytes]]:
+        """A file of the landing, new or in place of one, which nobody sees before the block has ended well."""
+        path = self.path(folder, name)
         if self.is_local:
-            self.filesystem.makedirs(f"{self.home}/{LANDING}", exist_ok=True)
+            self.filesystem.makedirs(f"{self.home}/{folder}", exist_ok=True)
         file = self.filesystem.open(f"{path}{PART}" if self.is_local else path, "wb")
         try:
             yield file
@@ -79,9 +79,9 @@ class Store:
         """Bytes of a file of the landing."""
         return int(self.filesystem.size(self.path(LANDING, name)))
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, folder: str = LANDING) -> None:
         """Write a manifest, by which all its files are fetched."""
-        with self.create(manifest.name) as file:
+        with self.create(manifest.name, folder) as file:
             file.write(manifest.as_text().encode())
 
     # -- reading
@@ -143,18 +143,22 @@ class Store:
         told = {"file": name, **reason, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.filesystem.pipe_file(self.path("rejected", f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
 
-    def _move(self, name: str, folder: str, start: str = LANDING) -> str:
+    def rename(self, folder: str, name: str, new: str) -> None:
+        """Give a file another name, or one like it where that is taken."""
+        self._move(name, folder, folder, new)
+
+    def _move(self, name: str, folder: str, start: str = LANDING, new: str | None = None) -> str:
         """Move a file without ever replacing another; the name it then has."""
-        source = self.path(start, name)
+        source, wanted = self.path(start, name), new or name
         if self.is_local:
             self.filesystem.makedirs(f"{self.home}/{folder}", exist_ok=True)
-        target, number = name, 1
+        target, number = wanted, 1
         while self.filesystem.exists(path := self.path(folder, target)):
             if self._are_same(path, source):  # a move that was cut off after its copy
                 self.filesystem.rm_file(source)
                 return target
             number += 1
-            target = _numbered(name, number)
+            target = _numbered(wanted, number)
         self._rename(source, path)
         return target
 
