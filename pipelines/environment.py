@@ -7,6 +7,7 @@ import hashlib
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
 NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
 RETENTION = "retention"
-DAYS = ("runs_days", "quarantine_days")  # of [<env>.retention]: after how many days what is deleted
+DAYS = (
+    "runs_days",
+    "quarantine_days",
+    "archive_days",
+    "rejected_days",
+)  # of [<env>.retention]: after how many days what is deleted
+RAW_DAYS = DAYS[2:]
 MOST_DAYS = 36500
 OTHER_TABLES = (NOTIFY, RETENTION)  # those that are no destination
 DUCKDB_FILE = "warehouse.duckdb"
@@ -225,11 +232,21 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
     if table.get("raw_compression", "zstd") not in ("zstd", "none"):
         found.append((("raw_compression",), "expected 'zstd' or 'none'"))
-    if table.get("keep_raw") is True and LANDING not in table:
-        found.append((("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"))
+    if LANDING not in table:
+        found += [
+            (path, f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url") for path in _of_raw(table)
+        ]
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
+
+
+def _of_raw(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The settings about raw files."""
+    if table.get("keep_raw") is True:
+        yield ("keep_raw",)
+    kept = table.get(RETENTION)
+    yield from ((RETENTION, key) for key in RAW_DAYS if isinstance(kept, dict) and key in kept)
 
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:

@@ -22,9 +22,8 @@ from pipelines.erase.raw_rows import RawRows
 from pipelines.erase.remembered import without
 from pipelines.erase.scope import Counts, Scope
 from pipelines.landing.manifest import Manifest, RawFile, digests, resource_of
-from pipelines.landing.store import MANIFESTS, WHY, Store
+from pipelines.landing.store import MANIFESTS, REJECTED, WHY, Store
 
-REJECTED = "rejected"
 PLACE_OF_STATES = "raw files' manifests"
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # by the first bytes
 ROWS_AT_ONCE = 50_000
@@ -59,7 +58,7 @@ class RawFiles:
         return [LANDING, *archived, REJECTED]
 
     def _forget(self, remembered: dict[str, Any]) -> int:
-        """Take the value's cursors out of manifests, the newest first: each tells by a digest where it began."""
+        """Take the value's cursors and claims out of manifests, newest first: each tells by a digest where it began."""
         newest_first = sorted(self._manifests.values(), key=lambda found: found[1].key, reverse=True)
         states = [*remembered.values(), *(manifest.state for _, manifest in newest_first if manifest.state)]
         cleaned = [(state, without(state, self._scope.sought)) for state in states]
@@ -72,9 +71,12 @@ class RawFiles:
         for folder, manifest in newest_first:
             begun = {name: renamed.get(digest, digest) for name, digest in manifest.begun.items()}
             state = manifest.state and without(manifest.state, self._scope.sought)
-            if (state, begun) != (manifest.state, manifest.begun):
-                changed += state != manifest.state
-                self._commit(folder, replace(manifest, state=state, begun=begun))
+            claims = [
+                claim for claim in manifest.claims if not self._scope.sought.stands_in(json.dumps(claim, default=str))
+            ]
+            if (state, begun, claims) != (manifest.state, manifest.begun, manifest.claims):
+                changed += (state, claims) != (manifest.state, manifest.claims)
+                self._commit(folder, replace(manifest, state=state, begun=begun, claims=claims))
         return changed
 
     def _digests(self, state: Any) -> list[str]:

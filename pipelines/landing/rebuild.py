@@ -12,6 +12,7 @@ import dlt
 
 from pipelines import build
 from pipelines.errors import UsageError
+from pipelines.landing.expiry import expired_until, forget_expired
 from pipelines.landing.ingest import whole
 from pipelines.landing.manifest import Manifest, RawFile, Refresh
 from pipelines.landing.one_fetch import OneFetch
@@ -19,6 +20,10 @@ from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
+EXPIRED = (
+    "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
+    "upstream again with --full-refresh, or give them up with --drop-direct"
+)
 DIRECT = (
     "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
     "etl fetch {}, or give them up with --drop-direct"
@@ -28,9 +33,12 @@ DIRECT = (
 def rebuild(load: Load, store: Store) -> None:
     """Make the tables of a spec again from its archive."""
     archived = _archived(store)
+    if not load.order.drop_direct:
+        _refuse_expired(store, archived)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
-    _refuse_to_lose(load, archived)
+    if not load.order.drop_direct:
+        _refuse_direct(load, archived)
     source = build.outline(load.environment.root, load.spec)
     load.report.resources = list(source.resources)
     pipeline = load.synced(source.schema.name)
@@ -69,6 +77,7 @@ class _Rebuild:
         with self.pipeline.managed_state(extract_state=True) as state:
             Position().put(state)
         self.load.load(self.pipeline)
+        forget_expired(self.store)
 
 
 def _archived(store: Store) -> list[Manifest]:
@@ -81,10 +90,15 @@ def _archived(store: Store) -> list[Manifest]:
     return sorted(manifests, key=lambda manifest: manifest.key)
 
 
-def _refuse_to_lose(load: Load, archived: list[Manifest]) -> None:
+def _refuse_expired(store: Store, archived: list[Manifest]) -> None:
+    """Stop where raw files are deleted that the tables were made of, since all was last read from the beginning."""
+    until = expired_until(store)
+    if until is not None and not any(each.refresh == "drop_sources" and each.fetched_at > until for each in archived):
+        raise UsageError(EXPIRED.format(store.spec, until[:16] or "now"))
+
+
+def _refuse_direct(load: Load, archived: list[Manifest]) -> None:
     """Stop where rows were loaded that no raw file holds, since the tables were last made of raw files alone."""
-    if load.order.drop_direct:
-        return
     anew = [datetime.fromisoformat(manifest.fetched_at) for manifest in archived if manifest.refresh == "drop_sources"]
     direct = load.ledger.loaded_directly(load.spec.name, load.environment.name, anew[-1] if anew else None)
     if direct:

@@ -17,6 +17,7 @@ from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, stem_of
 
 MANIFESTS = "_manifests"
 PART = ".part"
+REJECTED = "rejected"
 WHY = ".error.json"
 BLOCK = 1 << 20
 
@@ -108,8 +109,18 @@ class Store:
     def manifests(self, folder: str = LANDING, names: Sequence[str] | None = None) -> list[Manifest]:
         """The manifests of a folder, or of those in it, in the order of their fetches."""
         mine = [name for name in (self.names(folder) if names is None else names) if name.endswith(ENDING)]
-        read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in mine)
+        read = (Manifest.of_text(name, self.read(folder, name)) for name in mine)
         return sorted(read, key=lambda manifest: manifest.key)
+
+    def read(self, folder: str, name: str) -> bytes:
+        """A small file, whole."""
+        content: bytes = self.filesystem.cat_file(self.path(folder, name))
+        return content
+
+    def modified(self, folder: str, name: str) -> datetime:
+        """When a file was written."""
+        moment: datetime = self.filesystem.modified(self.path(folder, name))
+        return moment
 
     def mark(self, name: str) -> str:
         """What tells a file of the landing from another of its name."""
@@ -139,9 +150,13 @@ class Store:
 
     def reject(self, name: str, reason: dict[str, Any], folder: str = LANDING) -> None:
         """Put a file aside that cannot be read, with the reason beside it."""
-        moved = self._move(name, "rejected", folder)
+        moved = self._move(name, REJECTED, folder)
         told = {"file": name, **reason, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.filesystem.pipe_file(self.path("rejected", f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
+        self.filesystem.pipe_file(self.path(REJECTED, f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
+
+    def remove(self, folder: str, name: str) -> None:
+        """Delete a file."""
+        self.filesystem.rm_file(self.path(folder, name))
 
     def rename(self, folder: str, name: str, new: str) -> None:
         """Give a file another name, or one like it where that is taken."""
