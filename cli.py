@@ -34,6 +34,8 @@ quarantine_app = typer.Typer(
 deploy_app = typer.Typer(help="Write what runs the specs on their schedules.", no_args_is_help=True)
 app.add_typer(state_app, name="state")
 app.add_typer(quarantine_app, name="quarantine")
+auth_app = typer.Typer(help="Sign in to systems, and see who is signed in.", no_args_is_help=True)
+app.add_typer(auth_app, name="auth")
 app.add_typer(deploy_app, name="deploy")
 
 GLOBAL_FLAGS = ("--debug", "--version")
@@ -57,6 +59,7 @@ Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
 Wait = Annotated[str | None, typer.Option("--wait", help="Wait for another run to end, e.g. 10m.")]
 Resource = Annotated[str | None, typer.Option("--resource", help="Only this resource.")]
+Account = Annotated[str, typer.Option("--account", help="One of several accounts; any name.", show_default=False)]
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
@@ -399,6 +402,46 @@ def quarantine_drop(
     finish(rejects.drop(root(), env, name, resource, listed(rows)))
 
 
+@auth_app.command("login")
+def auth_login(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address; paste where it led to.")] = False,
+) -> None:
+    """Sign in to the system of a spec; what it gives is kept where the environment keeps tokens."""
+    from pipelines.tokens import auth
+
+    finish(auth.login(root(), env, name, account, not no_browser))
+
+
+@auth_app.command("status")
+def auth_status(
+    name: Annotated[str | None, typer.Argument()] = None,
+    env: Env = "dev",
+    account: Account = "",
+    output: Output = "text",
+) -> None:
+    """Show who is signed in and for how long; exit 6 when a person must sign in."""
+    from pipelines.tokens import auth
+
+    finish(auth.status(root(), env, name, account, printer(output)))
+
+
+@auth_app.command("export")
+def auth_export(
+    name: Name,
+    env: Env = "dev",
+    account: Account = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Show it even on a screen.")] = False,
+    output: Output = "text",
+) -> None:
+    """Print the settings with which another machine is signed in: secrets, for a secret store."""
+    from pipelines.tokens import auth
+
+    finish(auth.export(root(), env, name, account, yes, printer(output)))
+
+
 @app.command()
 def erase(
     names: Names = None,
@@ -588,9 +631,7 @@ def complain(error: BaseException) -> int:
     from pipelines.errors import SpecError
 
     if session.debug:
-        import traceback
-
-        traceback.print_exception(error)
+        logs.trace(error)
     known = understood(error)
     logs.complain(str(known))
     if isinstance(known, SpecError):

@@ -131,6 +131,11 @@ def factory(root: Path, spec: Spec) -> Any:
     return function
 
 
+def sign_in_of(root: Path, spec: Spec) -> Any:
+    """How people sign in to the system of a spec: the `SIGN_IN` of its source, or None."""
+    return getattr(load_module(root, "sources", spec.name), "SIGN_IN", None)
+
+
 def arguments(root: Path, spec: Spec) -> dict[str, str]:
     """The arguments a Python spec's source takes, with their types; a REST spec has its `base_url`."""
     if spec.rest is not None:
@@ -165,13 +170,16 @@ def _rest(root: Path, spec: Spec, rest: dict[str, Any]) -> DltSource:
 
     from pipelines.specs.rest_model import bind
 
-    config = bind(rest, load_module(root, "sources", spec.name))
+    module = load_module(root, "sources", spec.name)
+    config = bind(rest, module)
     client = dict(config["client"])
     override = setting("base_url", ("sources", spec.name))
     if override:
         client["base_url"] = override[0]
     session = client["session"] = importlib.import_module("sources.kit.http").open_session(spec.name)
     session.origin = urlsplit(client["base_url"]).netloc.rpartition("@")[2].lower()
+    sign_in = sign_in_of(root, spec)
+    session.auth = sign_in and sign_in.auth()
     client["paginator"] = _ahead(client.get("paginator", "auto"), session)
     defaults = config.get("resource_defaults", {}).get("endpoint", {})
     resources = [_endpoint(defaults, resource, session) for resource in config["resources"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import environment as environments
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
-from pipelines.logs import LOGGER
+from pipelines.logs import LOGGER, trace
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs_
 
@@ -103,7 +102,7 @@ def run(
             _log(report)
             told(report)
             if debug and report.cause:
-                traceback.print_exception(report.cause)
+                trace(report.cause)
     printer.document([report.as_dict() for report in reports])
     return worst([report.exit for report in reports if report.exit is not None])
 
@@ -212,11 +211,12 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
 
 
 def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
-    """Show the latest runs, from the destination."""
+    """Show the latest runs, from the destination, and warn of sign-ins that end soon."""
+    from pipelines.landing.waiting import told
+    from pipelines.tokens.auth import warn_of_ends
+
     if name is not None and name not in specs_.names(root):
         specs_.load(root, name)
-    from pipelines.landing.waiting import told
-
     environment = environments.load(root, env)
     runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
@@ -229,6 +229,7 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     printer.table(header, rows) if rows else printer.lines([f"no runs in {env!r} yet; try: etl run NAME --env {env}"])
     for spec in [name] if name else specs_.names(root):
         printer.lines(told(environment, spec))
+    warn_of_ends(environment)
     return Exit.OK
 
 

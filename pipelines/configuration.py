@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
+    "pipelines": {"enable_runtime_trace": False},  # dlt's trace keeps the words of an error, whatever they repeat
 }
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
@@ -126,13 +127,20 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def setting(
-    key: str, sections: Sequence[str], secret: bool = False, among: Sequence[ConfigProvider] | None = None
+    key: str,
+    sections: Sequence[str],
+    secret: bool = False,
+    among: Sequence[ConfigProvider] | None = None,
+    fewest: int = 1,
 ) -> tuple[Any, str] | None:
-    """A value and the provider that holds it, or None; probes every provider like dlt does, or those given."""
+    """A value and the provider that holds it, or None; probes every provider like dlt does, or those given.
+
+    `fewest` is how many of the sections there must be at least.
+    """
     for provider in Container()[PluggableRunContext].providers.providers if among is None else among:
         if secret and not provider.supports_secrets:
             continue
-        for depth in range(len(sections), 0, -1):
+        for depth in range(len(sections), fewest - 1, -1):
             value, _ = provider.get_value(key, str, "", *sections[:depth])
             if value is not None:
                 return value, provider.name

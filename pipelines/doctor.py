@@ -18,12 +18,16 @@ from packaging.specifiers import SpecifierSet
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
+from pipelines.build import sign_in_of
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
+from pipelines.specs.spec import Spec
+from pipelines.tokens.auth import standings
+from pipelines.tokens.stores import Standing, Store, is_near, named
 from pipelines.translate import translate
 
 ANSWER_SECONDS = 30.0
@@ -133,18 +137,30 @@ def _write_and_delete(name: str) -> None:
 
 
 def _settings(environment: Environment) -> Iterator[Finding]:
-    """Credentials of the destinations and required settings of every spec."""
+    """Credentials of the destinations, required settings and sign-ins of every spec."""
     for name in environment.destinations():
         yield from (_need(need) for need in needs.of_destination(environment, name))
     for name in specs.names(environment.root):
         with _noted(name) as failures:
             spec = specs.load(environment.root, name)
-            settle(environment, spec, Order())
-            wanted = needs.of_source(environment.root, spec)
+            store = settle(environment, spec, Order())
+            wanted = needs.of_source(environment, spec)
         if failures:
             yield failures[0]
             continue
         yield from (_need(need) for need in wanted)
+        yield from _sign_ins(environment, spec, store)
+
+
+def _sign_ins(environment: Environment, spec: Spec, store: Store) -> Iterator[Finding]:
+    """How the accounts of a spec stand; one that ends soon is well, and says what to do."""
+    found: list[Standing] = []
+    with _noted(f"sign-in of {spec.name}") as failures:
+        found = standings(store, sign_in_of(environment.root, spec))
+    yield from failures
+    for one in found:
+        advice = "" if one.signed_in and not is_near(one.sign_in_ends) else f"; {store.way_in(one.name, one.account)}"
+        yield Finding(f"sign-in of {named(one.name, one.account)}", one.signed_in, f"{one}{advice}")
 
 
 def _need(need: needs.Need) -> Finding:

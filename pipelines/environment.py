@@ -25,7 +25,9 @@ SCALARS = {
     "dataset_name_layout": str,  # e.g. "dp_%s"
     "keep_raw": bool,  # a run fetches raw files into landing and loads those
     "raw_compression": str,  # of raw files: "zstd" or "none"
+    "tokens": str,  # where sign-ins are kept
 }
+TOKENS = ("file", "environment", "destination")
 NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
 NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
@@ -74,6 +76,11 @@ class Environment:
     @property
     def layout(self) -> str:
         return str(self.table.get("dataset_name_layout", "%s"))
+
+    @property
+    def tokens(self) -> str:
+        """Where tokens are kept: one of `TOKENS`."""
+        return str(self.table.get("tokens", TOKENS[0]))
 
     @property
     def warehouse(self) -> dict[str, Any]:
@@ -227,18 +234,25 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
             found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, *OTHER_TABLES])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
-    layout = table.get("dataset_name_layout", "%s")
-    if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
-        found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
-    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
-        found.append((("raw_compression",), "expected 'zstd' or 'none'"))
+    found += _word_problems(table)
     if LANDING not in table:
-        found += [
-            (path, f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url") for path in _of_raw(table)
-        ]
+        lacking = f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
+        found += [(path, lacking) for path in _of_raw(table)]
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
+
+
+def _word_problems(table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Texts that are none of those that can stand there; what is no text is told by its kind."""
+    layout, tokens = table.get("dataset_name_layout", "%s"), table.get("tokens", TOKENS[0])
+    if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
+        yield ("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"
+    if isinstance(tokens, str) and tokens not in TOKENS:
+        near = did_you_mean(tokens, TOKENS)
+        yield ("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"
+    if table.get("raw_compression", "zstd") not in ("zstd", "none"):
+        yield ("raw_compression",), "expected 'zstd' or 'none'"
 
 
 def _of_raw(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -15,6 +15,7 @@ EtlError             1  the run failed
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -75,7 +76,7 @@ class EtlError(Exception):
     exit = Exit.FAILED
 
     def __init__(self, message: str) -> None:
-        super().__init__(in_one_line(message))
+        super().__init__(in_one_line(without_secrets(message)))
 
 
 class UsageError(EtlError):
@@ -165,6 +166,12 @@ class Terminated(KeyboardInterrupt):
 def terminate(number: int, frame: object) -> None:
     """The handler of SIGTERM."""
     raise Terminated
+
+
+def without_secrets(text: str) -> str:
+    """A text without the secrets that a source has met, if one was loaded at all."""
+    met = sys.modules.get("sources.kit.secrets")
+    return str(met.without_secrets(text)) if met else text
 
 
 def in_one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage and locks.
+"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage, locks and tokens.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
@@ -56,6 +56,10 @@ TABLES = {
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
         "counts": "text",
+    },
+    "tokens": {
+        "spec": "text", "account": "text", "version": "int", "updated_at": "time", "expires_at": "time",
+        "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
 EVERY_RUN = ("runs", "quarantine", "locks")

@@ -6,11 +6,21 @@ import json
 import logging
 import sys
 import time
+import traceback
 from typing import Any, TextIO
+
+from pipelines.errors import without_secrets
 
 LEVELS = ("debug", "info", "warning", "error")
 QUIET = logging.NullHandler()
 LOGGER = logging.getLogger("etl")
+
+
+class Lines(logging.Formatter):
+    """`WARNING: …`, without a secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 class JsonLines(logging.Formatter):
@@ -21,7 +31,7 @@ class JsonLines(logging.Formatter):
         content: dict[str, Any] = {
             "ts": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": without_secrets(record.getMessage()),
             **getattr(record, "fields", {}),
         }
         return json.dumps(content, ensure_ascii=not is_utf_8(sys.stderr), default=str)
@@ -30,7 +40,7 @@ class JsonLines(logging.Formatter):
 def configure(form: str, level: str) -> None:
     """Send the program's log to stderr; what libraries warn of is shown at level debug only."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(JsonLines() if form == "json" else Lines("%(levelname)s: %(message)s"))
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(level.upper())
     LOGGER.propagate = False
@@ -46,6 +56,11 @@ def complain(message: str) -> None:
             LOGGER.error(line)
     else:
         sys.stderr.write(f"{message}\n")
+
+
+def trace(error: BaseException) -> None:
+    """The stack trace of an error, for --debug."""
+    sys.stderr.write(without_secrets("".join(traceback.format_exception(error))))
 
 
 def is_utf_8(stream: TextIO) -> bool:

@@ -12,7 +12,7 @@ import dlt
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import extract_inner_type
 
-from pipelines.build import factory
+from pipelines.build import factory, load_module, sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.specs.spec import Spec
@@ -50,16 +50,31 @@ class Need:
         return f"{kind} {self.path}: {f'found in {self.found}' if self.found else f'missing; set {self.variable}'}"
 
 
-def of_source(root: Path, spec: Spec) -> list[Need]:
+def of_source(environment: Environment, spec: Spec) -> list[Need]:
     """What a source must be given before it can run."""
+    first = list(_of_sign_in(environment, spec))
     if spec.rest is not None:
-        return [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
-    parameters = inspect.signature(factory(root, spec)).parameters.values()
-    return [
+        return first + [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
+    parameters = inspect.signature(factory(environment.root, spec)).parameters.values()
+    return first + [
         _need(("sources", spec.name), parameter.name, parameter.default is dlt.secrets.value)
         for parameter in parameters
         if parameter.default is dlt.secrets.value or parameter.default is dlt.config.value
     ]
+
+
+def _of_sign_in(environment: Environment, spec: Spec) -> Iterator[Need]:
+    """The app of those who sign in, and what their token is read with or from."""
+    sign_in = sign_in_of(environment.root, spec)
+    if sign_in is None:
+        return
+    section = ("sources", sign_in.name)
+    yield from (_need(section, name, secret) for name, secret in sign_in.needs.items())
+    if environment.tokens == "destination":
+        yield _need(("engine",), "tokens_key", True)
+    elif environment.tokens == "environment":
+        alone = _need(section, "refresh_token", True)
+        yield alone if alone.found else _need(section, "token", True)
 
 
 def of_destination(environment: Environment, name: str) -> list[Need]:
@@ -77,8 +92,6 @@ def of_destination(environment: Environment, name: str) -> list[Need]:
 
 def estimate(root: Path, spec: Spec, state: dict[str, Any]) -> dict[str, int]:
     """The fewest requests per resource as the source's own `estimate` reckons them, or nothing."""
-    from pipelines.build import load_module
-
     function = getattr(load_module(root, "sources", spec.name), "estimate", None)
     if function is None:
         return {}

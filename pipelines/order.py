@@ -13,6 +13,7 @@ from pipelines import build, configuration
 from pipelines.environment import Environment, looks_secret
 from pipelines.errors import UsageError, did_you_mean
 from pipelines.specs.spec import Spec
+from pipelines.tokens.stores import Store, put_in_place
 from pipelines.window import iso, parse
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -59,8 +60,11 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
 
 
-def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> None:
-    """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom."""
+def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> Store:
+    """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom.
+
+    Sources find their tokens from now on; returns where these are kept.
+    """
     window = parse(order.since, order.until, spec.timezone or "UTC")
     known = build.arguments(environment.root, spec)
     mine: dict[str, Any] = _values(spec, known, order.values)
@@ -74,6 +78,7 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
     configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
     for section in (("sources", spec.name, "http"), ("sources", "http")):
         configuration.refuse_unknown_keys(section, _http_settings())
+    return put_in_place(environment)
 
 
 def retry_command(spec: Spec, environment: Environment, order: Order) -> str:

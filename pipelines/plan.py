@@ -78,7 +78,7 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     plan = Plan(
         spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT,
         str(window) if window else None, order.limit, order.freezes_cursor, order.full_refresh,
-        needs=needs.of_source(environment.root, spec),
+        needs=needs.of_source(environment, spec),
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
     plan.keeps_raw, plan.raw_files_waiting = environment.keeps_raw, waiting.count(environment, spec.name)

@@ -47,7 +47,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
     trace = Trace(environment.runs_dir, report)
     with _told(report):
         trace.begin()
-        settle(environment, spec, order)
+        tokens = settle(environment, spec, order)
         with (
             held(environment, spec.name, run_id, order.wait_seconds) as still_held,
             open_ledger(environment) as ledger,
@@ -60,6 +60,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
                 perform(Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)))
                 if order.verb != "fetch":
                     after_load(environment, spec, order, report, ledger)
+            report.warnings += tokens.warnings
             report.finish()
             ledger.finish(report.row())
     report.finish()

@@ -14,11 +14,15 @@ FIRST_NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)  # the last month has just end
 
 @dataclass(frozen=True)
 class World:
-    """The seed, the size and the day; everything that is served follows from these three."""
+    """The seed, the size and the day; everything that is served follows from these three.
+
+    Save what an upstream must know of earlier requests: that is in its `memory`.
+    """
 
     seed: int = 1
     records: int = 100
     day: int = 1
+    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.day < 1 or self.records < 0:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.signed_in import choose
+
 SPEC = "name: {name}\nabout: x\n{schedule}rest:\n  client: {{base_url: 'http://x/'{auth}}}\n  resources: [things]\n"
 SOURCE = '''\
 """A source for tests."""
@@ -171,6 +173,29 @@ def test_tables_must_outlive_the_machine(engine, what):
     result = engine.etl("deploy", what, "--env", "test")
     assert result.code == 2
     assert result.err.startswith("--env test: its DuckDB file would be gone with the machine that runs the job; ")
+
+
+SIGNED_IN = """
+
+from sources.kit.oauth2 import OAuth2
+
+SIGN_IN = OAuth2("chess", "https://x.example/authorize", "https://x.example/token")
+"""
+TOKENS = {"destination": "ENGINE__TOKENS_KEY", "environment": "SOURCES__CHESS__TOKEN"}
+
+
+@pytest.mark.parametrize("place", ["file", *TOKENS])
+def test_sign_ins_must_outlive_the_machine_and_are_given_what_reads_them(engine, place):
+    (engine.root / "sources/chess.py").write_text(SOURCE + SIGNED_IN)
+    choose(engine, "prd", place)
+    result = engine.etl("deploy", "github-actions")
+    if place == "file":
+        said = "--env prd: the sign-ins of chess would be gone with the machine that runs the job; write tokens = "
+        assert (result.code, result.err.startswith(said)) == (2, True), result
+    else:
+        assert (result.code, f"secrets.{TOKENS[place]} " in result.out) == (0, True), result
+        assert "vars.SOURCES__CHESS__CLIENT_ID " in result.out
+    assert engine.etl("deploy", "cron", "--env", "prd").code == 0
 
 
 @pytest.mark.parametrize("what", ["github-actions", "cloud-run", "cron"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
+from pipelines.build import sign_in_of
 from pipelines.environment import NOTIFY, WAREHOUSE, Environment
 from pipelines.errors import UsageError
 from pipelines.order import Order, settle
@@ -42,6 +43,12 @@ def kept_elsewhere(root: Path, env: str) -> Environment:
             f"--env {env}: its DuckDB file would be gone with the machine that runs the job; name an environment with "
             "Postgres or BigQuery, or use etl deploy cron"
         )
+    signed_in = [spec.name for spec in specs.load_all(root) if spec.schedule and sign_in_of(root, spec)]
+    if signed_in and environment.tokens == "file":
+        raise UsageError(
+            f"--env {env}: the sign-ins of {', '.join(signed_in)} would be gone with the machine that runs the job; "
+            f'write tokens = "destination" in [{env}], or use etl deploy cron'
+        )
     return environment
 
 
@@ -49,7 +56,7 @@ def _job(root: Path, environment: Environment, spec: specs.Spec, schedule: str) 
     with told_of(spec.name):
         settle(environment, spec, Order())
         configuration.only_committed()
-        wanted = [*needs.of_destination(environment, WAREHOUSE), *needs.of_source(root, spec)]
+        wanted = [*needs.of_destination(environment, WAREHOUSE), *needs.of_source(environment, spec)]
     missing = [need for need in wanted if need.found is None]
     return Job(
         spec.name,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from sources.kit.secrets import without_secrets
+
 
 class SourceError(Exception):
     """The source cannot go on; the message is *where: what; what to do*."""
 
     kind = "failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
 
 
 class Unreadable(SourceError):

@@ -13,7 +13,7 @@ import random
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
@@ -60,6 +60,7 @@ SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|api-?key|password
 CONDITION_HEADERS = ("If-None-Match", "If-Modified-Since")
 SAME_IN_A_ROW = 20
 _BEGUN = "_etl_begun"  # where a request keeps what was begun of it
+_AT_401 = "_etl_at_401"
 UNREACHED_ATTEMPTS = 5  # where nobody listens or the name is unknown, patience seldom helps: about 8 s at most
 LOG = logging.getLogger("etl.http")
 UNASKABLE = (
@@ -154,8 +155,8 @@ class Session(requests.Session):
     """Requests that end, are repeated where that is safe, and fail with a message that says what to do.
 
     408, 425, 429, 500, 502, 503, 504 and broken transport are repeated, as is a 200 without JSON when JSON
-    alone was accepted, each wait told in the log; other statuses are returned, save 401, a redirect to nowhere,
-    and a 304 to a request without a condition. With `stream=True` the body is left to the caller, under the
+    alone was accepted, each wait told in the log; other statuses are returned, save 401 (see `at_401`), a redirect
+    to nowhere, and a 304 to a request without a condition. With `stream=True` the body is left to the caller, under the
     same deadline.
     """
 
@@ -316,10 +317,7 @@ class Session(requests.Session):
             asked = _asked(response)
             return _Fault(f"answered {response.status_code}", asked, passing=not asked and response.status_code != 429)
         if response.status_code == 401:
-            raise SignInNeeded(
-                f"{where}: answered 401, the credentials are wrong or have expired; "
-                f"renew those of [sources.{self.name}] in .dlt/secrets.toml"
-            )
+            return self._refused(response, request, options, where)
         if response.status_code in REDIRECT_STATI and not response.is_redirect:
             raise SourceError(f"{where}: answered {response.status_code} without a Location; check base_url and path")
         if response.status_code == 304 and not any(name in request.headers for name in CONDITION_HEADERS):
@@ -329,6 +327,18 @@ class Session(requests.Session):
             what = not_json(response)
             return _Fault(f"answered with {what}", advice="check base_url, or run again later") if what else response
         return response
+
+    def _refused(
+        self, response: Response, request: PreparedRequest, options: dict[str, Any], where: str
+    ) -> Response | _Fault:
+        """What is left after a 401: what the auth of the request makes of it, see `at_401`."""
+        again: Callable[[PreparedRequest], bool] | None = vars(request).pop(_AT_401, None)
+        if again is None:
+            raise SignInNeeded(
+                f"{where}: answered 401, the credentials are wrong or have expired; "
+                f"renew those of [sources.{self.name}] in .dlt/secrets.toml"
+            )
+        return self._attempt(request, options, where) if again(request) else response
 
     def _exchange(self, request: PreparedRequest, options: dict[str, Any]) -> Response:
         """One request over the wire, with its body unless it is streamed."""
@@ -402,6 +412,11 @@ class Session(requests.Session):
                 f"{self.name}: {shown(url)}: cannot be asked ({type(error).__name__}); "
                 f"check base_url of [sources.{self.name}] and the values that go into the request"
             ) from None  # its text holds the query
+
+
+def at_401(request: PreparedRequest, again: Callable[[PreparedRequest], bool]) -> None:
+    """Let an auth have the first 401 to a request: it signs anew and the request is sent again, or says False."""
+    vars(request)[_AT_401] = again
 
 
 def raise_for_status(response: Response) -> None:
@@ -500,6 +515,7 @@ def _settle_encoding(response: Response) -> None:
 
 
 def _drop_secrets(request: PreparedRequest) -> None:
+    vars(request).pop(_AT_401, None)  # which would sign it anew
     for name in [name for name in request.headers if SECRET_HEADER.search(name)]:
         del request.headers[name]
 

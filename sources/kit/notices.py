@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sources.kit.secrets import without_secrets
+
 KEY = "_etl_notice"
 LONGEST_QUOTE = 80
 
@@ -23,7 +25,7 @@ def rejected(row: Any, reason: str, where: str) -> dict[str, Any]:
 
     `row` is what was read (JSON-typed), `where` its place, e.g. `calls.csv:17`: there a person mends it.
     """
-    return Notice({KEY: "rejected", "row": row, "reason": reason, "where": where})
+    return Notice({KEY: "rejected", "row": row, "reason": without_secrets(reason), "where": where})
 
 
 def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, Any]:
@@ -31,7 +33,7 @@ def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, 
 
     Where it is a unit of the resource's coverage, `unit` and `part` say which, as for `covered`.
     """
-    return Notice({KEY: "failed", "item": item, "reason": reason, "unit": unit, "part": part})
+    return Notice({KEY: "failed", "item": item, "reason": without_secrets(reason), "unit": unit, "part": part})
 
 
 def covered(unit: str, rows: int = 0, part: str = "") -> dict[str, Any]:
@@ -46,7 +48,7 @@ def covered(unit: str, rows: int = 0, part: str = "") -> dict[str, Any]:
 
 def warning(message: str) -> dict[str, Any]:
     """Something a person should know that leaves the run whole."""
-    return Notice({KEY: "warning", "message": message})
+    return Notice({KEY: "warning", "message": without_secrets(message)})
 
 
 def quoted(value: str) -> str:

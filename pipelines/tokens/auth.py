@@ -1,0 +1,133 @@
+"""`etl auth`: sign in, see who is signed in, and hand a sign-in to another machine."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ulid import ULID
+
+from pipelines import environment as environments
+from pipelines.build import sign_in_of
+from pipelines.configuration import setting
+from pipelines.environment import Environment
+from pipelines.errors import EtlError, Exit, UsageError
+from pipelines.lock import held
+from pipelines.logs import LOGGER
+from pipelines.order import Order, settle
+from pipelines.printing import Printer
+from pipelines.specs import spec as specs
+from pipelines.tokens.settings import packed, variable_of
+from pipelines.tokens.stores import Standing, Store, accounts, is_near, named, remaining, standing, store_of
+from pipelines.tokens.terminal import Terminal
+from pipelines.translate import told_of
+
+NOBODY = "{}: nobody signs in there; see: etl auth status"
+
+
+def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
+    """Let a person sign in, and keep what the upstream gives them."""
+    environment = environments.load(root, env)
+    with told_of(name):
+        store, sign_in = _named(environment, name, account)
+        with _alone(environment, name):
+            store.prepare()
+        token = sign_in.login(Terminal(browser))
+        with _alone(environment, name), _kit().exclusively(sign_in.name, account) as kept:
+            kept.write(token)
+            now = standing(store, sign_in.name, account)
+    Printer("text").lines([f"{named(sign_in.name, account)}: {now}; kept in {store.label}"])
+    return Exit.OK
+
+
+def status(root: Path, env: str, name: str | None, account: str, printer: Printer) -> Exit:
+    """Print how every account stands; SIGN_IN when a person must sign in to one of them."""
+    environment = environments.load(root, env)
+    chosen = [name] if name else specs.names(root)
+    found = [one for each in chosen for one in _standings(environment, each, account)]
+    if name and not found:
+        raise UsageError(NOBODY.format(name))
+    printer.document([vars(one) for one in found])
+    rows = [
+        (one.name, one.account, one, one.kept_in, _minute(one.token_ends), _minute(one.sign_in_ends)) for one in found
+    ]
+    header = ("system", "account", "state", "kept in", "token ends", "sign-in ends")
+    printer.table(header, rows) if rows else printer.lines(["no spec needs anyone to sign in"])
+    return Exit.OK if all(one.signed_in for one in found) else Exit.SIGN_IN
+
+
+def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Printer) -> Exit:
+    """Print the settings with which another machine is signed in; the one command that shows a token."""
+    if sys.stdout.isatty() and not yes:
+        raise UsageError(f"auth export {name}: would show a secret on the screen; send it elsewhere, or add --yes")
+    with told_of(name):
+        store, sign_in = _named(environments.load(root, env), name, account, read_only=True)
+        content = store.read(sign_in.name, account)
+        if content is None:
+            raise _kit().sign_in_needed(sign_in.name, account, "nobody has signed in")
+    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in sign_in.needs}
+    settings = {variable: found[0] for variable, found in app.items() if found}
+    settings[variable_of(sign_in.name, account)] = packed(content)
+    LOGGER.warning(
+        f"{named(sign_in.name, account)}: what follows is as good as a password. Where tokens rotate, two machines "
+        'with this one shut each other out; sign in for each, or use tokens = "destination"'
+    )
+    printer.lines(f"{variable}={value}" for variable, value in settings.items())
+    printer.document(settings)
+    return Exit.OK
+
+
+def warn_of_ends(environment: Environment) -> None:
+    """Say in the log which sign-ins end soon; the configuration must be active."""
+    try:
+        ends = (store := store_of(environment)).ends()
+    except EtlError as error:
+        LOGGER.warning(str(error))
+        return
+    for (name, account), end in ends.items():
+        if end and is_near(end):
+            LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
+
+
+def standings(store: Store, sign_in: Any, account: str = "") -> list[Standing]:
+    """How the accounts of a system stand, or the one that is named; none where nobody signs in."""
+    if sign_in is None:
+        return []
+    chosen = [account] if account else accounts(store, sign_in.name)
+    return [standing(store, sign_in.name, one) for one in chosen]
+
+
+def _standings(environment: Environment, name: str, account: str) -> list[Standing]:
+    spec = specs.load(environment.root, name)
+    with told_of(name):
+        store = settle(environment, spec, Order(), read_only=True)
+        return standings(store, sign_in_of(environment.root, spec), _kit().checked(account))
+
+
+def _named(environment: Environment, name: str, account: str, read_only: bool = False) -> tuple[Store, Any]:
+    """The store with the settings of a spec in force, and how people sign in there."""
+    spec = specs.load(environment.root, name)
+    store = settle(environment, spec, Order(), read_only)
+    sign_in = sign_in_of(environment.root, spec)
+    if sign_in is None:
+        raise UsageError(NOBODY.format(name))
+    _kit().checked(account)
+    return store, sign_in
+
+
+def _alone(environment: Environment, name: str) -> AbstractContextManager[object]:
+    """What writes into a DuckDB file is alone there; else a token has a lock of its own."""
+    in_file = environment.tokens == "destination" and environment.duckdb_file
+    return held(environment, name, str(ULID())) if in_file else nullcontext()
+
+
+def _kit() -> Any:
+    return importlib.import_module("sources.kit.tokens")
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""

@@ -1,0 +1,93 @@
+"""Tokens in files of their own: `.dlt/tokens/<environment>/<name>[.<account>].json`, for their owner's eyes only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from stat import S_IMODE
+
+from filelock import FileLock, Timeout
+
+from pipelines.atomic import write_secret
+from pipelines.environment import SETTINGS_DIR, Environment
+from pipelines.errors import SettingError, TryLater
+from pipelines.tokens.stores import Content, Place, Slot, end_of, login_command, named
+
+PATIENCE_SECONDS = 180.0  # a token endpoint may take its whole deadline
+OTHERS = 0o077
+
+
+class Files:
+    """The store of one machine and user."""
+
+    read_only = False
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._folder = environment.root / SETTINGS_DIR / "tokens" / environment.name
+        self.label, self.warnings = f"files in {self._shown(self._folder)}", list[str]()
+
+    def read(self, name: str, account: str) -> Content | None:
+        file = self._file(name, account)
+        try:
+            self._refuse_open(self._folder, "700")
+            self._refuse_open(file, "600")
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return self._parsed(text, file)
+
+    @contextmanager
+    def exclusively(self, name: str, account: str) -> Iterator[Slot]:
+        self.prepare()
+        file = self._file(name, account)
+        try:
+            with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
+                yield Place(self, name, account)
+        except Timeout:
+            message = f"{named(name, account)}: another process holds {self._shown(file)}.lock; run again later"
+            raise TryLater(message) from None
+
+    def way_in(self, name: str, account: str) -> str:
+        return f"run: {login_command(self._environment, name, account)}"
+
+    def ends(self) -> dict[tuple[str, str], datetime | None]:
+        found = {}
+        for file in sorted(self._folder.glob("*.json")):
+            name, _, account = file.stem.partition(".")
+            content = self.read(name, account)
+            if content is not None:
+                found[name, account] = end_of(content)
+        return found
+
+    def prepare(self) -> None:
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._refuse_open(self._folder, "700")
+
+    def write(self, name: str, account: str, content: Content) -> None:
+        """Replace an account's file; for who holds its lock."""
+        write_secret(self._file(name, account), json.dumps(content, indent=2) + "\n")
+
+    def _file(self, name: str, account: str) -> Path:
+        return self._folder / (f"{name}.{account}.json" if account else f"{name}.json")
+
+    def _refuse_open(self, path: Path, mode: str) -> None:
+        if S_IMODE(path.stat().st_mode) & OTHERS:
+            shown = self._shown(path)
+            raise SettingError(f"{shown}: others can read it, and what they saw is theirs too; chmod {mode} {shown}")
+
+    def _parsed(self, text: str, file: Path) -> Content:
+        try:
+            content = json.loads(text)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise SettingError(f"{self._shown(file)}: not a token; delete it and sign in again: etl auth login")
+        return content
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self._environment.root))

@@ -1,0 +1,104 @@
+"""Tokens in the settings of dlt, for machines that keep nothing: read, never written.
+
+`sources.<name>.token` is what `etl auth export` prints; `sources.<name>.refresh_token` will do where that is all there
+is. An account has a section of its own: `sources.<name>.<account>.token`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from threading import RLock
+
+from pipelines.configuration import setting
+from pipelines.environment import Environment
+from pipelines.errors import SettingError
+from pipelines.tokens.stores import Content, Place, Slot, named
+
+KEYS = ("token", "refresh_token")
+_BECAME: dict[tuple[str, str, str], Content] = {}  # what a token that is set has become in this process
+_CHANGING = RLock()
+
+
+class Settings:
+    """The store of an environment that is given its tokens; a token that rotates is kept by this process only."""
+
+    read_only = True
+    label = "settings (read-only)"
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment, self.warnings = environment, list[str]()
+
+    def read(self, name: str, account: str) -> Content | None:
+        given = _given(name, account)
+        return given and _BECAME.get((name, account, packed(given)), given)
+
+    @contextmanager
+    def exclusively(self, name: str, account: str) -> Iterator[Slot]:
+        with _CHANGING:
+            yield Place(self, name, account)
+
+    def way_in(self, name: str, account: str) -> str:
+        variable = variable_of(name, account)
+        return (
+            f"set {variable} to what etl auth export prints where somebody has signed in, in an environment whose "
+            "tokens are kept in files or in the destination"
+        )
+
+    def ends(self) -> dict[tuple[str, str], datetime | None]:
+        return {}  # which there are, a spec must ask
+
+    def prepare(self) -> None:
+        raise SettingError(
+            f'[{self._environment.name}] has tokens = "environment", which etl only reads; sign in with an --env that '
+            "keeps tokens in files or in the destination, then: etl auth export"
+        )
+
+    def write(self, name: str, account: str, content: Content) -> None:
+        """Remember a token while this process lives; say so when it was the last that works."""
+        given = _given(name, account) or {}
+        _BECAME[name, account, packed(given)] = content
+        if content.get("refresh_token") != given.get("refresh_token"):
+            warning = (
+                f"{named(name, account)}: the upstream gave a new refresh token, and may refuse the one that is set; "
+                f'[{self._environment.name}] cannot keep it: use tokens = "destination" or "file" and sign in again'
+            )
+            self.warnings += [] if warning in self.warnings else [warning]
+
+
+def variable_of(name: str, account: str) -> str:
+    """The variable that holds a token."""
+    return "__".join((*_sections(name, account), KEYS[0])).upper()
+
+
+def packed(content: Content) -> str:
+    """A token as one word that needs no quotes, in a shell, an `.env` file or a secret of GitHub."""
+    return b64encode(json.dumps(content).encode()).decode()
+
+
+def _given(name: str, account: str) -> Content | None:
+    sections = _sections(name, account)
+    for key in KEYS:
+        found = setting(key, sections, secret=True, fewest=len(sections))
+        if found is not None:
+            return _unpacked(found[0], ".".join((*sections, key))) if key == "token" else {key: str(found[0])}
+    return None
+
+
+def _unpacked(value: object, where: str) -> Content:
+    try:
+        text = str(value).strip()
+        content = value if isinstance(value, dict) else json.loads(text if text.startswith("{") else b64decode(text))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise SettingError(f"{where}: not a token; set it to what etl auth export prints")
+    return content
+
+
+def _sections(name: str, account: str) -> tuple[str, ...]:
+    return ("sources", name, *([re.sub(r"\W", "_", account)] if account else []))
