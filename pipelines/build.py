@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -80,19 +80,25 @@ def outline(root: Path, spec: Spec) -> DltSource:
     return _hinted(_bare(root, spec), spec)
 
 
+def unasked(root: Path, spec: Spec) -> DltSource:
+    """The outline, with the settings that are there: its resources may depend on them."""
+    return _hinted(_bare(root, spec, lambda name: setting(name, ("sources", spec.name)) is None), spec)
+
+
 def resource_names(root: Path, spec: Spec) -> list[str]:
     """The resources a spec offers, in the order of its source."""
     return list(_bare(root, spec).resources)
 
 
-def _bare(root: Path, spec: Spec) -> DltSource:
+def _bare(root: Path, spec: Spec, lacks: Callable[[str], bool] = lambda name: True) -> DltSource:
     """The outline without the spec's hints, which may name a resource that is not there."""
     if spec.rest is not None:
         from pipelines.specs.rest_model import unsigned
 
         return _rest(root, spec, unsigned(spec.rest))
     function = factory(root, spec)
-    required = [p for p in inspect.signature(function).parameters.values() if _is_required(p)]
+    parameters = inspect.signature(function).parameters.values()
+    required = [p for p in parameters if _is_required(p) and lacks(p.name)]
     source = function(**{p.name: ["-"] if "list" in str(p.annotation) else "-" for p in required})
     return _checked(source, spec)
 

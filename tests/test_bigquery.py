@@ -50,6 +50,18 @@ def test_two_days_are_what_they_are_on_duckdb(engine: Workspace, project: Projec
     assert contents(project.ask, name) == contents(Ask(like), name)
 
 
+def test_raw_files_lead_to_what_is_on_duckdb(engine: Workspace, project: Project):
+    like = Workspace(engine.root.parent / "on duckdb")
+    for day in (1, 2):
+        assert strategies_toy.install(engine, day).etl("fetch", "strategies", "--env", "bq").code == 0
+        assert strategies_toy.install(like, day).etl("run", "strategies", "--env", "test").code == 0
+        assert engine.etl("ingest", "strategies", "--env", "bq").code == 0
+    expected = contents(Ask(like), "strategies")
+    assert contents(project.ask, "strategies") == expected
+    assert engine.etl("rebuild", "strategies", "--env", "bq").code == 0
+    assert contents(project.ask, "strategies") == expected
+
+
 @pytest.mark.parametrize(("name", "dataset"), [("chess", "chess"), ("recordings", "media_pipeline")])
 def test_a_spec_is_what_it_is_on_duckdb(engine: Workspace, project: Project, sandbox: Sandbox, name: str, dataset: str):
     like = Workspace(engine.root.parent / "on duckdb")

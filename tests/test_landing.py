@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 
-from pipelines.landing.manifest import resource_of, was_cut_off
+from pipelines.landing.manifest import RawFile, resource_of, was_cut_off
+from pipelines.landing.reader import Unreadable, pages
+from pipelines.landing.store import Store
 from tests.crash_toy import move_to
 from tests.crash_toy import rows as crash_rows
 from tests.killed import At, killed
@@ -68,16 +71,14 @@ def test_a_fetch_goes_on_where_the_last_one_ended(yard):
     assert yard.workspace.query("SELECT count(*) FROM crash.events") == [(17,)]
 
 
-@pytest.mark.parametrize("part", [["--limit", "2"], ["--since", "2024-01-02"], ["--days", "3"], ["--to", "elsewhere"]])
-def test_a_part_moves_no_cursor(yard, part):
-    code = 3 if part[0] == "--since" else 0
-    yard.etl("fetch", *ONE, *part, code=code if part[0] != "--days" else 3)
-    if part[0] == "--to":
-        (manifest,) = (yard.workspace.root / "elsewhere/crash/landing").glob("*.manifest.json")
-        assert not yard.home.exists()
-    else:
-        (manifest,) = yard.files(of=".manifest.json")
-    assert "state" not in json.loads(manifest.read_text())
+def test_a_part_moves_no_cursor(yard):
+    for part, code in (("--limit 2", 0), ("--since 2024-01-02", 3), ("--days 3", 3), ("--to elsewhere", 0)):
+        yard.etl("fetch", *ONE, *part.split(), code=code)
+        home = yard.workspace.root / "elsewhere/crash" if "--to" in part else yard.home
+        newest = max(
+            (home / "landing").glob("*.manifest.json"), key=lambda file: json.loads(file.read_text())["fetched_at"]
+        )
+        assert "state" not in json.loads(newest.read_text()), part
     yard.etl("fetch", *ONE, code=0)
     yard.etl("ingest")
     assert ids(yard) == list(range(1, 19))
@@ -129,30 +130,45 @@ def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
     assert yard.tables() == direct[1]
 
 
-BROKEN = {
-    "no zstd": lambda content: b"(\xb5/\xfd" + content[4:40],
-    "cut": lambda content: content[:-20],
-    "empty": lambda content: b"",
-}
-
-
-@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
-def test_a_file_that_cannot_be_read_is_put_aside(yard, direct, spoil):
+def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     """The others are loaded, and its rows are fetched again since its cursor stayed."""
     yard.etl("fetch", code=0)
     (file,) = yard.files(of="events")
-    file.write_bytes(spoil(file.read_bytes()))
+    file.write_bytes(file.read_bytes()[:-20])
     result = yard.etl("ingest")
     assert f"crash.events: {file.name}: " in result.out
     assert not yard.waits()
     rejected, told = yard.files("rejected")
     assert (rejected.name, told.name) == (file.name, f"{file.name}.error.json")
-    error = json.loads(told.read_text())
-    assert error["retry_command"] == "etl fetch crash --env test --select events"
+    assert json.loads(told.read_text())["retry_command"] == "etl fetch crash --env test --select events"
     assert yard.tables() == {table: rows for table, rows in direct[1].items() if not table.startswith("events")}
     yard.etl("fetch", code=0)
     yard.etl("ingest")
     assert yard.tables() == direct[1]
+
+
+LINES = b'{"id": 1}\n{"id": 2}\n'
+ZSTD = pa.compress(LINES, "zstd", asbytes=True)
+BROKEN = {
+    "is not there any more": ("a.jsonl", None),
+    "has 2 rows, and its manifest says 3": ("a.jsonl", LINES),
+    "cannot be read": ("a.jsonl.zst", ZSTD[:-4]),
+    "is no zstd file": ("a.jsonl.zst", b""),
+    "is no zstd file, though": ("a.jsonl.zst", LINES),
+    "cannot be read: Parquet magic bytes not found": ("a.parquet", LINES + b"no parquet"),
+    "cannot be read: Parquet file size is 0 bytes": ("a.parquet", b""),
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_what_cannot_be_read(tmp_path, reason):
+    name, content = BROKEN[reason]
+    store = Store.__new__(Store)
+    store.is_local = True
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(Unreadable, match=reason):
+        list(pages(store, str(tmp_path / name), RawFile("things", name, 3), tmp_path, parsed=False))
 
 
 def test_a_table_that_is_replaced_whole_is_not_cut(yard, direct):

@@ -44,6 +44,9 @@ bucket_url = "landing"
 """
 BIGQUERY = """
 [bq]
+[bq.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 [bq.warehouse]
 destination_type = "bigquery"
 """

@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 from ulid import ULID
 
-from pipelines import configuration
-from pipelines.environment import Environment, looks_secret
-from pipelines.errors import EtlError, Locked, UsageError
+from pipelines import buckets
+from pipelines.environment import Environment
+from pipelines.errors import EtlError, Locked
 from pipelines.lock import alive
 
 SCHEMA = "etl.export.v1"
@@ -172,41 +171,10 @@ class Place:
 @contextmanager
 def opened(environment: Environment, spec: str, to: str | None) -> Iterator[Place]:
     """The place that `to` names, or `exports/<environment>/<spec>`; what is staged in it is removed at the end."""
-    files, folder, shown = _filesystem(environment, to or f"exports/{environment.name}/{spec}")
-    place = Place(files, folder, shown, environment.name, spec)
+    shown = to or f"exports/{environment.name}/{spec}"
+    place = Place(*buckets.at(environment, shown), shown, environment.name, spec)
     try:
         place.begin()
         yield place
     finally:
         place.end()
-
-
-def _filesystem(environment: Environment, to: str) -> tuple[Any, str, str]:
-    """The filesystem, the path in it, and what to call it; a bucket has the account of the environment's own."""
-    from dlt.common.configuration.resolve import resolve_configuration
-    from dlt.common.storages.configuration import FilesystemConfiguration
-    from dlt.common.storages.fsspec_filesystem import fsspec_from_config
-
-    if looks_secret("", to):
-        raise UsageError("--to: has a password in it; leave it out, the environment's buckets have their own")
-    if to.startswith("file://") or "://" not in to:
-        path = unquote(urlsplit(to).path) if "://" in to else to
-        return LocalFileSystem(auto_mkdir=True), str((environment.root / path).resolve()), to
-    name = _account(environment, to)
-    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", name))
-    config.bucket_url = to
-    files, folder = fsspec_from_config(config)
-    return files, folder, to
-
-
-def _account(environment: Environment, to: str) -> str:
-    """The bucket of the environment whose account may write there: the same bucket before one of the same cloud."""
-    wanted = urlsplit(to)
-    urls = {name: str((configuration.setting("bucket_url", ("destination", name)) or [""])[0])
-            for name in environment.buckets}  # fmt: skip
-    fitting = [name for name, url in urls.items() if urlsplit(url).scheme == wanted.scheme]
-    if not fitting:
-        raise UsageError(
-            f"--to {to}: no bucket of [{environment.name}] is {wanted.scheme}://; name a folder, or one of their kind"
-        )
-    return next((name for name in fitting if urlsplit(urls[name]).netloc == wanted.netloc), fitting[0])

@@ -42,7 +42,7 @@ def _stranger(store: Store, name: str, known: Collection[str]) -> Manifest | str
 def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     """The files that an ingest would load now; nothing is changed."""
     settle(environment, spec, order, read_only=True)
-    source = build.outline(environment.root, spec)
+    source = build.unasked(environment.root, spec)
     chosen = _chosen(source, spec, order)
     store = Store(environment, spec.name)
     names = store.names()
@@ -72,7 +72,7 @@ class _Ingest:
     """The fetches of one spec on their way into its tables."""
 
     def __init__(self, load: Load, store: Store) -> None:
-        self.source = build.outline(load.environment.root, load.spec)
+        self.source = build.unasked(load.environment.root, load.spec)
         self.chosen = _chosen(self.source, load.spec, load.order)
         self.pipeline = load.synced(self.source.schema.name)
         self.load = load.ordered(whole(load.order))

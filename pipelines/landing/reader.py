@@ -31,6 +31,8 @@ def pages(store: Store, path: str, file: RawFile, scratch: Path, parsed: bool) -
     """The rows of a file, all of them, or `Unreadable`; lines as they are, unless they are wanted `parsed`."""
     try:
         with store.local(path, scratch) as here:
+            if not here.exists():
+                raise FileNotFoundError
             rows = 0
             for page in _tables(here) if file.name.endswith(".parquet") else _lines(here, file, parsed):
                 rows += len(page)

@@ -39,7 +39,7 @@ def rebuild(load: Load, store: Store) -> None:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
     if not load.order.drop_direct:
         _refuse_direct(load, archived)
-    source = build.outline(load.environment.root, load.spec)
+    source = build.unasked(load.environment.root, load.spec)
     load.report.resources = list(source.resources)
     pipeline = load.synced(source.schema.name)
     if not load.ended_rebuild:
@@ -57,7 +57,7 @@ class _Rebuild:
 
     def __init__(self, load: Load, store: Store, pipeline: dlt.Pipeline) -> None:
         self.load, self.store, self.pipeline = load.ordered(whole(load.order)), store, pipeline
-        self.source = build.outline(load.environment.root, load.spec)
+        self.source = build.unasked(load.environment.root, load.spec)
 
     def run(self, archived: list[Manifest]) -> None:
         """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""

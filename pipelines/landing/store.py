@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from pipelines.buckets import opened
+from pipelines import buckets
 from pipelines.environment import LANDING, Environment
 from pipelines.errors import SettingError
 from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, stem_of
@@ -32,7 +32,7 @@ class Store:
                 "lie; add it with destination_type = 'filesystem' and bucket_url"
             )
         self.spec = spec
-        self.filesystem, folder = opened(LANDING, url)
+        self.filesystem, folder = buckets.at(environment, url) if url else buckets.opened(LANDING)
         self.home = f"{folder}/{spec}"
         self.is_local = "file" in self._protocols
 
