@@ -14,7 +14,7 @@ from ulid import ULID
 
 from pipelines import environment as environments
 from pipelines.environment import LANDING, Environment
-from pipelines.erase import duckdb_file, engine_tables, remembered, traces
+from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
 from pipelines.erase.asked_again import asked_again
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
@@ -163,7 +163,8 @@ def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None)
             tables = Tables(scope, client)
             found.counts |= {**tables.erase(), **remembered.erase(scope, client)}
             found.left |= tables.elsewhere()
-    found.counts |= {**(engine_tables.erase(scope, ledger) if ledger else {}), **traces.erase(scope)}
+    found.counts |= engine_tables.erase(scope, ledger) if ledger else {}
+    found.counts |= {**sign_ins.erase(scope), **traces.erase(scope)}
     return found
 
 

@@ -72,6 +72,20 @@ class Files:
         """Replace an account's file; for who holds its lock."""
         write_secret(self._file(name, account), json.dumps(content, indent=2) + "\n")
 
+    def texts(self, name: str) -> Iterator[tuple[str, str]]:
+        """Each account of a system with what its file holds, for who looks for something in it."""
+        for file in [self._file(name, ""), *sorted(self._folder.glob(f"{name}.*.json"))]:
+            if file.exists():
+                account = file.stem.removeprefix(name).removeprefix(".")
+                yield account, file.read_text(encoding="utf-8", errors="replace")
+
+    def forget(self, name: str, account: str) -> None:
+        """Delete an account's file and the lock beside it, which is named after it, too."""
+        file = self._file(name, account)
+        with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
+            Path(f"{file}.lock").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+
     def _file(self, name: str, account: str) -> Path:
         return self._folder / (f"{name}.{account}.json" if account else f"{name}.json")
 
