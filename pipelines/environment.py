@@ -234,29 +234,28 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
             found.append(((key,), f"unknown key{did_you_mean(key, [*SCALARS, *TABLES, *OTHER_TABLES])}"))
         elif not isinstance(value, SCALARS[key]):
             found.append(((key,), f"expected {_WORDS[SCALARS[key]]}, got {value!r}"))
-    found += _word_problems(table)
-    if LANDING not in table:
-        lacking = f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
-        found += [(path, lacking) for path in _of_raw(table)]
+    layout = table.get("dataset_name_layout", "%s")
+    if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
+        found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
+    found += _raw_problems(name, table)
+    tokens = table.get("tokens", TOKENS[0])
+    if isinstance(tokens, str) and tokens not in TOKENS:
+        near = did_you_mean(tokens, TOKENS)
+        found.append((("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"))
     if WAREHOUSE not in table:
         found.append(((), f"no [{name}.{WAREHOUSE}]; add it with destination_type = 'duckdb'"))
     return [problem(root, (name, *path), message) for path, message in found]
 
 
-def _word_problems(table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Texts that are none of those that can stand there; what is no text is told by its kind."""
-    layout, tokens = table.get("dataset_name_layout", "%s"), table.get("tokens", TOKENS[0])
-    if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
-        yield ("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"
-    if isinstance(tokens, str) and tokens not in TOKENS:
-        near = did_you_mean(tokens, TOKENS)
-        yield ("tokens",), f"{tokens!r} is no place for tokens{near}; use one of: {', '.join(TOKENS)}"
+def _raw_problems(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     if table.get("raw_compression", "zstd") not in ("zstd", "none"):
         yield ("raw_compression",), "expected 'zstd' or 'none'"
+    for path in _of_raw_files(table) if LANDING not in table else ():
+        yield path, f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
 
 
-def _of_raw(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The settings about raw files."""
+def _of_raw_files(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The settings that need a landing."""
     if table.get("keep_raw") is True:
         yield ("keep_raw",)
     kept = table.get(RETENTION)

@@ -340,7 +340,7 @@ def _texts(site: Site) -> list[str]:
         "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema "
         f"NOT IN ('information_schema', 'pg_catalog') AND lower(data_type) IN {(*TEXT, 'json', 'jsonb')}"
     )
-    found = site.queries(
+    found = site.query.all(
         [f'SELECT CAST("{column}" AS VARCHAR) FROM {schema}."{table}"' for schema, table, column in columns]
     )
     return [text for rows in found for (text,) in rows if text is not None]

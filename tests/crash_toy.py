@@ -7,13 +7,7 @@ from typing import Any
 
 from tests.workspace import Workspace
 
-SPEC = """\
-name: crash
-about: A source for tests of crashes.
-python: {}
-resources:
-  events: {append_reason: what happened does not change}
-"""
+RESOURCES = "resources: {events: {append_reason: what happened does not change}}\n"
 SOURCE = '''\
 """Rows from a JSON file, in pages of 5."""
 
@@ -64,9 +58,14 @@ def read(rows_file, name):
 
 def install(workspace: Workspace, day: int = 1) -> Workspace:
     """Write the spec, the source and its rows as they are on a day."""
-    workspace.write("specs/crash.yaml", SPEC)
-    workspace.write("sources/crash.py", SOURCE)
+    workspace.source("crash", SOURCE, RESOURCES)
     return move_to(workspace, day)
+
+
+def twin(workspace: Workspace, name: str) -> None:
+    """Add the source once more, under another name; it reads the same rows."""
+    workspace.source(name, SOURCE.replace("crash", name), RESOURCES)
+    workspace.variables[f"SOURCES__{name.upper()}__ROWS_FILE"] = workspace.variables["SOURCES__CRASH__ROWS_FILE"]
 
 
 def move_to(workspace: Workspace, day: int) -> Workspace:

@@ -1,6 +1,8 @@
 """What a run of the program imports, for the fork server of `tests.killed`."""
 
+import encodings.utf_8_sig
 import gc
+import netrc
 
 import dlt.__plugins__
 import dlt.common.configuration.plugins
@@ -18,6 +20,10 @@ import psycopg2
 import pyarrow.compute
 import pyarrow.pandas_compat
 import pyarrow.parquet
+import pyarrow.vendored.version
+import pydantic.type_adapter
+import typer._adapters
+import typer._click.decorators
 
 import cli
 import pipelines.bigquery
@@ -36,4 +42,7 @@ pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears,
 cli.grammar()
 gc.freeze()  # a collection in a process would copy what it shares with its server
 
-__all__ = ["dlt", "duckdb", "pendulum", "pipelines", "psycopg2", "pyarrow", "sources"]
+__all__ = [
+    "dlt", "duckdb", "encodings", "netrc", "pendulum", "pipelines", "psycopg2", "pyarrow", "pydantic", "sources",
+    "typer",
+]  # fmt: skip

@@ -6,10 +6,7 @@ import json
 
 from tests.workspace import Workspace
 
-SPEC = """\
-name: strategies
-about: A source for tests of merge strategies.
-python: {}
+RESOURCES = """\
 resources:
   updated: {write_disposition: {disposition: merge, strategy: upsert}}
   kept: {write_disposition: {disposition: merge, strategy: insert-only}}
@@ -55,8 +52,7 @@ def every_type():
 
 def install(workspace: Workspace, day: int = 1) -> Workspace:
     """Write the spec, the source and its rows as they are on a day: changed, gone and new ones."""
-    workspace.write("specs/strategies.yaml", SPEC)
-    workspace.write("sources/strategies.py", SOURCE)
+    workspace.source("strategies", SOURCE, RESOURCES)
     rows = [{"id": n, "day": n % 3, "value": n * (day if n % 2 else 1)} for n in range(day, 8 + day)]
     file = workspace.write("strategies.json", json.dumps(rows))
     workspace.variables["SOURCES__STRATEGIES__ROWS_FILE"] = str(file)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import duckdb
-import psycopg2
 import pytest
 
 import sandbox
 from pipelines.build import load_module
 from sandbox.server import Sandbox, World, as_environment
 from tests.postgres_server import database
+from tests.warehouse import Ask
 from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
@@ -150,6 +149,7 @@ class Site:
 
     def __init__(self, subject: Subject, workspace: Workspace, url: str | None) -> None:
         self.subject, self.workspace, self.url = subject, workspace, url
+        self.query = Ask(workspace, url)
 
     def etl(self, *words: str, **variables: str) -> Result:
         """Run a command in the site's environment."""
@@ -166,19 +166,6 @@ class Site:
         assert result.code == 0, f"a run that should be whole is not: {result}"
         return self
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the warehouse."""
-        return self.queries([sql])[0]
-
-    def queries(self, statements: list[str]) -> list[list[tuple[Any, ...]]]:
-        """Ask the warehouse several things over one connection."""
-        if self.url:
-            connection: Any = psycopg2.connect(self.url)
-        else:
-            connection = duckdb.connect(str(self.workspace.root / "warehouse.duckdb"), read_only=True)
-        with closing(connection), closing(connection.cursor()) as cursor:
-            return [_all(cursor, statement) for statement in statements]
-
     def columns(self) -> dict[str, dict[str, str]]:
         """The columns of each table with their types; those of dlt itself are left out."""
         found: dict[str, dict[str, str]] = {}
@@ -193,8 +180,9 @@ class Site:
 
     def tables(self) -> Tables:
         """The rows of every table, each as its filled columns."""
-        columns = self.columns()
-        found = self.queries([self.select(table, named) for table, named in columns.items()])
+        with self.query.held():
+            columns = self.columns()
+            found = self.query.all(self.select(table, named) for table, named in columns.items())
         return {
             table: Counter(_row(named, row) for row in rows)
             for (table, named), rows in zip(columns.items(), found, strict=True)
@@ -216,11 +204,6 @@ class Site:
 def quoted(columns: Iterable[str]) -> str:
     """Columns as SQL names them."""
     return ", ".join(f'"{column}"' for column in columns)
-
-
-def _all(cursor: Any, statement: str) -> list[tuple[Any, ...]]:
-    cursor.execute(statement)
-    return cursor.fetchall()
 
 
 def _row(columns: Iterable[str], values: tuple[Any, ...]) -> Row:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests import killed
 from tests.passwords import ask, guarded_role
 from tests.toys import rows, toy
 from tests.workspace import REPOSITORY, Result, Workspace
@@ -469,16 +470,16 @@ def test_postgres_dies_in_the_middle_of_a_load(postgres_toy, postgres_url, postg
     loads_well(postgres_toy, env="pg")
     name = postgres_url.rsplit("/", 1)[1]
     yields(postgres_toy, "[{'id': i, 'of': 'a load that was cut'} for i in range(5)]")
+    postgres_toy.variables["LOAD__RAISE_ON_MAX_RETRIES"] = "1"
     with closing(psycopg2.connect(postgres_url)) as blocker, blocker.cursor() as cursor:
         cursor.execute("LOCK TABLE toy.things IN ACCESS EXCLUSIVE MODE")
-        with postgres_toy.spawn("run", "toy", "--env", "pg", LOAD__RAISE_ON_MAX_RETRIES="1") as process:
-            wait_for_a_blocked_backend(postgres_server, name)
-            ask(postgres_server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
-            ask(postgres_server, KILL.format(database=name, spared=blocker.info.backend_pid))
-            out, err = process.communicate(timeout=120)
+        cut = killed.start(postgres_toy, "run", "toy", "--env", "pg")
+        wait_for_a_blocked_backend(postgres_server, name)
+        ask(postgres_server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        ask(postgres_server, KILL.format(database=name, spared=blocker.info.backend_pid))
+        result = cut.ended()
     ask(postgres_server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-    assert says(Result(process.returncode, out, err), "toy: the destination is away: ")
-    assert process.returncode == 5
+    assert (result.code, says(result, "toy: the destination is away: ")) == (5, True)
     assert ask(postgres_url, "SELECT id, of FROM toy.things") == [(1, "a good run")]
     assert run(postgres_toy, env="pg").code == 0
     assert ask(postgres_url, "SELECT count(*), count(DISTINCT id) FROM toy.things WHERE of LIKE 'a load%'") == [(5, 5)]

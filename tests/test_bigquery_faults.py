@@ -13,15 +13,9 @@ from tests.clouds.google import Refused
 from tests.clouds.loopback import Answer, refusing_port
 from tests.workspace import Workspace
 
-SPEC = """\
-name: log
-about: A source for tests; what is loaded twice stands there twice.
-python: {}
-resources:
-  entries: {append_reason: an entry does not change}
-"""
+RESOURCES = "resources: {entries: {append_reason: an entry does not change}}\n"
 SOURCE = '''\
-"""Ten entries, once."""
+"""Ten entries, once; what is loaded twice stands there twice."""
 
 import dlt
 
@@ -45,8 +39,7 @@ def engine(workspace, bigquery, monkeypatch) -> Workspace:
     monkeypatch.setattr("dlt.destinations.impl.bigquery.bigquery.sleep", lambda seconds: time.sleep(0.02))
     monkeypatch.setattr("google.resumable_media._helpers.calculate_retry_wait", lambda *_: (0.01, 0.01))
     made = workspace()
-    made.write("specs/log.yaml", SPEC)
-    made.write("sources/log.py", SOURCE)
+    made.source("log", SOURCE, RESOURCES)
     made.bigquery(bigquery.variables, IMPATIENT)
     return made
 

@@ -8,7 +8,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +17,7 @@ import typer
 from filelock import FileLock
 
 import cli
+from tests import killed
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
@@ -242,12 +242,10 @@ def test_wait_outlasts_another_run(engine):
     with FileLock(engine.root / "warehouse.duckdb.lock"):
         assert engine.etl("run", "toy", "--env", "test").code == 7
         assert engine.etl("run", "toy", "--env", "test", "--wait", "0.1s").code == 7
-        waiting = engine.spawn("run", "toy", "--env", "test", "--wait", "2m", "--run-id", "patient")
-        while not (engine.root / "runs/patient/manifest.json").exists():
-            assert waiting.poll() is None
-            time.sleep(0.02)
-    out, err = waiting.communicate(timeout=60)
-    assert (waiting.returncode, err) == (0, ""), out
+        waiting = killed.start(engine, "run", "toy", "--env", "test", "--wait", "2m", "--run-id", "patient")
+        waiting.until((engine.root / "runs/patient/manifest.json").exists)
+    ended = waiting.ended()
+    assert (ended.code, ended.err) == (0, ""), ended
 
 
 @pytest.mark.parametrize(
@@ -322,10 +320,9 @@ def noisy():
 
 
 def test_libraries_are_heard_at_level_debug_only(engine):
-    engine.write("specs/noisy.yaml", "name: noisy\nabout: Warns.\npython: {}\n")
-    engine.write("sources/noisy.py", NOISY)
-    assert engine.run("list", "--types").err == ""
-    heard = engine.run("list", "--types", "--log-level", "debug").err
+    engine.source("noisy", NOISY)
+    assert killed.run(engine, "list", "--types").err == ""
+    heard = killed.run(engine, "list", "--types", "--log-level", "debug").err
     assert "a library warns" in heard
     assert "python warns" in heard
 

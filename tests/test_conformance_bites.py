@@ -159,15 +159,12 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module", params=["a good source", "a skeleton"])
-def subject(request, tmp_path_factory) -> Iterator[Subject]:
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory) -> Iterator[Subject]:
+    folder = tmp_path_factory.mktemp("a good source")
     home = Workspace(folder / "home")
-    if request.param == "a skeleton":
-        assert home.etl("new", "skeleton").code == 0
-    else:
-        write(home, {})
-    with Subject("skeleton" if request.param == "a skeleton" else "parcels", folder, home.root) as under_test:
+    write(home, {})
+    with Subject("parcels", folder, home.root) as under_test:
         yield under_test
 
 

@@ -14,13 +14,7 @@ import pytest
 from pipelines import configuration, environment, postgres
 from sources.kit import delimited
 
-SPEC = """\
-name: flat
-about: Every CSV file of a folder.
-python: {}
-resources:
-  cells: {append_reason: each test starts from nothing}
-"""
+RESOURCES = "resources: {cells: {append_reason: each test starts from nothing}}\n"
 SOURCE = '''\
 """Every CSV file of a folder."""
 
@@ -115,8 +109,7 @@ def filled(workspace, postgres_url, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_CHARACTERS", 40)
     made = workspace()
     made.postgres(postgres_url)
-    made.write("specs/flat.yaml", SPEC)
-    made.write("sources/flat.py", SOURCE)
+    made.source("flat", SOURCE, RESOURCES)
     (made.root / "in").mkdir()
     for name, content in FILES.items():
         (made.root / "in" / f"{name}.csv").write_bytes(content)

@@ -30,8 +30,7 @@ KEYED = {"primary_key": "id", "columns": {"id": {"data_type": "bigint"}, "n": {"
 
 def whole(workspace, **hints):
     made = workspace()
-    made.write("specs/whole.yaml", "name: whole\nabout: A table replaced whole.\npython: {}\n")
-    made.write("sources/whole.py", WHOLE.format(hints=repr(hints)))
+    made.source("whole", WHOLE.format(hints=repr(hints)))
     made.variables["SOURCES__WHOLE__ROWS_FILE"] = str(made.root / "rows.json")
     return made
 
@@ -217,8 +216,7 @@ def family():
 @pytest.mark.parametrize("disposition", ["append", {"disposition": "append"}])
 def test_what_is_only_read_for_others_needs_no_reason_to_append(workspace, disposition):
     made = workspace()
-    made.write("specs/family.yaml", "name: family\nabout: A parent that is not loaded.\npython: {}\n")
-    made.write("sources/family.py", FAMILY % disposition)
+    made.source("family", FAMILY % disposition)
     chosen = made.etl("plan", "family", "--env", "test", "--select", "parents")
     assert (chosen.code, "family: parents appends, so a repeated run" in chosen.err) == (2, True)
     assert made.etl("run", "family", "--env", "test").code == 0

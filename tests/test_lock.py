@@ -34,9 +34,7 @@ HOLDER = r"run first of crash \(pid {pid} on {host}, since \d{{4}}-\d\d-\d\dT\d\
 def site(request, workspace):
     """A workspace with two specs on DuckDB, on Postgres."""
     made = crash_toy.install(workspace())
-    made.write("specs/zebra.yaml", crash_toy.SPEC.replace("name: crash", "name: zebra"))
-    made.write("sources/zebra.py", crash_toy.SOURCE.replace("crash", "zebra"))
-    made.variables["SOURCES__ZEBRA__ROWS_FILE"] = made.variables["SOURCES__CRASH__ROWS_FILE"]
+    crash_toy.twin(made, "zebra")
     url = request.getfixturevalue("postgres_url") if request.param == "pg" else None
     if url:
         made.postgres(url)
@@ -299,8 +297,7 @@ def test_a_run_that_loses_its_lease_loads_nothing_more(workspace, monkeypatch, s
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
     monkeypatch.setattr(lock, "LEASE", lease)
     made = workspace()
-    made.write("specs/toy.yaml", "name: toy\nabout: A source for tests.\npython: {}\n")
-    made.write("sources/toy.py", THIEF)
+    made.source("toy", THIEF)
     file = str(made.root / "warehouse.duckdb") if stolen else ""
     result = made.etl("run", "toy", "--env", "test", SOURCES__TOY__WAREHOUSE=file)
     assert result.code == code, result

@@ -85,11 +85,10 @@ def test_a_run_waits_for_a_reader_to_close_the_file(workspace, monkeypatch):
             result = made.etl("run", "toy", "--env", "test")
         told = f"ERROR: toy: the DuckDB file is open in process {reader.pid}, which is no run"
         assert (result.code, result.err.startswith(told)) == (7, True), result
-        with made.spawn("run", "toy", "--env", "test") as patient:
-            killed.until((made.root / "warehouse.duckdb.lock.json").exists)
-            reader.stdin.close()
-            patient.communicate(timeout=60)
-    assert patient.returncode == 0
+        patient = killed.start(made, "run", "toy", "--env", "test")
+        patient.until((made.root / "warehouse.duckdb.lock.json").exists)
+        reader.stdin.close()
+        assert patient.ended().code == 0
 
 
 @pytest.mark.parametrize("words", [words.replace("crash", "toy") for words in READERS])

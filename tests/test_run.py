@@ -266,8 +266,7 @@ def children(rows):
 
 def test_a_parent_that_is_not_selected_feeds_its_children_good_rows_alone(workspace):
     made = workspace()
-    made.write("specs/family.yaml", "name: family\nabout: Parents and children.\npython: {}\n")
-    made.write("sources/family.py", CHILDREN)
+    made.source("family", CHILDREN)
     result = made.etl("run", "family", "--env", "test", "--select", "children")
     assert result.code == 3, result.err
     assert made.query("SELECT id FROM family.children ORDER BY id") == [(10,), (20,)]

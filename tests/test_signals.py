@@ -62,9 +62,7 @@ def test_a_signal_from_outside_ends_a_run_that_reads(engine, unbroken, number):
 
 
 def test_a_signal_at_the_end_of_one_spec_stops_before_the_next(engine):
-    engine.write("specs/zebra.yaml", crash_toy.SPEC.replace("name: crash", "name: zebra"))
-    engine.write("sources/zebra.py", crash_toy.SOURCE.replace("crash", "zebra"))
-    engine.variables["SOURCES__ZEBRA__ROWS_FILE"] = engine.variables["SOURCES__CRASH__ROWS_FILE"]
+    crash_toy.twin(engine, "zebra")
     at_the_end = MOMENTS["load, at its end"]
     result = killed.start(engine, "run", "--all", "--env", "test", moment=at_the_end, act=signal.SIGTERM).ended()
     assert (result.code, "zebra" in result.out) == (143, False)

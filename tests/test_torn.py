@@ -31,10 +31,10 @@ def tear(workspace: Workspace, pattern: str, how: str) -> None:
     file.write_bytes(TEARS[how](file.read_bytes()))
 
 
-@pytest.fixture
-def unbroken(workspace, tmp_path):
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
     """What a run that nobody kills loads."""
-    alone = crash_toy.install(Workspace(tmp_path / "unbroken"))
+    alone = crash_toy.install(Workspace(tmp_path_factory.mktemp("unbroken") / "a workspace"))
     assert run(alone, *RUN).code == 3
     return contents(Ask(alone), "crash")
 

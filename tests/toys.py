@@ -8,11 +8,6 @@ from typing import Any
 
 from tests.workspace import Workspace
 
-SPEC = """\
-name: {name}
-about: A source for tests.
-python: {{}}
-"""
 SOURCE = '''\
 """Rows from a JSON file, newest first, in pages of `page_rows`."""
 
@@ -52,8 +47,7 @@ COLUMNS = {
 
 def toy(workspace: Workspace, rows: list[Any], name: str = "toy", columns: Any = COLUMNS) -> Path:
     """Write a toy spec and source; returns the file its rows come from."""
-    workspace.write(f"specs/{name}.yaml", SPEC.format(name=name))
-    workspace.write(f"sources/{name}.py", SOURCE.format(name=name, columns=columns))
+    workspace.source(name, SOURCE.format(name=name, columns=columns))
     file = workspace.write(f"{name}.json", json.dumps(rows))
     workspace.variables[f"SOURCES__{name.upper()}__ROWS_FILE"] = str(file)
     return file

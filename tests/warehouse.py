@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -29,15 +29,17 @@ class Ask:
 
     def all(self, statements: Iterable[str]) -> list[Rows]:
         """The answers to several statements, over one connection."""
-        if not self._url:
-            with duckdb.connect(str(self._file), read_only=True) as connection:
-                return [connection.execute(sql).fetchall() for sql in statements]
-        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
-            found = []
-            for sql in statements:
-                cursor.execute(sql)
-                found.append(cursor.fetchall())
-            return found
+        with closing(self._connected()) as connection, closing(connection.cursor()) as cursor:
+            return [_answer(cursor, sql) for sql in statements]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as the block runs, the warehouse is open: DuckDB reads its file but once for all calls."""
+        with closing(self._connected()):
+            yield
+
+    def _connected(self) -> Any:
+        return psycopg2.connect(self._url) if self._url else duckdb.connect(str(self._file), read_only=True)
 
     def columns(self, dataset: str) -> Rows:
         """Table and column, for every column of a dataset."""
@@ -45,6 +47,12 @@ class Ask:
             "SELECT table_name, column_name FROM information_schema.columns "
             f"WHERE table_schema = '{dataset}' ORDER BY table_name, column_name"
         )
+
+
+def _answer(cursor: Any, sql: str) -> Rows:
+    cursor.execute(sql)
+    rows: Rows = cursor.fetchall()
+    return rows
 
 
 def contents(ask: Ask, dataset: str) -> Contents:

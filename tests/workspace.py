@@ -90,6 +90,11 @@ class Workspace:
         target.write_text(text)
         return target
 
+    def source(self, name: str, text: str, more: str = "") -> None:
+        """Write a source of one's own and its spec, which ends with `more`."""
+        self.write(f"specs/{name}.yaml", f"name: {name}\nabout: A source for tests.\npython: {{}}\n{more}")
+        self.write(f"sources/{name}.py", text)
+
     def postgres(self, url: str) -> None:
         """Add the environment `pg` for a server; the password comes from the environment as it must."""
         parts = urlsplit(url)
