@@ -47,6 +47,8 @@ class RawFiles:
         counts = {PLACE_OF_STATES: self._forget(remembered)}
         with self._scratch() as scratch:
             for folder in self._folders():
+                if self._scope.act:
+                    self._store.sweep(folder)
                 for name in self._store.names(folder):
                     place = f"raw rows in {folder}"
                     counts[place] = counts.get(place, 0) + self._clean(folder, name, scratch)
@@ -148,13 +150,13 @@ class RawFiles:
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """A folder that the next run of the spec removes if nobody else does."""
-        home = self._scope.environment.state_dir / "scratch" / "erase" / self._scope.spec.name
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        with TemporaryDirectory(dir=home) as folder:
-            yield Path(folder)
-        shutil.rmtree(home.parent)
+        """A folder for copies; one that a kill leaves is removed by whatever comes next, see `resume.clear`."""
+        home = self._scope.environment.state_dir / "scratch"
+        home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="raw-", dir=home) as folder:
+            mine = Path(folder) / self._scope.spec.name
+            mine.mkdir()
+            yield mine
 
 
 def _copy(file: Path, rows: RawRows, new: Path | None) -> int:

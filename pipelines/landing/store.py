@@ -70,11 +70,11 @@ class Store:
             file.discard()
             file.closed = True
 
-    def sweep(self) -> None:
-        """Remove what a fetch that died was writing."""
-        for name in self._list(LANDING, "file") if self.is_local else ():
+    def sweep(self, folder: str = LANDING) -> None:
+        """Remove what somebody who died was writing."""
+        for name in self._list(folder, "file") if self.is_local else ():
             if name.endswith(PART):
-                self.filesystem.rm_file(self.path(LANDING, name))
+                self.filesystem.rm_file(self.path(folder, name))
 
     def size(self, name: str) -> int:
         """Bytes of a file of the landing."""
