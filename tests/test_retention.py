@@ -139,10 +139,10 @@ def test_old_raw_files_go_and_a_rebuild_knows(workspace):
     two = {"toy": {"raw files in archive": 2}}
     assert (expired(made, "--dry-run"), sorted(home.rglob("*"))) == (two, before)
     assert (expired(made, "--yes"), expired(made, "--yes")) == (two, {"toy": {}})
-    assert [file.name for file in (home / "archive").rglob("*.json*")] == [TEN, "toy.expired.json"]
+    assert {file.name for file in (home / "archive").rglob("*.json*")} == {TEN, "toy.expired.json"}
     result = made.etl(*rebuild)
     assert (result.code, f"{datetime.now(UTC) - timedelta(days=31):fetched until %Y-%m-%d}" in result.err) == (2, True)
     assert made.etl("run", "toy", "--full-refresh", "--yes", "--env", "test").code == 0
-    assert [made.etl(*rebuild).code for _ in range(2)] == [0, 0]
+    assert made.etl(*rebuild).code == 0
     assert made.query("SELECT count(*) FROM toy.things") == [(2,)]
     assert not (home / "archive/_manifests/toy.expired.json").exists()
