@@ -6,6 +6,7 @@ import io
 import json
 import re
 from contextlib import closing
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pipelines.specs.types import Subject
 from pipelines.working import open_pipeline
 from sandbox.server import Sandbox
 from tests import killed
+from tests.clouds.gcs import GCS
 from tests.clouds.project import Project
 from tests.killed import At
 from tests.warehouse import Ask, contents, faults
@@ -187,10 +189,13 @@ def occurrences(made: Workspace) -> set[str]:
 
 def read(file: Path) -> str:
     """What is in a file, unpacked."""
-    if file.suffix == ".parquet":
-        return str(pq.read_table(file).to_pylist())
-    packing = "zstd" if file.suffix == ".zst" else None
-    with pa.input_stream(str(file), compression=packing) as stream:
+    return str(pq.read_table(file).to_pylist()) if file.suffix == ".parquet" else unpacked(file.read_bytes())
+
+
+def unpacked(content: bytes) -> str:
+    """The text of a file, which may be packed."""
+    packing = "zstd" if content.startswith(b"\x28\xb5\x2f\xfd") else None
+    with pa.input_stream(io.BytesIO(content), compression=packing) as stream:
         return bytes(stream.read()).decode(errors="replace")
 
 
@@ -443,6 +448,7 @@ def raw(made: Workspace) -> Workspace:
     return made
 
 
+NAME = "2024_01_01_00_00_x_33612345678_calls.jsonl"
 STRANGE = [call(20, PHONE), call(21, OTHER)]
 
 
@@ -454,7 +460,7 @@ def test_raw_files_lose_it_and_make_the_same_tables(made: Workspace):
     give(made, [call(9, OTHER), call(10, PHONE)])
     assert made.etl("fetch", "calls", "--env", "test").code == 0
     lines = "".join(f"{json.dumps(row)}\n" for row in STRANGE)
-    made.write("landing/calls/landing/2024_01_01_00_00_x_33612345678_calls.jsonl", lines)
+    made.write(f"landing/calls/landing/{NAME}", lines)
     made.write("landing/calls/rejected/odd.jsonl", f"{json.dumps(STRANGE[0])}\nnot {PHONE}\nnot {OTHER}\n")
     made.write("landing/calls/rejected/odd.jsonl.error.json", json.dumps({"reason": f"{PHONE} is odd"}))
     assert len([name for name in occurrences(made) if name.startswith("landing")]) == 9
@@ -475,11 +481,65 @@ def test_raw_files_lose_it_and_make_the_same_tables(made: Workspace):
     assert (contents(Ask(made), "calls"), occurrences(made)) == (before, set())
 
 
+class InTwoDays(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> InTwoDays:
+        return super().now(tz) + timedelta(days=2)
+
+
+def test_raw_files_in_a_bucket(made: Workspace, monkeypatch):
+    """They are written anew there, too, and go when they are old, all but the mark."""
+    raw(made)
+    with GCS("lake") as service:
+        made.variables |= {**service.variables("landing"), "DESTINATION__LANDING__BUCKET_URL": "gs://lake/a folder"}
+        made.etl("run", "calls", "--env", "test")
+        service.buckets.put("lake", f"a folder/calls/archive/calls/{NAME}", f"{PHONE}\n".encode(), "text/plain")
+        before = raw_keys(service)
+        assert len(before) == 4
+        found = erase(made, "--phone", PHONE)
+        assert (found["counts"]["calls"]["raw rows in archive/calls"], found["left"]["calls"]) == (5, {})
+        held = {key: unpacked(service.buckets.get("lake", key).content) for key in raw_keys(service)}
+        assert [key for key, text in held.items() if re.search(NUMBER, key + text)] == []
+        assert raw_keys(service) == [key.replace("33612345678", "erased") for key in before]
+        assert made.etl("rebuild", "calls", "--env", "test", "--yes").code == 3
+        file = made.root / "destinations.toml"
+        file.write_text(f"{file.read_text()}[test.retention]\narchive_days = 1\n")
+        monkeypatch.setattr("pipelines.retention.datetime", InTwoDays)
+        assert made.etl("erase", "--expired", "--yes", "--env", "test").out.split()[-1] == "3"
+        assert raw_keys(service) == ["a folder/calls/archive/_manifests/calls.expired.json"]
+
+
+def raw_keys(service: GCS) -> list[str]:
+    return sorted(service.buckets.keys("lake"))
+
+
 def test_a_raw_file_that_nobody_can_read_is_told(made: Workspace):
     made.write("landing/calls/rejected/broken.jsonl.zst", "").write_bytes(b"\x28\xb5\x2f\xfd and no more")
+    made.write(f"landing/calls/rejected/{PHONE[1:]}.zip", "").write_bytes(b"PK\3\4\xff")
     result = made.etl("erase", "--phone", PHONE, "--env", "test", "--yes")
-    assert "calls: rejected/broken.jsonl.zst cannot be read, so nobody can tell" in result.err
-    assert result.code == 3
+    for name in ("broken.jsonl.zst", "erased.zip"):
+        assert f"calls: rejected/{name} cannot be read, so nobody can tell" in result.err
+    assert (result.code, list(made.root.rglob("*612345678*"))) == (3, [])
+
+
+LINES = [
+    (json.dumps({"phone": PHONE}).encode(), b""),
+    (b"\xef\xbb\xbf" + json.dumps({"phone": OTHER, "l": [1, {"note": PHONE}]}).encode(), None),
+    (
+        json.dumps({"phone": OTHER, "note": PHONE, "h": "\ud83d"}).encode(),
+        b'{"phone":"%s","note":"[erased]","h":"\\ud83d"}',
+    ),
+    (PHONE.encode("utf-16"), b""),
+    (b"\xff " + PHONE.encode(), b""),
+    (b"\xff no JSON", None),
+]
+
+
+@pytest.mark.parametrize(("line", "left"), LINES)
+def test_a_line_of_a_raw_file(line: bytes, left: bytes | None):
+    rows = RawRows(Subject(rows=["t.phone"], cells=["t.note"]), sought("phone", PHONE), "t")
+    expected = line if left is None else left.replace(b"%s", OTHER.encode())
+    assert (rows.line(line) or b"") == expected
 
 
 def test_rows_of_a_raw_table():

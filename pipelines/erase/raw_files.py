@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,10 @@ from pipelines.erase.raw_rows import RawRows
 from pipelines.erase.remembered import without
 from pipelines.erase.scope import Counts, Scope
 from pipelines.landing.manifest import Manifest, RawFile, digests, resource_of
-from pipelines.landing.store import MANIFESTS, REJECTED, WHY, Store
+from pipelines.landing.store import MANIFESTS, REJECTED, WHY, Store, is_of_rows
 
 PLACE_OF_STATES = "raw files' manifests"
-PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # by the first bytes
+PACKED = {"gzip": re.compile(rb"\x1f\x8b"), "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")}
 ROWS_AT_ONCE = 50_000
 
 
@@ -99,7 +100,9 @@ class RawFiles:
             rows = self._rows(folder, name)
             try:
                 _copy(here, rows, None)
-            except (OSError, pa.ArrowException):
+                if not is_of_rows(name):
+                    here.read_text(encoding="utf-8")
+            except (OSError, pa.ArrowException, UnicodeDecodeError):
                 self.unread.append(self._scope.sought.renamed(f"{folder}/{name}"))
                 return 0
             listed = self._listed(name)
@@ -188,12 +191,11 @@ def _copy_lines(file: Path, rows: RawRows, new: Path | None, packing: str | None
     ):
         for line in io.BufferedReader(stream):
             text = line.strip(b"\r\n")
-            left = rows.line(text) if text else None
-            if left is not None:
-                kept += 1
-                out.write(left + b"\n")
+            left = (rows.line(text) if text else None) or b""
+            kept += bool(left)
+            out.write(left + b"\n")  # a line that goes stays as a blank one: quarantine tells of others by their number
     return kept
 
 
 def _packing(magic: bytes) -> str | None:
-    return next((name for begin, name in PACKED.items() if magic.startswith(begin)), None)
+    return next((name for name, begin in PACKED.items() if begin.match(magic)), None)

@@ -27,7 +27,7 @@ class RawRows:
 
     def line(self, line: bytes) -> bytes | None:
         """A line of JSON without what is about the value; None where all of it is."""
-        text = line.decode("utf-8", errors="surrogateescape")
+        text = line.replace(b"\0", b"").decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
         if not self._sought.stands_in(text):
             return line
         kept = self._of_text(text)
@@ -36,7 +36,7 @@ class RawRows:
         if kept is None:
             return None
         self.left += self._sought.stands_in(kept)
-        return kept.encode("utf-8", errors="surrogateescape")
+        return line if kept == text else kept.encode()
 
     def table(self, table: pa.Table) -> pa.Table:
         """Arrow rows without those about the value."""
@@ -72,7 +72,7 @@ class RawRows:
         kept = self._without(row, self._table)
         if kept is None:
             return None
-        return text if kept == row else json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+        return text if kept == row else json.dumps(kept, separators=(",", ":"))
 
     def _without(self, row: dict[str, Any], table: str) -> dict[str, Any] | None:
         """A row without the elements of its lists that are about the value, or nothing where the row is."""
