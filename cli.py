@@ -219,7 +219,7 @@ def validate(names: Names = None, output: Output = "text") -> None:
 
 @app.command()
 def schema(
-    write: Annotated[bool, typer.Option("--write", help="Write specs/spec.schema.json and docs/spec.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the schemas and docs/spec.md.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail when they are stale.")] = False,
 ) -> None:
     """Print the JSON Schema of specs, for editors."""
@@ -261,6 +261,32 @@ def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev
     from pipelines import commands
 
     finish(commands.status(root(), env, name, printer(output)))
+
+
+@app.command()
+def check(
+    names: Names = None,
+    env: Env = "dev",
+    select: Annotated[
+        list[str] | None, typer.Option("--select", "-s", help="Only these checks: names or globs.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Show up to N of the rows that break a check.")] = 0,
+    output: Output = "text",
+) -> None:
+    """Look whether the loaded tables hold what specs promise of them; writes nothing."""
+    from pipelines import commands
+    from pipelines.checks.command import check
+
+    finish(check(root(), env, commands.specs(root(), listed(names), not names), listed(select), rows, printer(output)))
+
+
+@app.command()
+def models(names: Names = None, env: Env = "dev", output: Output = "text") -> None:
+    """Make the derived tables of specs without a load, and look at the checks."""
+    from pipelines import commands
+    from pipelines.models.command import make
+
+    finish(make(root(), env, commands.specs(root(), listed(names), not names), printer(output)))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines.coverage import claims
 from pipelines.environment import Environment
+from pipelines.keeping import keep_promises
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.report import Report
@@ -14,4 +15,5 @@ from pipelines.specs.spec import Spec
 def after_load(environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger) -> None:
     """Do what a spec declares beside its load; only a load that went well comes here."""
     claims.record(environment, spec, report, ledger)
+    keep_promises(environment, spec, order, report, ledger)
     report.expired = expire(environment, spec.name, ledger)

@@ -150,11 +150,13 @@ def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, prin
 
 def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     """Check specs and the environments they run in, all mistakes at once."""
+    from pipelines import promises
     from pipelines.build import resource_names
 
     chosen = list(names) or specs_.names(root)
     problems = specs_.validate(root, chosen, lambda spec: resource_names(root, spec))
     problems = problems or _across(root, [specs_.load(root, name) for name in chosen])
+    problems += [] if names else promises.strays(root)
     printer.document([vars(problem) for problem in problems])
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
@@ -165,11 +167,12 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
 
 def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     """What holds between a spec and its source, and between specs."""
+    from pipelines import promises
     from pipelines.coverage import declared
     from pipelines.erase import subjects
 
     of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
-    return [*_shared_tables(root, chosen), *of_one]
+    return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -204,7 +207,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
     if write:
         schemas.write(root)
     elif check and schemas.is_stale(root):
-        raise EtlError("specs/spec.schema.json or docs/spec.md is stale; run etl schema --write")
+        raise EtlError("one of the schemas or docs/spec.md is stale; run etl schema --write")
     elif not check:
         sys.stdout.write(json.dumps(schemas.json_schema(), indent=2) + "\n")
     return Exit.OK

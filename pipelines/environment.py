@@ -161,6 +161,14 @@ def names(root: Path) -> list[str]:
     return [name for name, value in _read(root).items() if isinstance(value, dict)]
 
 
+def kinds(root: Path) -> set[str]:
+    """The kinds of warehouse that the environments of a workspace use."""
+    tables = [value.get(WAREHOUSE) for value in _read(root).values() if isinstance(value, dict)]
+    return {
+        str(table["destination_type"]) for table in tables if isinstance(table, dict) and "destination_type" in table
+    }
+
+
 def load(root: Path, name: str) -> Environment:
     """The environment called `name`; SettingError when it is unknown, SpecError when its table is wrong."""
     root = root.resolve()

@@ -1,27 +1,26 @@
-"""The engine's own tables in `_etl`, one dataset per destination: runs, quarantine, coverage, locks and tokens.
+"""The engine's own tables in `_etl`, one dataset per destination: how runs ended, and what they must remember.
 
 Written by plain SQL through dlt's client of the destination, so that they exist wherever dlt loads.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.schema import Schema
-from dlt.destinations.exceptions import DatabaseException, DestinationConnectionError
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from pipelines import configuration
-from pipelines.environment import WAREHOUSE, Environment
+from pipelines.environment import Environment
 from pipelines.rows.intake import Rejection, spooled
+from pipelines.warehouse import connected
 
 DATASET = "_etl"
 T = TypeVar("T")
@@ -52,6 +51,14 @@ TABLES = {
     },
     "locks": {
         "name": "text", "run_id": "text", "host": "text", "pid": "int", "since": "time", "expires_at": "time",
+    },
+    "checks": {
+        "run_id": "text", "spec": "text", "dataset": "text", "name": "text", "kind": "text", "severity": "text",
+        "status": "text", "failing": "int", "counted": "int", "message": "text", "checked_at": "time",
+    },
+    "models": {
+        "dataset": "text", "name": "text", "spec": "text", "fingerprint": "text", "load_id": "text", "run_id": "text",
+        "built_at": "time",
     },
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
@@ -97,6 +104,36 @@ class Quarantined:
     first_seen_at: datetime
     last_seen_at: datetime
     replayed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One row of `_etl.checks`; `counted` is what a row count found."""
+
+    run_id: str
+    spec: str
+    dataset: str
+    name: str
+    kind: str
+    severity: str
+    status: str
+    failing: int | None
+    counted: int | None
+    message: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One row of `_etl.models`: what a derived table was last made from."""
+
+    dataset: str
+    name: str
+    spec: str
+    fingerprint: str
+    load_id: str | None
+    run_id: str
+    built_at: datetime
 
 
 @dataclass(frozen=True)
@@ -283,6 +320,36 @@ class Ledger:
         for batch in _batches(ids):
             self.execute(f"DELETE FROM {{quarantine}} WHERE id IN ({_holes(batch)})", *batch)
 
+    def add_checks(self, rows: Sequence[CheckRow]) -> None:
+        """Write the results of checks."""
+        self._in_time("checks", partial(self._insert, "checks", rows))
+
+    def last_counts(self, spec: str, dataset: str) -> dict[str, int]:
+        """What each row count of a spec found when it last was judged."""
+        sql = (
+            "SELECT name, counted FROM (SELECT name, counted, row_number() OVER (PARTITION BY name ORDER BY checked_at "
+            "DESC) AS place FROM {checks} WHERE spec = %s AND dataset = %s AND counted IS NOT NULL) AS judged "
+            "WHERE place = 1"
+        )
+        with suppress(DestinationUndefinedEntity):
+            return dict(self.execute(sql, spec, dataset))
+        return {}
+
+    def models(self, spec: str, dataset: str) -> dict[str, ModelRow]:
+        """What the models of a spec were last made from, by name."""
+        columns = ", ".join(TABLES["models"])
+        with suppress(DestinationUndefinedEntity):
+            rows = self.execute(f"SELECT {columns} FROM {{models}} WHERE spec = %s AND dataset = %s", spec, dataset)
+            return {row[1]: ModelRow(*row) for row in rows}
+        return {}
+
+    def put_models(self, spec: str, dataset: str, rows: Sequence[ModelRow], gone: Sequence[str] = ()) -> None:
+        """Write what models were made from, in place of what is there, and forget those that are gone."""
+        names = [row.name for row in rows] + list(gone)
+        sql = f"DELETE FROM {{models}} WHERE spec = %s AND dataset = %s AND name IN ({_holes(names)})"
+        self._in_time("models", partial(self.execute, sql, spec, dataset, *names))
+        self._insert("models", rows)
+
     def covered(self, spec: str) -> list[Covered]:
         """What runs have learned of a spec's coverage; nothing as long as there is no table."""
         columns = ", ".join(TABLES["coverage"])
@@ -295,11 +362,7 @@ class Ledger:
     def cover(self, rows: Sequence[Covered]) -> None:
         """Write what a run has learned."""
         for batch in _batches(rows):
-            try:
-                self._insert("coverage", batch)
-            except DestinationUndefinedEntity:
-                self.ensure("coverage")
-                self._insert("coverage", batch)
+            self._in_time("coverage", partial(self._insert, "coverage", batch))
 
     def drop_covered(self, spec: str, but: str) -> None:
         """Delete what is written of a spec's coverage, but that of one run."""
@@ -328,6 +391,14 @@ class Ledger:
         listed = ", ".join(columns)
         self.execute(f"INSERT INTO {{{table}}} ({listed}) VALUES {', '.join([one] * len(rows))}", *values)
 
+    def _in_time(self, table: str, write: Callable[[], Any]) -> None:
+        """Write to a table that is made when it is missing, rather than asked for each time."""
+        try:
+            write()
+        except DestinationUndefinedEntity:
+            self.ensure(table)
+            write()
+
     def _tolerantly(self, create: Any) -> None:
         try:
             create()
@@ -342,7 +413,7 @@ def open_ledger(environment: Environment, *tables: str, create: bool = True) -> 
 
     Whoever writes holds the lock, so what else has a DuckDB file open is a reader, and is waited for.
     """
-    with _client(PATIENCE_SECONDS if create and environment.duckdb_file else 0) as client:
+    with connected(DATASET, PATIENCE_SECONDS if create and environment.duckdb_file else 0) as client:
         ledger = Ledger(client, environment.kind)
         if create:
             ledger.ensure(*tables)
@@ -356,27 +427,9 @@ def read_ledger(environment: Environment, table: str) -> Iterator[Ledger | None]
     if environment.duckdb_file and not environment.duckdb_file.exists():
         yield None
         return
-    with _client() as client:
+    with connected(DATASET) as client:
         ledger = Ledger(client, environment.kind)
         yield ledger if ledger.has(table) else None
-
-
-@contextmanager
-def _client(patience_seconds: float = 0) -> Iterator[SqlClientBase[Any]]:
-    client = dlt.dataset(WAREHOUSE, DATASET, schema=Schema("etl")).sql_client
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            client.open_connection()
-            break
-        except DestinationConnectionError as error:
-            if "Could not set lock on file" not in str(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.1)
-    try:
-        yield client
-    finally:
-        client.close_connection()
 
 
 def _holes(values: Sequence[Any]) -> str:
@@ -399,3 +452,5 @@ def _batches(given: Iterable[T], size: Callable[[T], int] = lambda _: 0) -> Iter
 assert [f.name for f in fields(RunRow)] == list(TABLES["runs"])
 assert [f.name for f in fields(Covered)] == list(TABLES["coverage"])
 assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])
+assert [f.name for f in fields(CheckRow)] == list(TABLES["checks"])
+assert [f.name for f in fields(ModelRow)] == list(TABLES["models"])

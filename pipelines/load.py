@@ -20,6 +20,7 @@ from pipelines.counting import rows_of
 from pipelines.coverage.claims import Claims, claimed
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
@@ -79,7 +80,7 @@ class Load:
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
                         f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
                     )
-                self.load(working)
+                self.load(working, self.refresh)
 
     @contextmanager
     def asking(self) -> Iterator[DltSource]:
@@ -187,9 +188,12 @@ class Load:
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def load(self, pipeline: dlt.Pipeline) -> None:
+    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None) -> None:
+        """Normalize and load what was extracted, which drops tables first where it is a refresh."""
         if not pipeline.has_pending_data:
             return
+        if refresh:
+            make_room(self.environment, self.spec, self.report.dataset)
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
             by_columns = columnar(self.report.gears, self.parsed_pages)
             with self._timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):

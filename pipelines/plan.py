@@ -10,7 +10,7 @@ from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource, DltSource
 
-from pipelines import build, needs
+from pipelines import build, needs, promises
 from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
@@ -43,6 +43,8 @@ class Plan:
     needs: list[Need] = field(default_factory=list)
     keeps_raw: bool = False
     raw_files_waiting: int = 0
+    models: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     reached: str = "ok"
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,6 +66,8 @@ class Plan:
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
+        out += [f"  then makes {', '.join(self.models)}"] if self.models else []
+        out += [f"  then checks {', '.join(self.checks)}"] if self.checks else []
         out += [f"  {need}" for need in self.needs]
         return out + ([] if self.reached == "ok" else [f"  destination: {self.reached}"])
 
@@ -82,6 +86,8 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     )  # fmt: skip
     plan.needs += needs.of_destination(environment, "warehouse")
     plan.keeps_raw, plan.raw_files_waiting = environment.keeps_raw, waiting.count(environment, spec.name)
+    promised = promises.read(environment.root, spec)
+    plan.models, plan.checks = [m.name for m in promised.models], [check.title for check in promised.checks]
     seen = _look(environment, spec, source)
     plan.reached = seen.reached
     if not order.full_refresh:

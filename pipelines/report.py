@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipelines.checks.judge import Checked
 from pipelines.errors import STATUS, EtlError, Exit
 from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
+from pipelines.models.make import Made
 
 if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
@@ -45,6 +47,8 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     requests: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
+    models: list[Made] = field(default_factory=list)
+    checks: list[Checked] = field(default_factory=list)
     expired: dict[str, int] = field(default_factory=dict)
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
@@ -71,15 +75,17 @@ class Report:
             self.error, self.exit, self.cause = str(error), error.exit, cause
 
     def finish(self) -> None:
-        """Set the end, once, and where nothing failed whether the run was whole or partial."""
+        """Set the end, once, and where nothing failed whether the checks hold and the run was whole."""
         self.finished_at = self.finished_at or datetime.now(UTC)
         if self.exit is None:
-            self.exit = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
+            partial = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
+            self.exit = Exit.CHECKS if any(check.failed for check in self.checks) else partial
 
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""
         listed = [{"unit": f"{f['resource']}:{f['item']}", "message": f["reason"]} for f in self.failed_items]
         listed += [{"unit": r, "message": f"{n} rows in quarantine"} for r, n in self.rejected.items()]
+        listed += [{"unit": check.name, "message": check.message} for check in self.checks if check.failed]
         return listed + ([{"unit": self.spec, "message": self.error}] if self.error else [])
 
     def row(self) -> RunRow:
@@ -114,6 +120,8 @@ class Report:
             "tables": self.tables,
             "raw_files": self.raw_files,
             "rejected": self.rejected,
+            "models": [made.as_dict() for made in self.models],
+            "checks": [check.as_dict() for check in self.checks],
             "errors": self.errors(),
             "warnings": self.warnings,
             "resumed_pending_load": self.resumed,
@@ -121,7 +129,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """One line per table, then what was left out and what was too old, then the verdict."""
+        """One line per table, then what was left out and what was too old, then models and checks, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
@@ -131,7 +139,16 @@ class Report:
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
-        return [*out, self.verdict()]
+        return [*out, *self.lines_after(), self.verdict()]
+
+    def lines_after(self) -> list[str]:
+        """What became of models and checks."""
+        made = [model.name for model in self.models if model.status == "made"]
+        out = [f"{self.spec}: made {', '.join(made)}"] if made else []
+        out += [f"{self.spec}.{m.name}: {m.status}: {m.message}" for m in self.models if not m.stands]
+        passed = sum(check.status == "ok" for check in self.checks)
+        out += [f"{self.spec}: {passed} of {len(self.checks)} checks ok"] if self.checks else []
+        return out + [check.line(self.spec, self.environment) for check in self.checks if check.status != "ok"]
 
     def verdict(self) -> str:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()

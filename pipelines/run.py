@@ -58,6 +58,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             with _told(report):
                 perform(Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)))
+                still_held()
                 if order.verb != "fetch":
                     after_load(environment, spec, order, report, ledger)
             report.warnings += tokens.warnings

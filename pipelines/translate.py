@@ -67,6 +67,28 @@ def is_of_rows(error: BaseException) -> bool:
     return for_rows and not any(isinstance(link, (OSError, MemoryError, KeyboardInterrupt)) for link in chain)
 
 
+def refusal(error: BaseException) -> str | None:
+    """What a destination says against a query that is wrong, or whose rows are; None where something else failed.
+
+    What it quotes of the rows is left out: it may be personal.
+    """
+    import duckdb
+    import psycopg2
+    from google.api_core.exceptions import BadRequest, NotFound
+
+    wrong = (duckdb.ProgrammingError, duckdb.NotSupportedError, psycopg2.ProgrammingError, psycopg2.NotSupportedError)
+    for link in _chain(error):
+        if isinstance(link, (duckdb.DataError, psycopg2.DataError)):
+            return re.sub(r"""(['"]).*\1""", "…", _first_line(link))
+        if isinstance(link, (BadRequest, NotFound)):
+            return re.sub(r"\b(value|string|timestamp|date): .*", r"\1", link.message.splitlines()[0], flags=re.I)
+        if isinstance(link, psycopg2.errors.DependentObjectsStillExist):
+            return f"{_first_line(link)}: {link.diag.message_detail}"
+        if isinstance(link, wrong):
+            return _first_line(link).rstrip("!.")
+    return None
+
+
 @contextmanager
 def told_of(where: str) -> Iterator[None]:
     """Name a spec in whatever goes wrong inside."""

@@ -283,6 +283,17 @@ def a_run_leaves_a_trace(subject: Subject) -> None:
     ]  # fmt: skip
 
 
+def models_say_what_the_tables_say(subject: Subject) -> None:
+    """After runs on two days models are as they are when they are made anew: not stale, and not made up."""
+    if not subject.plan["models"]:
+        pytest.skip(f"{subject.name} has no models")
+    site = subject.site(like=subject.after(1, 1, 2))
+    before = site.models()
+    assert all(before.get(model) for model in subject.plan["models"]), "a model is empty"
+    assert site.etl("models", subject.name).code == 0
+    assert site.models() == before, "a model made anew has other rows"
+
+
 PROMISES: tuple[Promise, ...] = (
     tells_its_docs,
     builds_without_network,
@@ -308,6 +319,7 @@ PROMISES: tuple[Promise, ...] = (
     no_secret_in_output,
     timestamps_are_utc,
     a_run_leaves_a_trace,
+    models_say_what_the_tables_say,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -179,9 +179,16 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every table, each as its filled columns."""
+        """The rows of every loaded table, each as its filled columns."""
+        return self._rows(lambda table: table not in self.subject.plan["models"])
+
+    def models(self) -> Tables:
+        """The rows of every model."""
+        return self._rows(lambda table: table in self.subject.plan["models"])
+
+    def _rows(self, wanted: Callable[[str], bool]) -> Tables:
         with self.query.held():
-            columns = self.columns()
+            columns = {table: named for table, named in self.columns().items() if wanted(table)}
             found = self.query.all(self.select(table, named) for table, named in columns.items())
         return {
             table: Counter(_row(named, row) for row in rows)

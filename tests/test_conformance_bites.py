@@ -18,6 +18,7 @@ FILES = {
     "specs/parcels.yaml": "parcels.yaml",
     "sources/parcels.py": "source.py",
     "sandbox/parcels.py": "stand_in.py",
+    "models/parcels/heaviest.sql": "heaviest.sql",
 }
 
 PYTHON = "python: {}\n"
@@ -154,6 +155,11 @@ BAD = {
     ),
     "loads_times_as_text": Bad(
         kept.timestamps_are_utc, "left as text", {'"data_type": "timestamp"': '"data_type": "text"'}
+    ),
+    "models_by_chance": Bad(
+        kept.models_say_what_the_tables_say,
+        "has other rows",
+        {"max(grams)": "max(grams) + CAST(random() * 1e9 AS BIGINT)"},
     ),
     "asks_without_telling": Bad(kept.a_run_leaves_a_trace, "not all told of", {SESSION: PLAIN}),
 }

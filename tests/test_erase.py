@@ -561,20 +561,24 @@ def test_rows_of_a_raw_table():
 
 
 def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
-    """A game goes for both who played it; the other player's rows stay, in the raw files, too."""
+    """A game goes for both who played it; the other's rows stay, in raw files, too, and models are made of them."""
     made = raw(workspace("chess", "recordings"))
     made.point_at({**sandbox.settings("chess"), **sandbox.settings("recordings")})
     assert made.etl("run", "chess", "recordings", "--env", "test").code == 0
     ((phone, calls),) = made.query(
         "SELECT phone, count(*) FROM media_pipeline.recordings GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     )
-    before = contents(Ask(made), "chess")
+    before, models = contents(Ask(made), "chess"), ("played", "results_by_month")
+    assert all(before.pop(model) for model in models)
     found = erase(made, "--player", "Demo_Anna")
     assert found["left"]["chess"] == {}
     assert any("SOURCES__CHESS__PLAYERS still asks for the value" in line for line in found["yours"])
     assert stored(Ask(made), r"demo_anna(?!\w)", "chess") == []
     theirs = {t: {r: n for r, n in rows.items() if "demo_anna" not in str(r).lower()} for t, rows in before.items()}
-    assert {table: dict(rows) for table, rows in contents(Ask(made), "chess").items()} == theirs
+    after = contents(Ask(made), "chess")
+    assert sum(after.pop("played").values()) == sum(theirs["games"].values()), "one of the two stays in each game"
+    assert after.pop("results_by_month")
+    assert {table: dict(rows) for table, rows in after.items()} == theirs
     assert all(theirs[table] for table in ("player_profile", "games", "clubs", "tournaments", "player_stats"))
     found = erase(made, "--phone", phone.replace("+", "00"))
     assert found["counts"]["recordings"] == found["counts"]["recordings"] | {

@@ -310,6 +310,17 @@ def test_a_full_disk_leaves_the_former_export_and_one_line(export, form):
     assert export.files == before
 
 
+def test_a_table_that_was_being_put_there_is_not_complete_until_it_is_exported_again(export):
+    assert export("things", "--format", "csv", "--partition-by", "id").code == 0
+    words = export.words("things", "--format", "jsonl", "--partition-by", "changed")
+    killed.killed(export.engine, At(f"{PLACE}._move", "after", 2), *words)
+    assert export("others").code == 0
+    assert export.manifest["complete"] is False
+    assert export.engine.etl(*words).code == 0
+    assert export.manifest["complete"] is True
+    assert sum(len(table["files"]) for table in export.manifest["tables"].values()) == len(export.files) == 4
+
+
 def test_a_signal_leaves_the_former_export(export):
     assert export("things").code == 0
     before = export.files
@@ -340,6 +351,81 @@ def test_nothing_of_another_is_in_the_way(export, taken):
     assert result.code == 0 or result.err.startswith(f"{export.folder}/{at}: is not of an export of toy; ")
     assert export.files[taken] == b"mine"
     assert result.code == 0 or list(export.files) == [taken]
+
+
+def test_an_empty_folder_of_another_is_in_the_way(export):
+    (export.folder / "things.csv").mkdir(parents=True)
+    result = export("things", "--format", "csv")
+    assert (result.code, export.files) == (1, {})
+    assert result.err.startswith(f"{export.folder}/things.csv: is not of an export of toy; ")
+
+
+def test_a_place_has_tables_of_one_environment(export):
+    assert export("others").code == 0
+    before = export.files
+    destinations = export.engine.root / "destinations.toml"
+    destinations.write_text(DESTINATIONS + DESTINATIONS.replace("test", "twin"))
+    result = export.engine.etl("export", "toy", "--env", "twin", "--to", str(export.folder))
+    assert result.code == 1
+    assert result.err == f"{export.folder}: has an export of toy from 'test'; give another --to\n"
+    assert export.files == before
+
+
+MANIFEST = {"schema": "etl.export.v1", "environment": "test", "tables": {"things": {"files": ["things.csv"]}}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        MANIFEST | {"schema": "x"},
+        MANIFEST | {"tables": []},
+        MANIFEST | {"tables": {"things": 3}},
+        MANIFEST | {"tables": {"things": {"files": [3]}}},
+        MANIFEST | {"tables": {"things": {"files": ["../victim"]}}},
+        MANIFEST | {"tables": {"things": {"files": ["/victim"]}}},
+    ],
+)
+def test_a_manifest_names_nothing_outside_its_place(export, told):
+    export.folder.mkdir()
+    victim = export.folder.with_name("victim")
+    victim.write_text("mine")
+    manifest = export.folder / "_export.toy.json"
+    manifest.write_text(json.dumps(told))
+    result = export("things", "--format", "jsonl")
+    said = f"{manifest}: is no manifest of an export; move it away and export again\n"
+    assert (result.code, result.err, victim.read_text()) == (1, said, "mine")
+
+
+def test_a_column_that_is_named_twice_is_named(export):
+    assert export("things", "--partition-by", "id,id").code == 0
+    assert sorted(export.files) == [f"things/id={n}/part-0.parquet" for n in (1, 2, 3)]
+
+
+ARROW_SOURCE = """\
+import dlt
+import pyarrow as pa
+
+
+@dlt.source(name="odd", section="odd")
+def odd():
+    return docs
+
+
+@dlt.resource(primary_key="id", write_disposition="merge", columns={"doc": {"data_type": "json"}})
+def docs():
+    yield pa.table({"id": [1, 2], "doc": ['{"a":\\r\\n "x\\\\ny"}', "[1,\\n2]"]})
+"""
+
+
+def test_json_of_several_lines_is_one_line_of_jsonl(workspace):
+    made = workspace()
+    made.write("specs/odd.yaml", "name: odd\nabout: JSON as it was written.\npython: {}\n")
+    made.write("sources/odd.py", ARROW_SOURCE)
+    assert made.etl("run", "odd", "--env", "test").code == 0
+    assert made.etl("export", "odd", "docs", "--env", "test", "--format", "jsonl").code == 0
+    lines = (made.root / "exports/test/odd/docs.jsonl").read_text().splitlines()
+    assert [json.loads(line)["doc"] for line in lines] == [{"a": "x\ny"}, [1, 2]]
 
 
 def test_a_folder_may_be_named_as_a_uri(export):

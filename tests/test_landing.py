@@ -230,7 +230,9 @@ def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, tmp_path):
 def test_a_table_that_would_be_emptied_stays(yard, direct):
     """A run would load nothing at all; of raw files the others are loaded, since they are not read again."""
     spec = yard.workspace.root / "specs/crash.yaml"
-    spec.write_text(spec.read_text() + "  levels: {columns: {level: {data_type: bigint}}}\n")
+    spec.write_text(
+        spec.read_text().replace("resources: {", "resources: {levels: {columns: {level: {data_type: bigint}}}, ")
+    )
     yard.etl("run", env="raw")
     given = {**crash_rows(2), "levels": [{"level": "none"}, {"level": "at all"}]}
     yard.workspace.write("crash.json", json.dumps(given))

@@ -110,6 +110,19 @@ RIGHT = [
     hints("write_disposition: append, append_reason: x"),
     hints("write_disposition: {disposition: merge, strategy: cdc}, columns: {b: {}}"),
     hints("primary_key: [b], schema_contract: {tables: freeze}, enabled: false"),
+    *(
+        f"{PYTHON}checks: [{{{text}}}]\n"
+        for text in (
+            "not_null: a.b",
+            "unique: [a.b, a.c], where: x > 1",
+            "relationship: a.b, to: a.c, severity: warn",
+            "accepted: a.b, values: [1, x, true]",
+            "range: a.b, max: 1.5",
+            "row_count: a, drop_at_most: 10%",
+            "fresh: a.b, within: 2w",
+            "sql: x.sql, name: y",
+        )
+    ),
     hints("coverage: {by: month, column: b, since: 2024-01-31, until: 2024-03-01, settle: 12h}"),
     hints("coverage: {by: day, column: b, since: 2024-01-31, per: {columns: [c, d], argument: e}}"),
     hints("coverage: {by: item, column: b, of: c.d__e, argument: f}"),
@@ -142,6 +155,23 @@ WRONG = [
     hints("columns: {b: {precision: true}}"),
     hints("schema_contract: frozen"),
     hints("enabled: yes"),
+    *(
+        f"{PYTHON}checks: [{{{text}}}]\n"
+        for text in (
+            "not_null: a",
+            "unique: []",
+            "unique: a.b, severity: bad",
+            "relationship: a.b",
+            "accepted: a.b, values: []",
+            "range: a.b, min: [1]",
+            "row_count: a.b, min: 1",
+            "row_count: a, drop_at_most: 10",
+            "fresh: a.b, within: 2 weeks",
+            "sql: x",
+            "uniqe: a.b",
+            "unique: a.b, not_null: a.b",
+        )
+    ),
     hints("coverage: {by: week, column: b, since: 2024-01-31}"),
     hints("coverage: {by: day, column: b, since: 31.01.2024}"),
     hints("coverage: {by: day, column: b, since: 2024-01-31, settle: 2 days}"),
@@ -193,11 +223,12 @@ def test_write_and_is_stale(tmp_path):
     written = schema.write(home)
     assert [path.relative_to(home).as_posix() for path in written] == [
         "specs/spec.schema.json",
+        "models/models.schema.json",
         "docs/spec.md",
     ]
     assert not schema.is_stale(home)
     assert json.loads(written[0].read_text("utf-8")) == schema.json_schema()
-    written[1].write_text(written[1].read_text("utf-8") + "\n")
+    written[2].write_text(written[2].read_text("utf-8") + "\n")
     assert schema.is_stale(home)
 
 
@@ -207,7 +238,8 @@ def test_the_schema_is_small_and_of_the_draft_it_names():
 
 
 def test_every_key_says_what_it_means():
-    defined = [SCHEMA, *SCHEMA["$defs"].values()]
+    models = schema.models_schema()
+    defined = [SCHEMA, *SCHEMA["$defs"].values(), models, models["$defs"]["ModelWords"]]
     silent = [key for form in defined for key, inner in form["properties"].items() if not inner.get("description")]
     assert silent == []
 

@@ -72,14 +72,20 @@ class Workspace:
         self.root, self.variables = root, {}
         root.mkdir(parents=True, exist_ok=True)
         (root / "destinations.toml").write_text(DESTINATIONS)
-        for package in ("specs", "sources", "sandbox", ".dlt"):
+        for package in ("specs", "sources", "sandbox", "models", ".dlt"):
             (root / package).mkdir(exist_ok=True)
         for name in links:
             self.link(name)
 
     def link(self, name: str, home: Path = REPOSITORY) -> None:
         """Bring one spec of the repository, or of another workspace, here, with its source and stand-in."""
-        for file in (f"specs/{name}.yaml", f"sources/{name}.py", f"sources/{name}", f"sandbox/{name}.py"):
+        for file in (
+            f"specs/{name}.yaml",
+            f"sources/{name}.py",
+            f"sources/{name}",
+            f"sandbox/{name}.py",
+            f"models/{name}",
+        ):
             if (home / file).exists():
                 (self.root / file).symlink_to(home / file)
 

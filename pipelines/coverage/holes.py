@@ -64,7 +64,8 @@ def _in_sheet(environment: Environment, spec: Spec, source: DltSource, sheet: Sh
     size = ITEMS_AT_ONCE if takes_list(environment.root, spec, argument) else 1 if argument else max(len(missing), 1)
     for start in range(0, len(missing), size):
         cells = missing[start : start + size]
-        yield _hole(sheet, cells, _naming(argument, [cell.name for cell in cells]) if argument else "")
+        names = [cell.name for cell in cells]
+        yield _hole(sheet, cells, _naming(environment, spec, argument, names) if argument else "")
 
 
 def _in_a_row(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
@@ -95,12 +96,14 @@ def _for_accounts(environment: Environment, spec: Spec, source: DltSource, hole:
         return hole
     if set(hole.accounts) == set(accounts_of(environment.root, spec, coverage)):
         return replace(hole, accounts=())
-    return replace(hole, argument=_naming(coverage.per.argument, hole.accounts))
+    return replace(hole, argument=_naming(environment, spec, coverage.per.argument, hole.accounts))
 
 
-def _naming(argument: str, names: Sequence[str]) -> str:
-    """`--with` for some names; as JSON where a name has a comma of its own."""
-    return f"{argument}={json.dumps([*names]) if any(',' in name for name in names) else ','.join(names)}"
+def _naming(environment: Environment, spec: Spec, argument: str, names: Sequence[str]) -> str:
+    """`--with` for some names; as JSON where a list of them would be read as something else."""
+    odd = any("," in name or name.startswith(("[", "{")) or name != name.strip() for name in names)
+    as_json = odd and takes_list(environment.root, spec, argument)
+    return f"{argument}={json.dumps([*names]) if as_json else ','.join(names)}"
 
 
 def _joined(found: Iterable[Hole], over: str) -> list[Hole]:

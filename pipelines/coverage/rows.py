@@ -29,7 +29,7 @@ class Tables:
                 counted["", day] += rows
         for column in declared.accounts if accounts else ():
             for day, rows, account in self._days(declared.column, span, column, accounts):
-                counted[str(account), day] += rows
+                counted[str(account).lower(), day] += rows
         return counted
 
     def by_item(self, column: Column) -> Counter[str]:
@@ -46,9 +46,11 @@ class Tables:
         select = f"SELECT {self._day(column)}, count(*)"
         if account is None:
             return self._ask(column.table, f"{select} FROM {{}} WHERE {inside} GROUP BY 1", since, until)
-        whose, holes = f"lower({self._text(account)})", ", ".join(["%s"] * len(accounts))
-        sql = f"{select}, {whose} FROM {{}} WHERE {inside} AND {whose} IN ({holes}) GROUP BY 1, 3"
-        return self._ask(column.table, sql, since, until, *accounts)
+        whose, holes = self._text(account), ", ".join(["%s"] * len(accounts))
+        # in capitals too: of a Greek name the small letters are others to Python than to a warehouse
+        meant = f"(lower({whose}) IN ({holes}) OR upper({whose}) IN ({holes.replace('%s', 'upper(%s)')}))"
+        sql = f"{select}, {whose} FROM {{}} WHERE {inside} AND {meant} GROUP BY 1, 3"
+        return self._ask(column.table, sql, since, until, *accounts, *accounts)
 
     def _bounds(self, column: Column, span: Span) -> tuple[Any, Any]:
         """The span in the form of a column's values; those without a zone are in the spec's."""

@@ -31,10 +31,11 @@ class Unit:
 
 
 def units(by: str, span: Span, zone: str) -> Iterator[Unit]:
-    """The days or months that a span touches, in order."""
+    """The days or months that a span touches, in order; not a day that a zone has left out."""
     unit = unit_of(by, span.since.astimezone(ZoneInfo(zone)).date(), zone)
     while unit.span.since < span.until:
-        yield unit
+        if unit.span.since < unit.span.until:
+            yield unit
         unit = unit_of(by, unit.end, zone)
 
 

@@ -23,6 +23,7 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
+from pipelines.keeping import make_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -130,6 +131,7 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         ledger.take_in(environment.spools(spec.name))
         pipeline = synced(environment, spec)
         mine = _through(scope, pipeline, ledger)
+        make_anew(environment, spec, ledger, receipt.id)
         receipt.note(ledger, spec.name, mine.counts)
         found.note(scope, mine)
         pipeline.deactivate()

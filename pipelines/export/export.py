@@ -24,6 +24,7 @@ def export(
 ) -> Exit:  # fmt: skip
     """Export the tables that are named, or all that hold data, and report them."""
     environment, spec = environments.load(root, env), specs.load(root, name)
+    partition_by = [*dict.fromkeys(partition_by)]
     if form == SQLITE and partition_by:
         raise UsageError(f"--partition-by: {SQLITE} is one file; leave it out, or choose {' or '.join(FORMATS)}")
     with told_of(name):
@@ -60,7 +61,7 @@ def _check_columns(source: Snapshot, chosen: Sequence[str], partition_by: Sequen
                 raise UsageError(
                     f"--partition-by {column}: {table} has {columns[column]['data_type']} there; choose another column"
                 )
-        if len(columns) == len(set(partition_by)):
+        if len(columns) == len(partition_by):
             raise UsageError(f"--partition-by {','.join(partition_by)}: {table} has no other column; leave one out")
 
 

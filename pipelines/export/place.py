@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,12 +41,12 @@ class Exported:
     rows: int = 0
     size: int = 0
     files: list[str] = field(default_factory=list)
+    parts: Counter[str] = field(default_factory=Counter)
 
     def next_file(self, path: str, suffix: str) -> str:
         """The name of the next file: `games.parquet`, or `part-0.parquet` in the folder of a partition."""
-        stem = path if path == self.table else f"{path}/part"
-        earlier = sum(file.rpartition("-")[0] == stem for file in self.files)
-        self.files.append(f"{stem}.{suffix}" if path == self.table else f"{stem}-{earlier}.{suffix}")
+        self.files.append(f"{path}.{suffix}" if path == self.table else f"{path}/part-{self.parts[path]}.{suffix}")
+        self.parts[path] += 1
         return self.files[-1]
 
 
@@ -102,14 +103,14 @@ class Place:
         self._refuse_foreign(new - old)
         kept = {name: table for name, table in former.items() if name not in mine and not new & set(table["files"])}
         told = {name: {"rows": each.rows, "files": sorted(each.files)} for name, each in mine.items()}
-        between = {name: {**told[name], "files": sorted({*each.files, *former.get(name, NOTHING)["files"]})}
-                   for name, each in mine.items()}  # fmt: skip
-        self._write_manifest({**kept, **between}, complete=False)
+        between = {name: {**told[name], "files": sorted({*each.files, *former.get(name, NOTHING)["files"]}),
+                          "complete": False} for name, each in mine.items()}  # fmt: skip
+        self._write_manifest({**kept, **between})
         for file in sorted(new):
             self._move(file, file)
         for file in sorted(stale - {file for table in kept.values() for file in table["files"]}):
             self._remove(file)
-        self._write_manifest({**kept, **told}, complete=True)
+        self._write_manifest({**kept, **told})
 
     def _clear(self, path: str) -> None:
         """Remove the staging folder of an export that is dead; nobody knows so soon of one on another host."""
@@ -127,22 +128,26 @@ class Place:
     def _former(self) -> dict[str, Any]:
         """The tables of former exports and their files."""
         try:
-            tables: dict[str, Any] = json.loads(self._files.cat_file(f"{self._folder}/{self._manifest}"))["tables"]
+            environment, tables = _told(self._files.cat_file(f"{self._folder}/{self._manifest}"))
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise EtlError(
                 f"{self.shown}/{self._manifest}: is no manifest of an export; move it away and export again"
             ) from error
+        if environment != self._environment:
+            raise EtlError(f"{self.shown}: has an export of {self._spec} from {environment!r}; give another --to")
         return tables
 
     def _refuse_foreign(self, files: set[str]) -> None:
         """No file is overwritten that no export of this spec has made."""
-        there = {path.removeprefix(f"{self._folder}/") for path in self._files.find(self._folder)}
-        folders = {str(folder) for path in there for folder in Path(path).parents}
+        found = self._files.find(self._folder, withdirs=True, detail=True)
+        kinds = {path.removeprefix(f"{self._folder}/"): told["type"] for path, told in found.items()}
+        there = {path for path, kind in kinds.items() if kind != "directory"}
+        occupied = {*kinds, *(str(folder) for path in there for folder in Path(path).parents)}
         for file in sorted(files):
             above = {str(folder) for folder in Path(file).parents}
-            for taken in sorted(({file} & (there | folders)) | (above & there)):
+            for taken in sorted(({file} & occupied) | (above & there)):
                 raise EtlError(
                     f"{self.shown}/{taken}: is not of an export of {self._spec}; move it, or give another --to"
                 )
@@ -159,13 +164,34 @@ class Place:
         """Put one file in its place, over what is there."""
         self._files.mv(f"{self._staging}/{staged}", f"{self._folder}/{file}")
 
-    def _write_manifest(self, tables: dict[str, Any], complete: bool) -> None:
+    def _write_manifest(self, tables: dict[str, Any]) -> None:
+        complete = all(table.get("complete", True) for table in tables.values())
         content = {
             "schema": SCHEMA, "spec": self._spec, "environment": self._environment,
             "exported_at": datetime.now(UTC).isoformat(), "complete": complete, "tables": dict(sorted(tables.items())),
         }  # fmt: skip
         self._files.pipe_file(f"{self._staging}/manifest", json.dumps(content, indent=2).encode() + b"\n")
         self._move("manifest", self._manifest)
+
+
+def _told(manifest: bytes) -> tuple[str, dict[str, Any]]:
+    """The environment and the tables that a manifest names; ValueError if it is none, or has a file elsewhere."""
+    match json.loads(manifest):
+        case {"schema": schema, "environment": str(environment), "tables": dict(tables)} if schema == SCHEMA:
+            if all(_is_inside(file) for table in tables.values() for file in _files_of(table)):
+                return environment, tables
+    raise ValueError("is no manifest")
+
+
+def _files_of(table: Any) -> list[Any]:
+    match table:
+        case {"files": list(files)}:
+            return files
+    raise ValueError("is no table of a manifest")
+
+
+def _is_inside(file: Any) -> bool:
+    return isinstance(file, str) and not {"", ".", ".."} & {*file.split("/")}
 
 
 @contextmanager

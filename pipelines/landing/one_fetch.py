@@ -91,7 +91,7 @@ class OneFetch:
                     self._leave_out(name, EMPTIED)
             load.set_aside(intake)
             if not emptied:
-                load.load(pipeline)
+                load.load(pipeline, self._refresh)
                 self._claim()
         return not emptied
 

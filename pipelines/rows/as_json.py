@@ -10,11 +10,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+ONE_LINE = str.maketrans("\r\n", "  ")  # between values only: inside a text of JSON they are escaped
+
 
 def form(kind: pa.DataType, is_json: bool) -> Callable[[Any], Any]:
     """What makes of a value that is not null what orjson writes: digits stay as text, bytes as base64."""
     if is_json:
-        return lambda value: orjson.Fragment(value)
+        return lambda value: orjson.Fragment(value.translate(ONE_LINE))
     if pa.types.is_floating(kind):
         return lambda value: value if math.isfinite(value) else str(value)
     if pa.types.is_decimal(kind):

@@ -1,4 +1,4 @@
-"""The JSON Schema of a spec for editors, and the reference page: generated from the models that read it."""
+"""The JSON Schemas of specs and of models.yaml for editors, and the reference page: from the models that read them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pydantic_core import core_schema
 
 from pipelines.atomic import write_text
 from pipelines.specs import rest_model
+from pipelines.specs.messages import Strict
+from pipelines.specs.models import ModelsFile
 from pipelines.specs.spec import FOLDER, Spec
 
 SCHEMA_FILE = f"{FOLDER}/spec.schema.json"
+MODELS_SCHEMA_FILE = "models/models.schema.json"
 REFERENCE_FILE = "docs/spec.md"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,13 +41,22 @@ def json_schema() -> dict[str, Any]:
     rest: Any = rest_model.model() | None
     words = Spec.model_fields["rest"].description
     whole = create_model("Spec", __base__=Spec, rest=(rest, Field(None, description=words)))
-    schema = _plain(whole.model_json_schema(schema_generator=_AbsentNeverNull))
-    return {"$schema": _DRAFT, "title": "A spec of etl", **schema}
+    return _schema(whole, "A spec of etl")
+
+
+def models_schema() -> dict[str, Any]:
+    """The schema of a `models.yaml`."""
+    return _schema(ModelsFile, "The models of a spec of etl")
+
+
+def _schema(model: type[Strict], title: str) -> dict[str, Any]:
+    schema = _plain(model.model_json_schema(schema_generator=_AbsentNeverNull))
+    return {"$schema": _DRAFT, "title": title, **schema}
 
 
 def reference() -> str:
     """The reference page, in Markdown."""
-    return "\n".join(_page(json_schema()))
+    return "\n".join(_page(json_schema(), models_schema()))
 
 
 def write(root: Path) -> list[Path]:
@@ -61,8 +73,9 @@ def is_stale(root: Path) -> bool:
 
 
 def _files(root: Path) -> dict[Path, str]:
-    schema = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
-    return {root / SCHEMA_FILE: schema, root / REFERENCE_FILE: reference()}
+    schemas = {SCHEMA_FILE: json_schema(), MODELS_SCHEMA_FILE: models_schema()}
+    written = {root / file: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for file, schema in schemas.items()}
+    return {**written, root / REFERENCE_FILE: reference()}
 
 
 def _plain(schema: Any) -> Any:
@@ -101,11 +114,22 @@ Keys in **bold** are required.
 """
 
 
-def _page(schema: dict[str, Any]) -> Iterator[str]:
+_OF_MODELS = """# What models/<spec>/models.yaml may say
+
+Beside it stand the models, one SELECT each in `<name>.sql`, in DuckDB's dialect; the file may be absent.
+"""
+
+
+def _page(schema: dict[str, Any], models: dict[str, Any]) -> Iterator[str]:
     yield _INTRODUCTION
     yield from _section("A spec", schema)
     for name in _in_reading_order(schema):
         yield from _section(name, schema["$defs"][name])
+    yield _OF_MODELS
+    yield from _section("A models.yaml", models)
+    for name in _in_reading_order(models):
+        if name not in schema["$defs"]:
+            yield from _section(name, models["$defs"][name])
 
 
 def _section(title: str, schema: dict[str, Any]) -> Iterator[str]:

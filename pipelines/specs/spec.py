@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from pipelines.errors import Problem, SpecError, UsageError, did_you_mean
 from pipelines.specs import yaml_marks
+from pipelines.specs.checks import Check
 from pipelines.specs.messages import Strict, expected, read_as
 from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints, Subjects, TimeZone, Url
 from pipelines.specs.yaml_marks import Document, Place, leaves, shorten
@@ -51,6 +52,10 @@ class Spec(Strict):
     resources: dict[str, ResourceHints] = Field(
         default_factory=dict,
         description="Resources by name, only with what differs from the source's own hints.",
+    )
+    checks: list[Check] = Field(
+        default_factory=list,
+        description="What the loaded tables promise; judged after each load and by `etl check`.",
     )
     subjects: Subjects | None = Field(None, description="Who the rows are about; `etl erase` goes by it.")
 

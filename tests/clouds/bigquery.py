@@ -96,6 +96,7 @@ class BigQuery(Service):
             ("DELETE", f"{API}/datasets/([^/]+)", self._delete_dataset),
             ("GET", f"{API}/datasets/([^/]+)/tables", self._tables),
             ("GET", f"{API}/datasets/([^/]+)/tables/([^/]+)", self._table),
+            ("PATCH", f"{API}/datasets/([^/]+)/tables/([^/]+)", self._describe),
         ]
 
     # datasets and tables
@@ -123,7 +124,17 @@ class BigQuery(Service):
     def _table(self, asked: Asked, dataset: str, table: str) -> Answer:
         columns = self.warehouse.columns(dataset, table).items()
         fields = [_field(name, big(kind), "NULLABLE" if empty else "REQUIRED") for name, (kind, empty) in columns]
-        return Answer(200, {"tableReference": _reference(dataset, table), "schema": {"fields": fields}})
+        described = self.warehouse.descriptions(dataset, table)
+        for field in fields:
+            field |= {"description": described[field["name"]]} if field["name"] in described else {}
+        about = {"description": described[""]} if "" in described else {}
+        return Answer(200, {"tableReference": _reference(dataset, table), "schema": {"fields": fields}, **about})
+
+    def _describe(self, asked: Asked, dataset: str, table: str) -> Answer:
+        told = asked.json()
+        described = {field["name"]: field["description"] for field in told["schema"]["fields"] if field["description"]}
+        self.warehouse.describe(dataset, table, {"": told["description"], **described})
+        return self._table(asked, dataset, table)
 
     # jobs
 

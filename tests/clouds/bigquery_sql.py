@@ -42,6 +42,7 @@ class Warehouse:
         self._database.execute("SET TimeZone = 'UTC'")
         self._lock = threading.RLock()
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
+        self._descriptions: dict[tuple[str, str], dict[str, str]] = {}
         self.statements: list[str] = []
 
     def datasets(self) -> list[str]:
@@ -77,6 +78,15 @@ class Warehouse:
         if not rows:
             raise Refused(404, "notFound", f"Not found: Table {PROJECT}:{dataset}.{table} was not found in location US")
         return {name: (kind, nullable) for name, kind, nullable in rows}
+
+    def describe(self, dataset: str, table: str, words: dict[str, str]) -> None:
+        """Keep what is said of a table, by column; of the table itself by an empty name."""
+        with self._lock:
+            self._descriptions[dataset, table] = words
+
+    def descriptions(self, dataset: str, table: str) -> dict[str, str]:
+        with self._lock:
+            return self._descriptions.get((dataset, table), {})
 
     def begin(self, session: str) -> None:
         """Open a session with a transaction in it."""

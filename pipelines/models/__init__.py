@@ -1,0 +1,1 @@
+"""Derived tables: a folder of SELECTs per spec, made anew after each load that changed something."""

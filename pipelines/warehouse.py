@@ -1,0 +1,107 @@
+"""The warehouse seen from a dataset: which tables it has, and SQL on them, in UTC and in the words of its kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.schema import Schema
+from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.destinations.sql_client import SqlClientBase
+from sqlglot import exp
+
+from pipelines.environment import WAREHOUSE, Environment
+
+Row = tuple[Any, ...]
+
+
+class Warehouse:
+    """One open connection; `dataset` is the one that a bare name means."""
+
+    def __init__(self, client: SqlClientBase[Any], environment: Environment, dataset: str) -> None:
+        self.client, self.environment, self.dataset = client, environment, dataset
+        self.kind = environment.kind
+
+    def ask(self, sql: str) -> list[Row]:
+        """Run one statement; its rows."""
+        return [tuple(row) for row in self.client.execute_sql(self._whole(sql)) or []]
+
+    def ask_named(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a query, each as its columns by name."""
+        with self.client.execute_query(self._whole(sql)) as cursor:
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements inside, or none of them."""
+        with self.client.begin_transaction():
+            yield
+
+    def named(self, table: str, dataset: str | None = None) -> exp.Table:
+        """A table as the warehouse names it, of this dataset or of another."""
+        path = self.client.make_qualified_table_name_path(table, quote=False, dataset_name=dataset)
+        parts = [exp.to_identifier(part, quoted=True) for part in reversed(path)]
+        return exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
+
+    def sql(self, expression: exp.Expr) -> str:
+        """An expression in the words of the warehouse."""
+        return expression.sql(self.kind, identify=True, comments=False)
+
+    def tables(self, dataset: str | None = None) -> dict[str, list[str]]:
+        """The tables and views of a dataset with their columns; none where there is no such dataset."""
+        rows = self._information("columns", "table_name, ordinal_position, column_name", dataset)
+        return {table: [column for *_, column in mine] for table, mine in groupby(sorted(rows), lambda row: row[0])}
+
+    def views(self) -> set[str]:
+        """The views of this dataset."""
+        return {table for table, kind in self._information("tables", "table_name, table_type") if kind == "VIEW"}
+
+    def _whole(self, sql: str) -> str:
+        """A statement with its per cent signs doubled where a cursor halves them."""
+        return sql.replace("%", "%%") if self.kind == "bigquery" else sql
+
+    def _information(self, view: str, columns: str, dataset: str | None = None) -> list[Row]:
+        path = self.client.make_qualified_table_name_path(None, quote=False, dataset_name=dataset)
+        if self.kind == "bigquery":
+            home = ".".join(f"`{part}`" for part in path)
+            sql = f"SELECT {columns} FROM {home}.INFORMATION_SCHEMA.{view.upper()}"
+        else:
+            sql = f"SELECT {columns} FROM information_schema.{view} WHERE table_schema = '{path[-1]}'"
+        try:
+            return self.ask(sql)
+        except DestinationUndefinedEntity:
+            return []
+
+
+@contextmanager
+def open_warehouse(environment: Environment, dataset: str) -> Iterator[Warehouse]:
+    """The warehouse of an environment, looked at from a dataset; the configuration must be active."""
+    with connected(dataset) as client:
+        yield Warehouse(client, environment, dataset)
+
+
+@contextmanager
+def connected(dataset: str, patience_seconds: float = 0) -> Iterator[SqlClientBase[Any]]:
+    """dlt's client of the warehouse with its connection open; waits so long for who reads a DuckDB file."""
+    client = dlt.dataset(WAREHOUSE, dataset, schema=Schema("etl")).sql_client
+    if hasattr(getattr(client, "credentials", None), "session_timezone"):
+        client.credentials.session_timezone = "UTC"  # else Postgres cuts days where its server stands
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            client.open_connection()
+            break
+        except DestinationConnectionError as error:
+            if "Could not set lock on file" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+    try:
+        yield client
+    finally:
+        client.close_connection()

@@ -1,0 +1,1 @@
+SELECT depot, max(grams) AS grams FROM arrivals GROUP BY depot
