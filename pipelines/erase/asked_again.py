@@ -47,7 +47,8 @@ def _in_settings(environment: Environment, spec: Spec, sought: Sought) -> Iterat
 
 
 def _files(environment: Environment, spec: Spec) -> Iterator[Path]:
-    """The local files that an argument of a source names: a file, a folder or a glob."""
+    """The models of a spec, and local files that an argument of its source names: a file, a folder or a glob."""
+    yield from sorted((environment.root / "models" / spec.name).glob("*.sql"))
     for argument in build.arguments(environment.root, spec):
         found: Any = configuration.setting(argument, ("sources", spec.name))
         if found and isinstance(found[0], str) and "://" not in found[0]:

@@ -16,6 +16,7 @@ from pipelines import environment as environments
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
 from pipelines.erase.asked_again import asked_again
+from pipelines.erase.models import make_readers_anew, readers_of
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
 from pipelines.erase.scope import Counts, Scope
@@ -23,7 +24,6 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
-from pipelines.keeping import make_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -108,7 +108,7 @@ def _look(scopes: Sequence[Scope]) -> Found:
 
 
 def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
-    found = Found()
+    found, readers = Found(), list(readers_of(environment.root, [scope.spec for scope in scopes]))
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, Order())
@@ -117,6 +117,7 @@ def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) 
             else:
                 found.note(scope, _through(scope, None, None))
     if _has_warehouse(environment):
+        make_readers_anew(environment, readers, receipt.id)
         with told_of("erase"):
             _finish(environment, receipt)
         found.erasure = receipt.id if any(found.counts.values()) else None
@@ -131,7 +132,6 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         ledger.take_in(environment.spools(spec.name))
         pipeline = synced(environment, spec)
         mine = _through(scope, pipeline, ledger)
-        make_anew(environment, spec, ledger, receipt.id)
         receipt.note(ledger, spec.name, mine.counts)
         found.note(scope, mine)
         pipeline.deactivate()
