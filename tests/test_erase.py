@@ -425,14 +425,34 @@ def test_on_postgres_where_first_a_spec_does_not_name_a_column(made: Workspace, 
     assert_erased(ask)
 
 
-def test_on_bigquery(made: Workspace, project: Project):
+class InTwoDays(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> InTwoDays:
+        return super().now(tz) + timedelta(days=2)
+
+
+def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Project, monkeypatch):
+    """Raw files are written anew there, too, and go when they are old, all but the mark."""
     made.bigquery(project.variables)
-    audio(made, "bq")
-    made.etl("run", "calls", "--env", "bq")
-    assert len(stored(project.ask, NUMBER, "calls")) > 5
-    found = erase(made, "--phone", PHONE, env="bq")
-    assert (found["counts"]["calls"]["calls__legs__said"], found["left"]["calls"]) == (4, {})
-    assert_erased(project.ask)
+    audio(raw(made, "bq"), "bq")
+    with GCS("lake") as service:
+        made.variables |= {**service.variables("landing"), "DESTINATION__LANDING__BUCKET_URL": "gs://lake/a folder"}
+        made.etl("run", "calls", "--env", "bq")
+        service.buckets.put("lake", f"a folder/calls/archive/calls/{NAME}", f"{PHONE}\n".encode(), "text/plain")
+        before = service.buckets.keys("lake")
+        assert (len(before), len(stored(project.ask, NUMBER, "calls")) > 5) == (4, True)
+        found = erase(made, "--phone", PHONE, env="bq")
+        assert found["counts"]["calls"]["calls__legs__said"] == 4
+        assert (found["counts"]["calls"]["raw rows in archive/calls"], found["left"]["calls"]) == (5, {})
+        assert_erased(project.ask)
+        held = {key: unpacked(service.buckets.get("lake", key).content) for key in service.buckets.keys("lake")}
+        assert [key for key, text in held.items() if re.search(NUMBER, key + text)] == []
+        assert list(held) == sorted(key.replace("33612345678", "erased") for key in before)
+        file = made.root / "destinations.toml"
+        file.write_text(f"{file.read_text()}[bq.retention]\narchive_days = 1\n")
+        monkeypatch.setattr("pipelines.retention.datetime", InTwoDays)
+        assert made.etl("erase", "--expired", "--yes", "--env", "bq").out.split()[-1] == "3"
+        assert service.buckets.keys("lake") == ["a folder/calls/archive/_manifests/calls.expired.json"]
 
 
 def assert_erased(ask: Ask) -> None:
@@ -441,10 +461,10 @@ def assert_erased(ask: Ask) -> None:
     assert faults(ask, "calls") == []
 
 
-def raw(made: Workspace) -> Workspace:
-    """The environment `test`, which keeps raw files."""
+def raw(made: Workspace, env: str = "test") -> Workspace:
+    """An environment that keeps raw files."""
     file = made.root / "destinations.toml"
-    file.write_text(file.read_text().replace("[test]", "[test]\nkeep_raw = true", 1))
+    file.write_text(file.read_text().replace(f"[{env}]", f"[{env}]\nkeep_raw = true", 1))
     return made
 
 
@@ -479,37 +499,6 @@ def test_raw_files_lose_it_and_make_the_same_tables(made: Workspace):
     before = contents(Ask(made), "calls")
     assert made.etl("rebuild", "calls", "--env", "test", "--yes").code == 0
     assert (contents(Ask(made), "calls"), occurrences(made)) == (before, set())
-
-
-class InTwoDays(datetime):
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> InTwoDays:
-        return super().now(tz) + timedelta(days=2)
-
-
-def test_raw_files_in_a_bucket(made: Workspace, monkeypatch):
-    """They are written anew there, too, and go when they are old, all but the mark."""
-    raw(made)
-    with GCS("lake") as service:
-        made.variables |= {**service.variables("landing"), "DESTINATION__LANDING__BUCKET_URL": "gs://lake/a folder"}
-        made.etl("run", "calls", "--env", "test")
-        service.buckets.put("lake", f"a folder/calls/archive/calls/{NAME}", f"{PHONE}\n".encode(), "text/plain")
-        before = raw_keys(service)
-        assert len(before) == 4
-        found = erase(made, "--phone", PHONE)
-        assert (found["counts"]["calls"]["raw rows in archive/calls"], found["left"]["calls"]) == (5, {})
-        held = {key: unpacked(service.buckets.get("lake", key).content) for key in raw_keys(service)}
-        assert [key for key, text in held.items() if re.search(NUMBER, key + text)] == []
-        assert raw_keys(service) == [key.replace("33612345678", "erased") for key in before]
-        file = made.root / "destinations.toml"
-        file.write_text(f"{file.read_text()}[test.retention]\narchive_days = 1\n")
-        monkeypatch.setattr("pipelines.retention.datetime", InTwoDays)
-        assert made.etl("erase", "--expired", "--yes", "--env", "test").out.split()[-1] == "3"
-        assert raw_keys(service) == ["a folder/calls/archive/_manifests/calls.expired.json"]
-
-
-def raw_keys(service: GCS) -> list[str]:
-    return sorted(service.buckets.keys("lake"))
 
 
 def test_a_raw_file_that_nobody_can_read_is_told(made: Workspace):

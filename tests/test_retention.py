@@ -11,6 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.landing.manifest import Manifest
+from pipelines.landing.rebuild import begins_after
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, Workspace
 
@@ -142,7 +144,12 @@ def test_old_raw_files_go_and_a_rebuild_knows(workspace):
     assert {file.name for file in (home / "archive").rglob("*.json*")} == {TEN, "toy.expired.json"}
     result = made.etl(*rebuild)
     assert (result.code, f"{datetime.now(UTC) - timedelta(days=31):fetched until %Y-%m-%d}" in result.err) == (2, True)
-    assert made.etl("run", "toy", "--full-refresh", "--yes", "--env", "test").code == 0
-    assert made.etl(*rebuild).code == 0
-    assert made.query("SELECT count(*) FROM toy.things") == [(2,)]
-    assert not (home / "archive/_manifests/toy.expired.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("refresh", "fetched", "begins"),
+    [("drop_sources", "03", True), ("drop_sources", "02", False), ("drop_resources", "03", False), (None, "03", False)],
+)
+def test_a_full_refresh_since_makes_up_for_what_is_gone(refresh, fetched: str, begins: bool):
+    fetch = Manifest("a", "toy", "r", f"2024-01-{fetched}T00:00", ["things"], [], refresh=refresh)
+    assert begins_after("2024-01-02T00:00", [fetch]) == begins

@@ -93,8 +93,13 @@ def _archived(store: Store) -> list[Manifest]:
 def _refuse_expired(store: Store, archived: list[Manifest]) -> None:
     """Stop where raw files are deleted that the tables were made of, since all was last read from the beginning."""
     until = expired_until(store)
-    if until is not None and not any(each.refresh == "drop_sources" and each.fetched_at > until for each in archived):
+    if until is not None and not begins_after(until, archived):
         raise UsageError(EXPIRED.format(store.spec, until[:16] or "now"))
+
+
+def begins_after(until: str, archived: list[Manifest]) -> bool:
+    """Whether the upstream was read from its beginning since then."""
+    return any(each.refresh == "drop_sources" and each.fetched_at > until for each in archived)
 
 
 def _refuse_direct(load: Load, archived: list[Manifest]) -> None:
