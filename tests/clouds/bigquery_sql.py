@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlglot
 from sqlglot import exp
 
@@ -129,12 +131,22 @@ class Warehouse:
             file.write_bytes(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
             if not file.stat().st_size:
                 return 0
-            source = f"read_parquet('{file}')" if file_format == "PARQUET" else _json_lines(file, columns)
+            source = _parquet(file) if file_format == "PARQUET" else self._json_lines(file, columns)
             given = {name: kind for name, kind, *_ in self._ask(f"DESCRIBE SELECT * FROM {source}")}
             _check_columns(given, columns)
             names = ", ".join(map(_quoted, given))
             rows = self._ask(f"INSERT INTO {_quoted(dataset)}.{_quoted(table)} ({names}) SELECT {names} FROM {source}")
             return int(rows[0][0])
+
+    def _json_lines(self, file: Path, columns: dict[str, tuple[str, bool]]) -> str:
+        """Rows of JSON as the columns that occur in them; bytes come as base64, and what the table lacks as text."""
+        found = self._ask(f"DESCRIBE SELECT * FROM read_ndjson_auto('{file}', records = true, sample_size = -1)")
+        kinds = {name: columns.get(name, ("VARCHAR", True))[0] for name, *_ in found}
+        listed = ", ".join(f"{_quoted(n)}: '{'VARCHAR' if kind == 'BLOB' else kind}'" for n, kind in kinds.items())
+        read = ", ".join(
+            f"from_base64({_quoted(n)}) AS {_quoted(n)}" if k == "BLOB" else _quoted(n) for n, k in kinds.items()
+        )
+        return f"(SELECT {read} FROM read_json('{file}', format = 'newline_delimited', columns = {{{listed}}}))"
 
     def rows(self, dataset: str, table: str) -> int:
         return int(self._ask(f"SELECT count(*) FROM {_quoted(dataset)}.{_quoted(table)}")[0][0])
@@ -234,16 +246,14 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _json_lines(file: Path, columns: dict[str, tuple[str, bool]]) -> str:
-    """Rows of JSON as the columns that occur in them; bytes come as base64, and what the table lacks as text."""
-    lines = f"read_ndjson_auto('{file}', records = true, sample_size = -1)"
-    found = duckdb.sql(f"SELECT * FROM {lines}").columns
-    kinds = {name: columns.get(name, ("VARCHAR", True))[0] for name in found}
-    listed = ", ".join(f"{_quoted(name)}: '{'VARCHAR' if kind == 'BLOB' else kind}'" for name, kind in kinds.items())
-    read = ", ".join(
-        f"from_base64({_quoted(n)}) AS {_quoted(n)}" if k == "BLOB" else _quoted(n) for n, k in kinds.items()
-    )
-    return f"(SELECT {read} FROM read_json('{file}', format = 'newline_delimited', columns = {{{listed}}}))"
+def _parquet(file: Path) -> str:
+    """A parquet file, with BigQuery's decimals of 76 digits as long as DuckDB has them; it reads doubles otherwise."""
+    schema = pq.read_schema(file)
+    kinds = [pa.decimal128(38, 18) if pa.types.is_decimal256(kind) else kind for kind in schema.types]
+    if kinds != schema.types:
+        narrow = pa.schema([field.with_type(kind) for field, kind in zip(schema, kinds, strict=True)])
+        pq.write_table(pq.read_table(file).cast(narrow), file)
+    return f"read_parquet('{file}')"
 
 
 def _check_columns(given: dict[str, str], columns: dict[str, tuple[str, bool]]) -> None:

@@ -8,20 +8,51 @@ from typing import Any
 
 import pytest
 
-from tests.columnar.parity import Page, both, page_by_page
+from tests.columnar.parity import Page, Pages, both, page_by_page
 
 FOLDERS = ("chess", "errors", "garmin", "halo", "ingest_api", "landing", "spinoco", "spotify")
+TOO_WIDE = {"responses_endpoints": "halo"}  # by folder: a row with more columns than fit into a page of Postgres
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_recorded_payloads_are_normalised_like_dlt_does(folder: str, payloads: Path, tmp_path, monkeypatch):
-    recorded = {_table(file): [_records(file)] * 3 for file in _files(payloads / folder)}
-    assert recorded, f"no payload in {folder}"
+    _compare(_recorded(payloads / folder), None, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("warehouse", ["postgres", "bigquery"])
+def test_the_recorded_payloads_are_loaded_like_dlt_does(
+    warehouse: str, folder: str, payloads: Path, request, tmp_path, monkeypatch
+):
+    recorded, destination = _recorded(payloads / folder), request.getfixturevalue(f"on_{warehouse}")
+    if warehouse == "postgres":
+        recorded = {table: pages for table, pages in recorded.items() if table not in TOO_WIDE}
+    _compare(recorded, destination, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("table", TOO_WIDE)
+def test_what_postgres_refuses_fails_like_dlt_does(table: str, payloads: Path, on_postgres, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOAD__RAISE_ON_MAX_RETRIES", "1")
+    found = _recorded(payloads / TOO_WIDE[table])
     with page_by_page(monkeypatch, few=4):
-        dlts, ours = both(tmp_path, [{name: (pages, {}) for name, pages in recorded.items() if pages[0]}])
+        dlts, ours = both(tmp_path, [{table: (found[table], {})}], on_postgres)
+    assert ours.differences(dlts) == []
+    assert ours.endings == ["OperationalError"]
+
+
+def _compare(recorded: dict[str, Pages], destination: Any, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with page_by_page(monkeypatch, few=4):
+        dlts, ours = both(into, [{table: (pages, {}) for table, pages in recorded.items()}], destination)
     assert ours.differences(dlts) == []
     assert ours.endings == ["ok"]
     assert ours.taken["arrow"] + ours.taken["dicts"] > ours.taken["rows"], ours.taken
+
+
+def _recorded(folder: Path) -> dict[str, Pages]:
+    """Three times the same page for every payload, which becomes a table."""
+    found = {_table(file): [_records(file)] * 3 for file in _files(folder)}
+    assert found, f"no payload in {folder}"
+    return {table: pages for table, pages in found.items() if pages[0]}
 
 
 def _files(folder: Path) -> list[Path]:
