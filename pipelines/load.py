@@ -49,6 +49,7 @@ class Load:
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
         self.spools = environment.spools(spec.name)
+        self.scratch = environment.state_dir / "scratch" / f"raw-{report.run_id}" / spec.name  # see `resume.clear`
         self.feeders: set[str] = set()
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False

@@ -46,7 +46,6 @@ class OneFetch:
         self._manifest, self._resources, self._position = manifest, resources, position
         self._refresh = refresh
         self._rebuilding = rebuilding
-        self._scratch = load.environment.state_dir / "scratch" / "raw"
         self._unread: set[str] = set()  # files
         self._lost: set[str] = set()  # their resources
         self._held: set[str] = set(position.held)  # resources whose cursor stays
@@ -137,7 +136,7 @@ class OneFetch:
             if file.resource == resource and file.name not in self._unread:
                 folder = f"archive/{filed(resource)}" if self._rebuilding else LANDING
                 path = self._store.path(folder, file.name)
-                yield from pages(self._store, path, file, self._scratch, by_row)
+                yield from pages(self._store, path, file, self._load.scratch, by_row)
 
     def _note(self, state: Any) -> None:
         """Put cursors and position into the state that is committed with the rows."""

@@ -12,6 +12,7 @@ import dlt
 
 from pipelines import build
 from pipelines.errors import EtlError, UsageError
+from pipelines.landing.expiry import expired_until, forget_expired
 from pipelines.landing.ingest import end_archiving, whole
 from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
 from pipelines.landing.one_fetch import OneFetch
@@ -19,6 +20,10 @@ from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
+EXPIRED = (
+    "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
+    "upstream again with --full-refresh, or give them up with --drop-direct"
+)
 DIRECT = (
     "{}: run {} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; load them "
     "into raw files with etl fetch {}, or give them up with --drop-direct"
@@ -37,9 +42,12 @@ def rebuild(load: Load, store: Store) -> None:
     pipeline = load.synced(source.schema.name)
     end_archiving(load, store, pipeline)
     archived = _archived(store)
+    if not load.order.drop_direct:
+        _refuse_expired(store, archived)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
-    _refuse_to_lose(load, archived)
+    if not load.order.drop_direct:
+        _refuse_direct(load, archived)
     load.report.resources = list(source.resources)
     if not load.ended_rebuild:
         _Rebuild(load, store, pipeline).run(archived)
@@ -91,6 +99,7 @@ class _Rebuild:
         with self.pipeline.managed_state(extract_state=True) as state:
             Position().put(state)
         self.load.load(self.pipeline)
+        forget_expired(self.store)
 
 
 def _archived(store: Store) -> list[Manifest]:
@@ -103,10 +112,20 @@ def _archived(store: Store) -> list[Manifest]:
     return in_order(manifests)
 
 
-def _refuse_to_lose(load: Load, archived: list[Manifest]) -> None:
+def _refuse_expired(store: Store, archived: list[Manifest]) -> None:
+    """Stop where raw files are deleted that the tables were made of, since all was last read from the beginning."""
+    until = expired_until(store)
+    if until is not None and not begins_after(until, archived):
+        raise UsageError(EXPIRED.format(store.spec, until[:16] or "now"))
+
+
+def begins_after(until: str, archived: list[Manifest]) -> bool:
+    """Whether the upstream was read from its beginning since then."""
+    return any(each.refresh == "drop_sources" and each.fetched_at > until for each in archived)
+
+
+def _refuse_direct(load: Load, archived: list[Manifest]) -> None:
     """Stop where rows were loaded that no raw file holds, since the tables were last made of raw files alone."""
-    if load.order.drop_direct:
-        return
     anew = [datetime.fromisoformat(manifest.fetched_at) for manifest in archived if manifest.refresh == "drop_sources"]
     direct = load.ledger.loaded_directly(load.spec.name, load.environment.name, anew[-1] if anew else None)
     if direct:
