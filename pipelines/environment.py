@@ -45,10 +45,8 @@ DUCKDB_FILE = "warehouse.duckdb"
 SECRET = "looks like a secret; move it to .dlt/secrets.toml or the environment"
 _WORDS = {str: "text", bool: "true or false"}
 _LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
-_SECRET_KEY = re.compile(
-    r"password|passwd|secret|token|private_key|api_key|application_key|access_key|webhook_url|slack_url",
-    re.I,
-)
+SECRET_NAME = r"password|passwd|secret|token|private_key|api_key|application_key|access_key|webhook_url|slack_url"
+_SECRET_KEY = re.compile(SECRET_NAME, re.I)
 _SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 
 

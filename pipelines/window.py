@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pipelines.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_DAY, LAST_DAY = "0002-01-01", "9998-12-31"  # of `in_reach`
 MICROSECOND, SECOND, MINUTE, DAY = timedelta(microseconds=1), timedelta(seconds=1), timedelta(minutes=1), timedelta(1)
 # An epoch number from the first on counts so many ticks a second; every unit begins in 1973.
 TICKS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (10**8, 1))
@@ -48,6 +49,11 @@ def parse(since: str | None, until: str | None, zone: str) -> Window:
 def iso(moment: datetime) -> str:
     """`2024-03-01T00:00:00Z`, with a fraction only where there is one."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def in_reach(moment: datetime) -> bool:
+    """Whether every zone has the moment: near the ends of the calendar some lead out of it."""
+    return FIRST_DAY <= moment.date().isoformat() <= LAST_DAY
 
 
 def moment_of(value: Any, zone: str) -> datetime | None:
@@ -114,4 +120,6 @@ def _given(text: str | None, option: str, zone: str) -> datetime | None:
     moment = moment_of(text, zone)
     if moment is None:
         raise UsageError(f"{option} {text!r}: not a date or an ISO 8601 time; write e.g. 2024-03-01")
+    if not in_reach(moment):
+        raise UsageError(f"{option} {text}: is out of reach; write a day from {FIRST_DAY} to {LAST_DAY}")
     return moment.astimezone(UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.coverage import calendar
 from pipelines.coverage.known import EMPTY, FAILED, LOADED, STATES, settled
-from pipelines.coverage.survey import NEVER, Cell, _said
+from pipelines.coverage.survey import IN_PART, NEVER, Cell, _said
 from pipelines.coverage.units import Span, Unit, span_of, unit_of, units
 from pipelines.ledger import Covered
 from pipelines.window import iso
@@ -71,10 +71,24 @@ def test_what_a_notice_names(text, since, until):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2024", "2024-13", "2024-02-30", "yesterday", "2024-03-03/2024-03-01", "2024-03-03/", "/2024-03-03", "m1"],
+    [
+        "9999-12-31",
+        "9999-12",
+        "0001-01-01/2024-01-01",
+        "2024-01-01/9999-12-31T23:59:59-05:00",
+        "",
+        "2024",
+        "2024-13",
+        "2024-02-30",
+        "yesterday",
+        "2024-03-03/2024-03-01",
+        "2024-03-03/",
+        "/2024-03-03",
+        "m1",
+    ],
 )
 def test_what_names_no_time(text):
-    assert span_of(text, "UTC") is None
+    assert span_of(text, "Asia/Tokyo") is None
 
 
 def claim(begin: int, end: int, state: str, checked: int, part: str = "") -> Covered:
@@ -135,16 +149,28 @@ def test_settling_keeps_the_last_word_on_every_hour(early, late):
         ([(0, 24, EMPTY)], EMPTY),
         ([(-5, 30, EMPTY)], EMPTY),
         ([(0, 10, EMPTY), (10, 24, EMPTY)], EMPTY),
-        ([(0, 23, EMPTY)], NEVER),
-        ([(0, 10, EMPTY), (11, 24, EMPTY)], NEVER),
-        ([(0, 1, LOADED)], LOADED),
+        ([(0, 23, EMPTY)], IN_PART),
+        ([(0, 10, EMPTY), (11, 24, EMPTY)], IN_PART),
+        ([(0, 1, LOADED)], IN_PART),
+        ([(0, 1, LOADED), (1, 24, EMPTY)], LOADED),
+        ([(24, 30, LOADED)], NEVER),
+        ([(0, 1, FAILED)], FAILED),
         ([(0, 24, EMPTY), (24, 25, LOADED)], EMPTY),
         ([(0, 10, LOADED), (10, 11, FAILED), (11, 24, EMPTY)], FAILED),
     ],
 )
-def test_a_day_is_empty_only_if_all_of_it_was_asked_for(known, said):
+def test_a_day_is_empty_or_loaded_only_if_all_of_it_was_asked_for(known, said):
     day = Unit("2024-01-01", START.date(), START.date(), Span(START, START + 24 * HOUR))
-    assert list(_said([day], [claim(*each, 1) for each in known])) == [(day, (said, ""))]
+    assert list(_said([day], [claim(*each, 1) for each in known], day.span)) == [(day, (said, ""))]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "said"), [(0, 24, IN_PART), (5, 24, IN_PART), (5, 20, EMPTY), (6, 19, EMPTY)]
+)
+def test_of_a_day_counts_what_is_declared(since, until, said):
+    day = Unit("2024-01-01", START.date(), START.date(), Span(START, START + 24 * HOUR))
+    declared = Span(START + since * HOUR, START + until * HOUR)
+    assert list(_said([day], [claim(5, 20, EMPTY, 1)], declared)) == [(day, (said, ""))]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -43,6 +44,15 @@ def test_a_moment_is_read_in_the_zone_of_the_spec(text, zone, moment):
 def test_what_is_no_moment_is_refused(option, text):
     with pytest.raises(UsageError, match=rf"^{option} '{text}': not a date or an ISO 8601 time; write e\.g\. 2024-"):
         parse(*((text, None) if option == "--since" else (None, text)), "UTC")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-12-31T23:00:00-05:00", "9999-12-31", "9999-01-01T00:00:00Z"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_a_moment_that_not_every_zone_has_is_refused(text, zone):
+    with pytest.raises(UsageError, match=rf"^--since {re.escape(text)}: is out of reach; write a day from 0002-01-01 "):
+        parse(text, None, zone)
+    for edge in ("0002-01-01", "9998-12-31"):
+        assert parse(edge, None, zone).since
 
 
 @pytest.mark.parametrize(

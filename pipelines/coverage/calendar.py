@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from pipelines.coverage.known import EMPTY, FAILED, LOADED
-from pipelines.coverage.survey import MISSING, NEVER, OPEN, QUARANTINED, Cell, Sheet
+from pipelines.coverage.survey import IN_PART, MISSING, NEVER, OPEN, QUARANTINED, Cell, Sheet
 
-MARKS = {LOADED: "#", EMPTY: ".", QUARANTINED: "q", FAILED: "x", MISSING: "!", NEVER: "?", OPEN: "-"}
-COLOURS = {LOADED: 32, EMPTY: 2, QUARANTINED: 35, FAILED: 31, MISSING: 31, NEVER: 33, OPEN: 2}
+MARKS = {LOADED: "#", EMPTY: ".", QUARANTINED: "q", FAILED: "x", MISSING: "!", IN_PART: "~", NEVER: "?", OPEN: "-"}
+COLOURS = {LOADED: 32, EMPTY: 2, QUARANTINED: 35, FAILED: 31, MISSING: 31, IN_PART: 33, NEVER: 33, OPEN: 2}
 RULERS = {"day": "1   5    10   15   20   25   30", "month": "JFMAMJJASOND"}
 ITEMS_A_LINE = 60
 

@@ -13,7 +13,7 @@ from pipelines import environment as environments
 from pipelines.coverage.calendar import calendar, legend
 from pipelines.coverage.declared import problems
 from pipelines.coverage.holes import Hole, holes
-from pipelines.coverage.survey import QUARANTINED, Sheet, Survey
+from pipelines.coverage.survey import Sheet, Survey
 from pipelines.environment import Environment
 from pipelines.errors import Exit, SpecError, UsageError, in_one_line
 from pipelines.ledger import Ledger, open_ledger
@@ -119,7 +119,7 @@ def _lines(environment: Environment, spec: Spec, sheets: Sequence[Sheet], missin
     for command, filled in commands.items():
         yield from (_told(hole) for hole in filled)
         yield f"  {command}"
-    if any(sheet.adrift or QUARANTINED in sheet.totals() for sheet in sheets):
+    if any(sheet.adrift or any(cell.quarantined for cell in sheet.cells) for sheet in sheets):
         yield f"rows in quarantine: etl quarantine list {spec.name} --env {environment.name}"
     count = sum(count for hole in missing for _, count in hole.states)
     yield f"{spec.name}: {f'{count} missing' if count else 'nothing is missing'} in {environment.name}"

@@ -21,11 +21,11 @@ from pipelines.environment import Environment
 from pipelines.ledger import Covered, Ledger
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import Periods
-from pipelines.window import Window
+from pipelines.window import LAST_DAY, Window
 
-QUARANTINED, MISSING, NEVER, OPEN = "quarantined", "missing", "never asked", "open"
-STATES = (LOADED, EMPTY, QUARANTINED, FAILED, MISSING, NEVER, OPEN)
-HOLES = (FAILED, MISSING, NEVER)
+QUARANTINED, MISSING, IN_PART, NEVER, OPEN = "quarantined", "missing", "in part", "never asked", "open"
+STATES = (LOADED, EMPTY, QUARANTINED, FAILED, MISSING, IN_PART, NEVER, OPEN)
+HOLES = (FAILED, MISSING, IN_PART, NEVER)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class Survey:
 
     def _of_periods(self, each: Declared, coverage: Periods) -> Iterator[Sheet]:
         accounts = accounts_of(self._root, self._spec, coverage)
-        periods = list(self._periods(coverage))
+        whole = self._declared(coverage)
+        periods = list(self._periods(coverage, whole))
         rows = self._rows(each, coverage, periods, accounts)
         waiting = self._waiting(each, accounts)
         ripe = self._now - coverage.settles_in  # what has ended by then must be there
@@ -99,19 +100,21 @@ class Survey:
             known = [row for row in self._claims if place(row) == (each.resource, account, "")]
             cells = [
                 _of_period(unit, *said, rows[account, unit.name], waiting[account, unit.name], ripe)
-                for unit, said in _said(periods, known)
+                for unit, said in _said(periods, known, whole)
             ]
             yield Sheet(each, account, cells, waiting[account, ""])
 
-    def _periods(self, coverage: Periods) -> Iterator[Unit]:
+    def _declared(self, coverage: Periods) -> Span:
+        """The time that is declared; one without an end goes on for ever."""
+        since, until = (coverage.since, coverage.until or LAST_DAY)
+        return Span(*(midnight(date.fromisoformat(day), self._window.zone) for day in (since, until)))
+
+    def _periods(self, coverage: Periods, whole: Span) -> Iterator[Unit]:
         """The days or months that are declared, inside the window and up to now."""
-        zone, window = self._window.zone, self._window
-        since, until = midnight(date.fromisoformat(coverage.since), zone), self._now
-        if coverage.until:
-            until = min(until, midnight(date.fromisoformat(coverage.until), zone))
-        span = Span(max(since, window.since or since), min(until, window.until or until))
+        window, until = self._window, min(whole.until, self._now)
+        span = Span(max(whole.since, window.since or whole.since), min(until, window.until or until))
         if span.since < span.until:
-            yield from units(coverage.by, span, zone)
+            yield from units(coverage.by, span, window.zone)
 
     def _rows(
         self, each: Declared, coverage: Periods, periods: Sequence[Unit], accounts: Sequence[str]
@@ -158,8 +161,8 @@ def _of_item(name: str, known: Covered | None, rows: int, waiting: int) -> Cell:
 
 def _state(said: str, rows: int, waiting: int) -> str:
     """What a unit is, from the last word of runs on it, its rows, and those in quarantine."""
-    if said == FAILED:
-        return FAILED
+    if said in (FAILED, IN_PART):
+        return said
     if waiting:
         return QUARANTINED
     if rows:
@@ -167,19 +170,24 @@ def _state(said: str, rows: int, waiting: int) -> str:
     return MISSING if said == LOADED else said
 
 
-def _said(periods: Sequence[Unit], known: Sequence[Covered]) -> Iterator[tuple[Unit, tuple[str, str]]]:
-    """Each day or month with the last word on it and its reason; `known` is in order and does not overlap."""
+def _said(periods: Sequence[Unit], known: Sequence[Covered], whole: Span) -> Iterator[tuple[Unit, tuple[str, str]]]:
+    """Each day or month with the last word on it and its reason; `known` is in order and does not overlap.
+
+    Of a day or month that lies in `whole` in part, only that part counts.
+    """
     begins, ends = [row.since for row in known], [row.until for row in known]
     for unit in periods:
-        touching = known[bisect_right(ends, unit.span.since) : bisect_left(begins, unit.span.until)]
-        yield unit, _word(unit.span, touching)
+        span = Span(max(unit.span.since, whole.since), min(unit.span.until, whole.until))
+        touching = known[bisect_right(ends, span.since) : bisect_left(begins, span.until)]
+        yield unit, _word(span, touching)
 
 
 def _word(span: Span, touching: Sequence[Covered]) -> tuple[str, str]:
-    """The last word on a stretch of time: failed or loaded in a part of it, empty only if it is so in all of it."""
-    for state in (FAILED, LOADED):
-        for row in touching:
-            if row.state == state:
-                return state, row.reason
+    """The last word on a stretch of time: failed in a part of it; loaded or empty only if all of it was asked for."""
+    failed = next((row for row in touching if row.state == FAILED), None)
+    if failed or not touching:
+        return (FAILED, failed.reason) if failed else (NEVER, "")
     asked = sum((min(row.until, span.until) - max(row.since, span.since) for row in touching), timedelta())
-    return (EMPTY if asked == span.until - span.since else NEVER), ""
+    if asked < span.until - span.since:
+        return IN_PART, ""
+    return (LOADED if any(row.state == LOADED for row in touching) else EMPTY), ""

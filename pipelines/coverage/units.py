@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from pipelines.window import moment_of
+from pipelines.window import in_reach, moment_of
 
 DAY = timedelta(days=1)
 
@@ -57,19 +57,24 @@ def midnight(day: date, zone: str) -> datetime:
 
 
 def span_of(text: str, zone: str) -> Span | None:
-    """The span that a notice names: a day, a month, or `from/until` of days or times; None for anything else."""
+    """The span that a notice names: a day, a month, or `from/until` of days or times; None for anything else.
+
+    Of what is out of reach of a zone there is none either.
+    """
     since, _, until = text.partition("/")
     if not until:
         return _named(text, zone)
     begin, end = moment_of(since, zone), moment_of(until, zone)
-    return Span(begin.astimezone(UTC), end.astimezone(UTC)) if begin and end and begin < end else None
+    if not begin or not end or not in_reach(begin) or not in_reach(end) or begin >= end:
+        return None
+    return Span(begin.astimezone(UTC), end.astimezone(UTC))
 
 
 def _named(text: str, zone: str) -> Span | None:
     by = {7: "month", 10: "day"}.get(len(text), "")
     try:
         return unit_of(by, date.fromisoformat(f"{text}-01" if by == "month" else text), zone).span if by else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -14,7 +14,7 @@ from pipelines.coverage.units import name_of
 from pipelines.ledger import Quarantined
 from pipelines.rejects import decoded
 from pipelines.specs.types import Items
-from pipelines.window import moment_of
+from pipelines.window import in_reach, moment_of
 
 Place = tuple[str, str]  # account and unit; an empty unit where the row does not tell
 
@@ -38,7 +38,9 @@ def _unit(each: Declared, value: Any, zone: str) -> str:
     if isinstance(each.coverage, Items):
         return "" if value is None else str(value)
     moment = moment_of(value, zone)
-    return name_of(each.coverage.by, moment.astimezone(ZoneInfo(zone)).date()) if moment else ""
+    if moment is None or not in_reach(moment):
+        return ""
+    return name_of(each.coverage.by, moment.astimezone(ZoneInfo(zone)).date())
 
 
 def _value(row: Any, column: str, naming: NamingConvention) -> Any:

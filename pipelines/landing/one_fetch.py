@@ -108,7 +108,7 @@ class OneFetch:
         whole = set(self._resources) - self._left_out - self._lost
         for each in declared(self._source, self._load.spec):
             rows = [Covered(**row) for row in self._manifest.claims if row["resource"] == each.resource in whole]
-            self._load.report.claims.append(Claims(each, rows))
+            self._load.report.claims.append(Claims(each, rows, self._source.schema.naming))
 
     def _fed(self) -> DltSource:
         """The source, its resources fed from the files."""

@@ -12,6 +12,8 @@ from typing import Any, TextIO
 
 from dlt.common.json import json as dlt_json
 
+from pipelines.rows.harmless import harmless
+
 MISSING = "is missing or null, and must not be"
 NOTICE = "_etl_notice"  # the mark of sources.kit.notices
 LANDED = "landing/"  # begins the place of a line in a raw file
@@ -71,12 +73,14 @@ class Intake:
             case "rejected":
                 self.reject(resource, notice["row"], notice["reason"], notice["where"])
             case "failed":
-                self.failed.append({"resource": resource, **_said(notice)})
+                told = {key: harmless(notice[key]) for key in ("item", "reason")}
+                self.failed.append({"resource": resource, **_said(notice), **told})
             case "covered":
                 self.covered.append({"resource": resource, **_said(notice)})
             case "warning":
-                if notice["message"] not in self.warnings:
-                    self.warnings.append(notice["message"])
+                message = harmless(notice["message"])
+                if message not in self.warnings:
+                    self.warnings.append(message)
             case other:
                 raise ValueError(f"{self.spec}.{resource}: unknown notice {other!r}; see sources.kit.notices")
 

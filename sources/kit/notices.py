@@ -41,7 +41,7 @@ def covered(unit: str, rows: int = 0, part: str = "") -> dict[str, Any]:
 
     `unit` is a day (`2024-03-09`), a month (`2024-03`), a half-open interval of days or ISO 8601 times
     (`2024-03-09/2024-04-01`), or the name of an item; `part` the account it belongs to. With `rows`, how many the
-    upstream has, an empty table is known to be wrong.
+    upstream has, an empty table is known to be wrong. Of what is not over yet only the time before the run counts.
     """
     return Notice({KEY: "covered", "unit": unit, "rows": rows, "part": part})
 
