@@ -98,9 +98,9 @@ def run(
         for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
+            told(report)
             printer.lines(report.lines())
             _log(report)
-            told(report)
             if debug and report.cause:
                 trace(report.cause)
     printer.document([report.as_dict() for report in reports])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -63,7 +64,7 @@ def workflow(engine, *words: str) -> dict:
 def test_every_schedule_is_in_the_workflow(engine):
     content = workflow(engine)
     assert content["on"]["schedule"] == [{"cron": "*/5 * * * *"}, {"cron": "7 5 * * MON"}]
-    assert content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"] == ["all", "chess", "other", "tokens"]
+    assert content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"] == ["all specs", "chess", "other", "tokens"]
     assert content["permissions"] == {"contents": "read"}
     assert list(content["jobs"]) == ["chess", "other", "tokens"]
     for name, job in content["jobs"].items():
@@ -73,6 +74,14 @@ def test_every_schedule_is_in_the_workflow(engine):
         assert job["timeout-minutes"] == 60
         assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in job["steps"] if "uses" in step)
     assert workflow(engine, "--timeout-minutes", "90")["jobs"]["chess"]["timeout-minutes"] == 90
+
+
+def test_a_spec_may_be_named_all(engine):
+    engine.write("specs/all.yaml", SPEC.format(name="all", schedule='schedule: "7 5 * * MON"\n', auth=""))
+    content = workflow(engine)
+    options = content["on"]["workflow_dispatch"]["inputs"]["spec"]["options"]
+    assert len(set(options)) == len(options) == 5
+    assert "inputs.spec == 'all' " not in content["jobs"]["chess"]["if"] + " "
 
 
 @pytest.mark.parametrize("here", ["", "an environment that has them, too"])
@@ -92,9 +101,9 @@ def test_settings_are_named_and_never_told(engine, here):
     assert "CONTACT" not in engine.etl("deploy", "github-actions", **values).out
 
 
-def run_step(engine, tmp_path: Path, code: int, before: tuple[int, ...] = (), **variables: str):
+def run_step(engine, tmp_path: Path, code: int, before: tuple[int, ...] = (), env: str = "prd", **variables: str):
     """The step that runs a spec, with an `etl` that ends so and remembers such runs."""
-    [step] = [step for step in workflow(engine)["jobs"]["chess"]["steps"] if "env" in step]
+    [step] = [step for step in workflow(engine, "--env", env)["jobs"]["chess"]["steps"] if "env" in step]
     runs = str([{"exit_code": each} for each in (code, *before)]).replace("'", '"')
     program = tmp_path / "bin" / "etl"
     program.parent.mkdir()
@@ -138,6 +147,15 @@ def test_the_step_tells_exit_codes_apart(engine, tmp_path, code, before, ends, s
     returned, out, asked = run_step(engine, tmp_path, code, before)
     assert (returned, out) == (ends, said)
     assert asked[0] == "run chess --env prd --wait 10m"
+
+
+@pytest.mark.parametrize("env", ["my env", "it's", 'a "b"', "a$(touch made)`touch made`"])
+def test_the_step_takes_the_name_of_an_environment_as_it_is(engine, tmp_path, env):
+    destinations = engine.root / "destinations.toml"
+    destinations.write_text(destinations.read_text() + DESTINATIONS.replace("[prd.", f"[{json.dumps(env)}."))
+    code, _, asked = run_step(engine, tmp_path, 5, (0,), env)
+    assert (code, asked) == (0, [f"run chess --env {env} --wait 10m", f"status chess --env {env} --output json"])
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_step_takes_arguments_as_words(engine, tmp_path):

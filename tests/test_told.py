@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import socket
 
 import duckdb
@@ -116,6 +117,13 @@ def test_metrics_that_cannot_be_written_change_no_exit_code(engine):
     )  # fmt: skip
 
 
+def test_a_folder_of_runs_that_is_none_harms_no_run(engine):
+    toy(engine, rows(1))
+    engine.write("runs/someone's/manifest.json", "[]")
+    result = engine.etl("run", "toy", "--env", "test", "--metrics-file", "etl.prom")
+    assert (result.code, result.err) == (0, "")
+
+
 def test_labels_are_escaped(engine, monkeypatch):
     name = 'a "b"\n\\n'
     run = Report("1", name, "test", "incr", "d", exit=Exit.OK).row()
@@ -188,6 +196,7 @@ def test_a_wrong_spec_is_told_and_a_wrong_command_is_not(engine):
     assert "specs/wrong.yaml:3:1: pyton: unknown key" in json.loads(asked.body)["message"]
 
 
+NO_URL = "is no URL that can be asked, or leads to one"
 SLOW = [head(200, length=10), 9.0]
 HOOKS = {
     "a failure, then well": (in_turn(reply(503), reply()), 2, ""),
@@ -196,6 +205,7 @@ HOOKS = {
     "fails": (in_turn(reply(500)), 2, "answered 500"),
     "unknown": (in_turn(reply(404)), 1, "answered 404"),
     "elsewhere": (in_turn(reply(302, headers={"Location": "http://127.0.0.1:9/"})), 1, "answered 302"),
+    "nowhere": (in_turn(reply(302, headers={"Location": "http://["})), 1, NO_URL),
     "silent": (in_turn([9.0]), 2, "no answer in 0 s"),
     "drips": (in_turn([*[b"H", 0.05] * 400]), 2, "no answer in 0 s"),
     "body never ends": (in_turn(SLOW), 1, ""),
@@ -223,8 +233,33 @@ def test_a_hook_that_fails_changes_no_exit_code_and_is_not_shown(engine, monkeyp
     assert "s3cret" not in result.err + result.out
     assert result.err.splitlines() == [
         "WARNING: notify.webhook_url of Environment Variables: cannot be reached; nobody was notified there",
-        "WARNING: notify.slack_url of Environment Variables: is no URL that can be asked; nobody was notified there",
+        "WARNING: notify.slack_url of Environment Variables: is no URL that can be asked, or leads to one; "
+        "nobody was notified there",
     ]
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+def test_a_hook_of_an_impossible_host_changes_no_exit_code(engine, host):
+    with serving(lambda asked: reply()) as server:
+        addresses = {"NOTIFY__WEBHOOK_URL": f"http://{host}/s3cret", "NOTIFY__SLACK_URL": server.url}
+        result = engine.etl("run", "toy", "--env", "test", **addresses)
+    assert (result.code, len(server.asked), NO_URL in result.err, "s3cret" in result.err) == (3, 1, True, False), result
+
+
+def test_somebody_is_told_though_nobody_reads_the_output(engine):
+    with serving(lambda asked: reply()) as server:
+        with engine.spawn("run", "toy", "--env", "test", NOTIFY__WEBHOOK_URL=server.url) as process:
+            process.stdout.close()
+            process.stderr.read()
+        assert [json.loads(asked.body)["status"] for asked in server.asked] == ["partial"]
+
+
+def test_a_signal_between_two_runs_keeps_what_the_first_has_to_tell(failing):
+    with serving(lambda asked: reply()) as server:
+        failing.variables["NOTIFY__WEBHOOK_URL"] = server.url
+        between = At("pipelines.report:Report.lines")
+        done = killed.start(failing, "run", "gone", "toy", "--env", "test", moment=between, act=signal.SIGTERM).ended()
+    assert (done.code, [json.loads(asked.body)["status"] for asked in server.asked]) == (143, ["failed"]), done
 
 
 def test_a_secret_that_is_empty_is_none(engine):

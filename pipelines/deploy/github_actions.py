@@ -14,7 +14,7 @@ from pipelines.deploy.jobs import OPTIONAL, Job, kept_elsewhere, scheduled
 from pipelines.errors import EtlError, Exit, UsageError
 
 FILE = ".github/workflows/etl.yaml"
-ALL = "all"
+ALL = "all specs"  # no name of one, for its space
 PYTHON = "3.12"
 IN_A_ROW = 3
 HEADER = """\
@@ -30,16 +30,17 @@ for name in {needed}; do
   exit 2
 done
 set -f
+env={env}
 code=0
-etl run {spec} --env {env} --wait 10m $ARGUMENTS || code=$?
+etl run {spec} --env "$env" --wait 10m $ARGUMENTS || code=$?
 case $code in
   5)
-    again="etl status {spec} --env {env}"
-    if $again --output json | python -c '{judge}'
+    again=(etl status {spec} --env "$env")
+    if "${{again[@]}}" --output json | python -c '{judge}'
     then echo "::warning::{spec}: temporary; the next scheduled run tries again"; code=0
-    else echo "::error::{spec}: {times} runs in a row ended so, or the destination is away; see: $again"
+    else echo "::error::{spec}: {times} runs in a row ended so, or the destination is away; see: ${{again[*]}}"
     fi ;;
-  6) echo "::error::{spec}: a person must sign in; on your machine: etl auth login {spec} --env {env}" ;;
+  6) echo "::error::{spec}: a person must sign in; on your machine: etl auth login {spec} --env $env" ;;
 esac
 exit $code
 """

@@ -105,7 +105,7 @@ def _attempt(url: str, body: Body) -> tuple[str | None, bool]:
             return f"no answer in {ANSWER_SECONDS:.0f} s", True
         except requests.ConnectionError:
             return "cannot be reached", True
-        except OSError:  # as all of requests' errors are
-            return "is no URL that can be asked", False
+        except (OSError, ValueError):  # as all of requests' errors are, and what it lets through of a wrong host
+            return "is no URL that can be asked, or leads to one", False
         temporary = answer.status_code == 429 or answer.status_code >= 500
         return (None if answer.ok and not answer.is_redirect else f"answered {answer.status_code}"), temporary

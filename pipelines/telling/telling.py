@@ -26,9 +26,11 @@ def telling(
         if metrics_file:
             metrics.write(environment, metrics_file)
 
-    yield ended
-    github.summarise(reports)
-    notify.of_runs(environment, reports, retry)
+    try:
+        yield ended
+    finally:  # also when a signal ends the command between two runs, or nobody reads what it prints
+        github.summarise(reports)
+        notify.of_runs(environment, reports, retry)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pipelines.build import sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
-from pipelines.lock import held
+from pipelines.lock import held, holder_of
 from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
@@ -26,6 +26,7 @@ from pipelines.tokens.stores import Standing, Store, accounts, is_near, named, r
 from pipelines.tokens.terminal import Terminal
 from pipelines.translate import told_of
 
+RUN_SECONDS = 3600.0
 NOBODY = "{}: nobody signs in there; see: etl auth status"
 
 
@@ -37,7 +38,7 @@ def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
         with _alone(environment, name):
             store.prepare()
         token = sign_in.login(Terminal(browser))
-        with _alone(environment, name), _kit().exclusively(sign_in.name, account) as kept:
+        with _when_runs_end(environment, name), _kit().exclusively(sign_in.name, account) as kept:
             kept.write(token)
             now = standing(store, sign_in.name, account)
     Printer("text").lines([f"{named(sign_in.name, account)}: {now}; kept in {store.label}"])
@@ -84,7 +85,8 @@ def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Pr
 def warn_of_ends(environment: Environment) -> None:
     """Say in the log which sign-ins end soon; the configuration must be active."""
     try:
-        ends = (store := store_of(environment)).ends()
+        with told_of("sign-ins"):
+            ends = (store := store_of(environment)).ends()
     except EtlError as error:
         LOGGER.warning(str(error))
         return
@@ -119,10 +121,19 @@ def _named(environment: Environment, name: str, account: str, read_only: bool = 
     return store, sign_in
 
 
-def _alone(environment: Environment, name: str) -> AbstractContextManager[object]:
+def _alone(environment: Environment, name: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
     """What writes into a DuckDB file is alone there; else a token has a lock of its own."""
     in_file = environment.tokens == "destination" and environment.duckdb_file
-    return held(environment, name, str(ULID())) if in_file else nullcontext()
+    return held(environment, name, str(ULID()), wait_seconds) if in_file else nullcontext()
+
+
+def _when_runs_end(environment: Environment, name: str) -> AbstractContextManager[object]:
+    """Alone, however long a run goes on that began meanwhile: nobody should have to sign in twice."""
+    file = environment.duckdb_file
+    holder = holder_of(file) if file and environment.tokens == "destination" else None
+    if holder:
+        LOGGER.warning(f"{name}: held by {holder}; the sign-in is kept as soon as that has ended, wait for it")
+    return _alone(environment, name, RUN_SECONDS)
 
 
 def _kit() -> Any:

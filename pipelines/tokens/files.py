@@ -18,6 +18,7 @@ from pipelines.tokens.stores import Content, Place, Slot, end_of, login_command,
 
 PATIENCE_SECONDS = 180.0  # a token endpoint may take its whole deadline
 OTHERS = 0o077
+ROOM_BYTES = 64 * 1024  # more than a token takes
 
 
 class Files:
@@ -35,7 +36,7 @@ class Files:
         try:
             self._refuse_open(self._folder, "700")
             self._refuse_open(file, "600")
-            text = file.read_text(encoding="utf-8")
+            text = file.read_bytes()
         except FileNotFoundError:
             return None
         return self._parsed(text, file)
@@ -46,6 +47,7 @@ class Files:
         file = self._file(name, account)
         try:
             with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
+                self._make_sure_of_room(file)
                 yield Place(self, name, account)
         except Timeout:
             message = f"{named(name, account)}: another process holds {self._shown(file)}.lock; run again later"
@@ -72,6 +74,12 @@ class Files:
         """Replace an account's file; for who holds its lock."""
         write_secret(self._file(name, account), json.dumps(content, indent=2) + "\n")
 
+    def _make_sure_of_room(self, file: Path) -> None:
+        """Fail on a full disk or a folder that cannot be written before a token is spent, not after."""
+        trial = file.with_suffix(".trial")
+        write_secret(trial, " " * ROOM_BYTES)
+        trial.unlink()
+
     def _file(self, name: str, account: str) -> Path:
         return self._folder / (f"{name}.{account}.json" if account else f"{name}.json")
 
@@ -80,10 +88,10 @@ class Files:
             shown = self._shown(path)
             raise SettingError(f"{shown}: others can read it, and what they saw is theirs too; chmod {mode} {shown}")
 
-    def _parsed(self, text: str, file: Path) -> Content:
+    def _parsed(self, text: bytes, file: Path) -> Content:
         try:
             content = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise SettingError(f"{self._shown(file)}: not a token; delete it and sign in again: etl auth login")

@@ -1,7 +1,8 @@
 """Tokens in the settings of dlt, for machines that keep nothing: read, never written.
 
 `sources.<name>.token` is what `etl auth export` prints; `sources.<name>.refresh_token` will do where that is all there
-is. An account has a section of its own: `sources.<name>.<account>.token`.
+is. An account has a section of its own: `sources.<name>.<account>.token`,
+where all but small letters and digits is written by its code.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def _given(name: str, account: str) -> Content | None:
 
 def _unpacked(value: object, where: str) -> Content:
     try:
-        text = str(value).strip()
-        content = value if isinstance(value, dict) else json.loads(text if text.startswith("{") else b64decode(text))
+        text = json.dumps(value, default=str) if isinstance(value, dict) else str(value).strip()  # TOML has moments
+        content = json.loads(text if text.startswith("{") else b64decode(text))
     except ValueError:
         content = None
     if not isinstance(content, dict):
@@ -101,4 +102,6 @@ def _unpacked(value: object, where: str) -> Content:
 
 
 def _sections(name: str, account: str) -> tuple[str, ...]:
-    return ("sources", name, *([re.sub(r"\W", "_", account)] if account else []))
+    """Where an account's settings stand; no two share a place, in a variable's capitals neither: `a_2eb` is `a.b`."""
+    section = re.sub(r"[^a-z0-9]", lambda other: f"_{ord(other[0]):02x}", account)
+    return ("sources", name, *([section] if section else []))

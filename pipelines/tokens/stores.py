@@ -92,7 +92,8 @@ class Standing:
 
 def standing(store: Store, name: str, account: str) -> Standing:
     """How an account stands as far as its token tells; only the upstream knows whether it was withdrawn."""
-    content = store.read(name, account)
+    token = importlib.import_module("sources.kit.tokens").read(name, account)  # or what is wrong with it
+    content = token and token.content()
     ends = end_of(content) if content else None
     good = content is not None and (ends is None or ends > datetime.now(UTC))
     return Standing(name, account, store.label, good, _moment(content or {}, "expires_at"), ends)
@@ -158,6 +159,7 @@ def store_of(environment: Environment) -> Store:
 
 def _moment(content: Content, key: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(content[key])
+        moment = datetime.fromisoformat(content[key])
     except (KeyError, TypeError, ValueError):
         return None
+    return moment if moment.tzinfo else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pipelines.errors import SignInNeeded, UsageError
 
@@ -57,13 +57,22 @@ def _say(text: str) -> None:
 
 
 def _on_loopback(redirect_uri: str) -> bool:
-    parts = urlsplit(redirect_uri)
+    parts = _parts(redirect_uri, "redirect_uri")
     return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
 
 
 def _query(pasted: str) -> Query:
     """The query of an address, or a code alone."""
-    return dict(parse_qsl(urlsplit(pasted).query)) if "://" in pasted else {"code": pasted}
+    return dict(parse_qsl(_parts(pasted, "what was pasted").query)) if "://" in pasted else {"code": pasted}
+
+
+def _parts(address: str, what: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # which is read when it is asked for
+    except ValueError as error:
+        raise UsageError(f"{what}: not an address: {error}; start again") from None
+    return parts
 
 
 @contextmanager
@@ -89,7 +98,12 @@ def _waiting(redirect_uri: str, state: str) -> Iterator[tuple[str, Queue[Query]]
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing: the code stands in the address."""
 
-    with ThreadingHTTPServer(("127.0.0.1", wanted.port or 0), Handler) as server:
+    try:
+        served = ThreadingHTTPServer(("127.0.0.1", wanted.port or 0), Handler)
+    except OSError as error:
+        what = f"redirect_uri {redirect_uri}: cannot be served here: {error.strerror}"
+        raise UsageError(f"{what}; end what listens there, or use --no-browser") from None
+    with served as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://{wanted.hostname}:{server.server_port}{wanted.path}", answers

@@ -147,7 +147,7 @@ class _Row:
 def _decrypted(text: str, whose: str) -> Content:
     try:
         content: Content = json.loads(_cipher().decrypt(text))
-    except InvalidToken:
+    except (InvalidToken, TypeError, ValueError):  # the last two for what no cipher wrote
         raise SettingError(
             f"engine.tokens_key: cannot read the token of {whose}; set the key it was written with, or sign in again"
         ) from None

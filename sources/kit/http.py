@@ -47,7 +47,7 @@ from requests.exceptions import (
 from requests.hooks import dispatch_hook
 from requests.models import REDIRECT_STATI
 from requests.utils import guess_json_utf, resolve_proxies
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import LocationValueError, NewConnectionError
 
 from sources.kit.deadline import CUT, DeadlineAdapter, within
 from sources.kit.errors import BadSetting, SignInNeeded, SourceError, TryLater
@@ -69,7 +69,8 @@ UNASKABLE = (
     InvalidURL,
     MissingSchema,
     requests.TooManyRedirects,
-    UnicodeEncodeError,
+    UnicodeError,  # also of a host whose name no network takes
+    LocationValueError,
 )
 
 

@@ -7,9 +7,10 @@ are `TryLater`; a grant it does not know any more is `SignInNeeded`; an app it d
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,6 +37,7 @@ UNKNOWN_APP = {"invalid_client", "unauthorized_client"}
 PASSING = {"temporarily_unavailable", "server_error", "slow_down"}
 WRONG = {"invalid_request", "invalid_scope", "unsupported_grant_type", "unsupported_response_type"}
 LIFETIMES = ("refresh_token_expires_in", "refresh_expires_in")  # of GitHub, of Keycloak
+SENDABLE = re.compile("[!-~]([ -~]*[!-~])?")
 OURS = {"access_token", "refresh_token", "expires_in", "scope", "token_type", *LIFETIMES}
 
 
@@ -125,7 +127,7 @@ class OAuth2:
             client = _Client(app, self.secret)
             response = session.post(app.token_url, {**grant, **client.form}, auth=client, allow_redirects=False)
         told = _document(response)
-        if not response.ok or "access_token" not in told:
+        if not (response.ok and _bears_token(told)):
             raise self._refusal(response.status_code, _known(told.get("error")), app)
         return self._token(told, before)
 
@@ -145,7 +147,7 @@ class OAuth2:
         lifetime = next((told[key] for key in LIFETIMES if key in told), None)
         ends = before.refresh_expires_at if before else now + self.lasts if self.lasts else None
         return Token(
-            access_token=str(told["access_token"]),
+            access_token=told["access_token"],
             refresh_token=told.get("refresh_token") or (before.refresh_token if before else None),
             expires_at=_after(now, told.get("expires_in")),
             refresh_expires_at=_after(now, lifetime) or ends,
@@ -210,8 +212,8 @@ class SignedIn(AuthBase):
                 return current
             if not current.refresh_token:
                 raise self._needed("the sign-in has ended")
-            with ThreadPoolExecutor(1, "tokens") as thread:  # on which a Ctrl-C waits: the old token is spent
-                self._obtained = thread.submit(self._renew, current, kept).result()
+            with ThreadPoolExecutor(1, "tokens") as thread:
+                self._obtained = _ended(thread.submit(self._renew, current, kept))
             return self._obtained
 
     def _renew(self, current: Token, kept: tokens.Kept) -> Token:
@@ -256,6 +258,25 @@ def _document(response: http.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _ended(renewal: Future[Token]) -> Token:
+    """What comes of it; signals wait for that, however many: the old token is spent, and a cancelled job sends two."""
+    signalled: KeyboardInterrupt | None = None
+    while not renewal.done():
+        try:
+            wait([renewal])
+        except KeyboardInterrupt as signal:
+            signalled = signal
+    if signalled:
+        raise signalled
+    return renewal.result()
+
+
+def _bears_token(told: dict[str, Any]) -> bool:
+    """Whether tokens can be sent as they are; others must not take the place of one that works."""
+    given = (told.get("access_token"), told.get("refresh_token") or "none")
+    return all(isinstance(token, str) and SENDABLE.fullmatch(token) for token in given)
 
 
 def _known(error: Any, words: Iterable[str] = ENDED | UNKNOWN_APP | PASSING | WRONG) -> str:

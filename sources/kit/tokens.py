@@ -47,7 +47,7 @@ class Token:
     @property
     def has_ended(self) -> bool:
         """Whether the access token is of no use any more, or will soon be."""
-        return not self.access_token or bool(self.expires_at and self.expires_at - SOON <= datetime.now(UTC))
+        return not self.access_token or bool(self.expires_at and self.expires_at <= datetime.now(UTC) + SOON)
 
     def content(self) -> Content:
         """The token as JSON."""
@@ -58,7 +58,7 @@ class Token:
     def of(cls, content: Content) -> Token:
         """The token that `content` made; TypeError or ValueError when it made none."""
         moments = ("expires_at", "refresh_expires_at", "obtained_at")
-        told: Content = {k: datetime.fromisoformat(v) if k in moments else v for k, v in content.items()}
+        told: Content = {k: _moment(v) if k in moments else v for k, v in content.items()}
         return cls(**told)
 
 
@@ -170,6 +170,13 @@ def _token(content: Content | None, name: str) -> Token | None:
         return None if content is None else Token.of(content)
     except (TypeError, ValueError, AttributeError):
         raise BadSetting(f"{name}: what is kept of it is no token; sign in again: etl auth login {name}") from None
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment without its zone")
+    return moment
 
 
 def _long_texts(value: Any) -> Iterator[str]:
