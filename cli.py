@@ -181,7 +181,7 @@ def ingest(
 def rebuild(
     names: Names = None, env: Env = "dev",
     drop_direct: Annotated[
-        bool, typer.Option("--drop-direct", help="Give up rows that runs without raw files have loaded.")
+        bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
     run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
 ) -> None:  # fmt: skip

@@ -32,7 +32,13 @@ NOTIFY = "notify"
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
 NOTIFY_ON = ("failed", "partial", "checks_failed", "sign_in")  # what no later run mends by itself
 RETENTION = "retention"
-DAYS = ("runs_days", "quarantine_days")  # of [<env>.retention]: after how many days what is deleted
+DAYS = (
+    "runs_days",
+    "quarantine_days",
+    "archive_days",
+    "rejected_days",
+)  # of [<env>.retention]: after how many days what is deleted
+RAW_DAYS = DAYS[2:]
 MOST_DAYS = 36500
 OTHER_TABLES = (NOTIFY, RETENTION)  # those that are no destination
 DUCKDB_FILE = "warehouse.duckdb"
@@ -250,8 +256,16 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
 def _raw_problems(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     if table.get("raw_compression", "zstd") not in ("zstd", "none"):
         yield ("raw_compression",), "expected 'zstd' or 'none'"
-    if table.get("keep_raw") is True and LANDING not in table:
-        yield ("keep_raw",), f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
+    for path in _of_raw_files(table) if LANDING not in table else ():
+        yield path, f"raw files are kept in [{name}.{LANDING}]; add it with bucket_url"
+
+
+def _of_raw_files(table: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The settings that need a landing."""
+    if table.get("keep_raw") is True:
+        yield ("keep_raw",)
+    kept = table.get(RETENTION)
+    yield from ((RETENTION, key) for key in RAW_DAYS if isinstance(kept, dict) and key in kept)
 
 
 def _destination_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:

@@ -228,19 +228,19 @@ class Ledger:
         return not rows or rows[0][0] in WELL
 
     def fetches(self, spec: str, environment: str) -> bool:
-        """Whether raw files of a spec were ever fetched by a run that did not ingest them."""
-        sql = "SELECT 1 FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'fetch' LIMIT 1"
+        """Whether raw files of a spec were ever fetched, so that some may wait."""
+        sql = "SELECT 1 FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('fetch', 'fetch+ingest') LIMIT 1"
         return bool(self.execute(sql, spec, environment))
 
     def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
-        """The last run that loaded rows without a raw file, since the tables were last made of raw files alone."""
+        """The last run that loaded rows, or died and may have, without a raw file since a moment or a rebuild."""
         rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
         whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
         anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
         start = max([*anew, since or EPOCH])
         found = self.execute(
             "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
-            "AND rows_loaded > 0 AND started_at > %s ORDER BY started_at DESC LIMIT 1",
+            "AND (rows_loaded > 0 OR status = 'crashed') AND started_at > %s ORDER BY started_at DESC LIMIT 1",
             spec, environment, start,
         )  # fmt: skip
         return str(found[0][0]) if found else None
@@ -315,6 +315,13 @@ class Ledger:
         for batch in _batches(ids):
             sql = f"UPDATE {{quarantine}} SET replayed_at = %s WHERE id IN ({_holes(batch)})"
             self.execute(sql, datetime.now(UTC), *batch)
+
+    def not_replayed(self, spec: str) -> list[str]:
+        """Take back that rows were replayed of which no raw file knows; their resources."""
+        rows = "spec = %s AND place = '' AND replayed_at IS NOT NULL"
+        found = self.execute(f"SELECT resource FROM {{quarantine}} WHERE {rows}", spec)
+        self.execute(f"UPDATE {{quarantine}} SET replayed_at = NULL WHERE {rows}", spec)
+        return [resource for (resource,) in found]
 
     def drop_quarantined(self, ids: Sequence[str]) -> None:
         for batch in _batches(ids):

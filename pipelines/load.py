@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import dlt
+from dlt.common.pipeline import ExtractInfo
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
@@ -26,7 +27,7 @@ from pipelines.landing.position import Position
 from pipelines.ledger import Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
-from pipelines.refusals import emptied_tables, refuse, refuse_new_types
+from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
 from pipelines.report import Report
 from pipelines.resume import adopt_stored, clear, forget_unfinished, take_up
 from pipelines.rows.intake import Intake
@@ -48,6 +49,7 @@ class Load:
         self.ledger, self.progress = ledger, progress
         self.window = parse(order.since, order.until, spec.timezone or "UTC")
         self.spools = environment.spools(spec.name)
+        self.scratch = environment.state_dir / "scratch" / f"raw-{report.run_id}" / spec.name  # see `resume.clear`
         self.feeders: set[str] = set()
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False
@@ -68,7 +70,8 @@ class Load:
             with self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
-                self.extract(working, source, intake, self.refresh)
+                if self.extract(working, source, intake, self.refresh):
+                    self.report.mode = self.order.mode
                 self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -91,6 +94,9 @@ class Load:
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
         refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
+        for resource in source.selected_resources.values():
+            if manner(resource) == "scd2":
+                dated(resource, None)
         yield source
         self.report.requests = kit.counts_as_dict()
 
@@ -166,11 +172,11 @@ class Load:
                 if not resource.is_transformer:
                     resource.add_limit(self.order.limit, count_rows=True)
 
-    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> None:
-        """Read a guarded source into a package of the pipeline; the report gets what failed."""
+    def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> bool:
+        """Read a guarded source into a package; whether that has rows. The report gets what failed."""
         try:
             with self._timed("extract"), self._pages_ahead():
-                pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT)
+                return _has_rows(pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT))
         finally:
             intake.close()
             self.report.failed_items += intake.failed
@@ -209,7 +215,8 @@ class Load:
         self._load_ids += load_ids
         for table, rows in written.items():
             self._written[table] = self._written.get(table, 0) + rows
-        there = {table: rows for table, rows in self._written.items() if table in pipeline.default_schema.tables}
+        known = pipeline.default_schema.tables  # which dlt reads from disk each time
+        there = {table: rows for table, rows in self._written.items() if table in known}
         self.report.tables = {table: rows for table, rows in rows_of(pipeline, self._load_ids, there).items() if rows}
 
     def set_aside(self, intake: Intake) -> None:
@@ -252,6 +259,11 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
+
+
+def _has_rows(info: ExtractInfo) -> bool:
+    steps = (step for steps in info.metrics.values() for step in steps)
+    return any(counts.items_count for step in steps for counts in step["resource_metrics"].values())
 
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:

@@ -64,6 +64,22 @@ def manner(resource: DltResource) -> str:
     return str(disposition)
 
 
+def appends(resource: DltResource) -> bool:
+    """Whether a row that is loaded again comes twice; dlt appends what is merged without a key, too."""
+    kind = manner(resource)
+    columns = resource.compute_table_schema()["columns"].values()
+    return kind == "append" or (
+        kind in ("merge", "delete-insert") and not any(c.get("primary_key") or c.get("merge_key") for c in columns)
+    )
+
+
+def dated(resource: DltResource, moment: str | None) -> None:
+    """From when the versions of a historical table hold; None is the moment of the load, and takes back another."""
+    disposition: Any = resource.write_disposition
+    dated_one: Any = {"boundary_timestamp": moment, **disposition}
+    resource.apply_hints(write_disposition=dated_one)
+
+
 def _refuse_parts(spec: Spec, source: DltSource) -> None:
     """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
     for name, resource in source.selected_resources.items():

@@ -13,6 +13,8 @@ from pipelines import environment as environments
 from pipelines.environment import FILE, RETENTION, Environment
 from pipelines.erase import duckdb_file
 from pipelines.errors import Exit, UsageError
+from pipelines.landing.expiry import expire_archive, expire_rejected
+from pipelines.landing.store import Store
 from pipelines.ledger import Ledger, RunRow, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.order import Order, settle
@@ -90,7 +92,19 @@ def _quarantine(environment: Environment, spec: str, ledger: Ledger, before: dat
     return {"_etl.quarantine": count}
 
 
+def _archive(environment: Environment, spec: str, ledger: Ledger, before: datetime, act: bool) -> Expired:
+    """Raw files by when they were fetched; what is not loaded yet is not in the archive."""
+    return {"raw files in archive": expire_archive(Store(environment, spec), before, act)}
+
+
+def _rejected(environment: Environment, spec: str, ledger: Ledger, before: datetime, act: bool) -> Expired:
+    """Raw files that could not be read, by when they were put aside."""
+    return {"raw files in rejected": expire_rejected(Store(environment, spec), before, act)}
+
+
 _PLACES: dict[str, Callable[[Environment, str, Ledger, datetime, bool], Expired]] = {
     "runs_days": _runs,
     "quarantine_days": _quarantine,
+    "archive_days": _archive,
+    "rejected_days": _rejected,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipelines import environment as environments
 from pipelines.build import resource_names
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError, did_you_mean
+from pipelines.landing.position import Position
 from pipelines.lock import held
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
@@ -79,6 +81,7 @@ def _forget(environment: Environment, pipeline: dlt.Pipeline, name: str, resourc
         mine = state.setdefault("sources", {}).get(name, {})
         if resource is None:
             mine.clear()
+            replace(Position.of(state), rebuilt=None).put(state)  # nor is a rebuild gone on with
         else:
             mine.get("resources", {}).pop(resource, None)
     pipeline.normalize()

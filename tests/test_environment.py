@@ -158,6 +158,7 @@ WRONG = [
     (f"[x]\nretention = 30\n{WAREHOUSE}", ":2:1: x.retention: expected a table [x.retention], got 30"),
     (f"{WAREHOUSE}[x.retention]\nrun_days = 3\n", ":4:1: x.retention.run_days: unknown key (did you mean 'runs_"),
     (f"{WAREHOUSE}[x.retention]\nruns_days = 0\n", ":4:1: x.retention.runs_days: expected a whole number of days, 1"),
+    (f"{WAREHOUSE}[x.retention]\narchive_days = 9\n", ":4:1: x.retention.archive_days: raw files are kept in"),
     (f"{WAREHOUSE}[x.retention]\nruns_days = true\n", "expected a whole number of days, 1 to 36500, got True"),
     (
         f"[x.warehouse]\ndestination_type = 'postgres'\ncredentials = 'postgresql://me:{PLANTED}@host/db'\n",

@@ -5,26 +5,32 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 from contextlib import closing
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dlt.common.versioned_state import decompress_state
 
 from pipelines import environment as environments
 from pipelines.erase.duckdb_file import rewrite
+from pipelines.erase.raw_rows import RawRows
 from pipelines.erase.remembered import without
 from pipelines.erase.sought import ERASED, sought
 from pipelines.errors import UsageError
+from pipelines.ledger import open_ledger
 from pipelines.order import Order, settle
 from pipelines.specs import spec as specs
+from pipelines.specs.types import Subject
 from pipelines.working import open_pipeline
 from sandbox.server import Sandbox
 from tests import killed
+from tests.clouds.gcs import GCS
 from tests.clouds.project import Project
 from tests.killed import At
 from tests.warehouse import Ask, contents, faults
@@ -157,6 +163,12 @@ def plant(made: Workspace) -> None:
     rows = [call(7, PHONE), {"id": 8}]
     pipeline.extract(rows, table_name="calls", primary_key="id", write_disposition="merge")
     pipeline.deactivate()
+    with open_ledger(environment, "tokens") as ledger:
+        for account in (PHONE, OTHER):
+            made.write(f".dlt/tokens/test/calls.{account}.json", "{}")
+            made.write(f".dlt/tokens/test/calls.{account}.json.lock", "")
+            ledger.execute("INSERT INTO {tokens} (spec, account, payload) VALUES ('calls', %s, 'x')", account)
+    made.write(".dlt/tokens/test/calls.json", json.dumps({"access_token": "x", "owner": PHONE}))
     spooled = {
         "spec": "calls",
         "resource": "calls",
@@ -171,8 +183,20 @@ def plant(made: Workspace) -> None:
 def occurrences(made: Workspace) -> set[str]:
     """Every file of the workspace that has the number in its bytes or its name, the user's left out."""
     files = [file for file in made.root.rglob("*") if file.is_file() and file.name not in ("calls.json", "calls.yaml")]
-    found = {file for file in files if b"612345678" in file.read_bytes()}
+    found = {file for file in files if re.search(NUMBER, read(file))}
     return {str(path.relative_to(made.root)) for path in {*found, *made.root.rglob("*612345678*")}}
+
+
+def read(file: Path) -> str:
+    """What is in a file, unpacked."""
+    return str(pq.read_table(file).to_pylist()) if file.suffix == ".parquet" else unpacked(file.read_bytes())
+
+
+def unpacked(content: bytes) -> str:
+    """The text of a file, which may be packed."""
+    packing = "zstd" if content.startswith(b"\x28\xb5\x2f\xfd") else None
+    with pa.input_stream(io.BytesIO(content), compression=packing) as stream:
+        return bytes(stream.read()).decode(errors="replace")
 
 
 def stored(ask: Ask, pattern: str, *datasets: str) -> list[str]:
@@ -210,7 +234,7 @@ def test_it_is_gone_from_every_table_and_file(made: Workspace):
     found = erase(made, "--phone", "0033 6 12-34-56-78")
     assert found["counts"]["calls"] == {
         "objects in audio": 3, "calls__legs__said": 6, "calls__legs": 3, "calls": 4, "labels__numbers": 1,
-        "labels.note": 1, "state": 2, "_etl.quarantine": 2, "files in runs/": 2,
+        "labels.note": 1, "state": 2, "_etl.quarantine": 2, "_etl.tokens": 1, "sign-ins": 2, "files in runs/": 2,
     }  # fmt: skip
     assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
     assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (8,)]
@@ -218,6 +242,7 @@ def test_it_is_gone_from_every_table_and_file(made: Workspace):
     assert faults(Ask(made), "calls") == []
     assert made.query("SELECT id, note FROM calls.labels ORDER BY id") == [(1, ERASED), (2, LABELS[1]["note"])]
     assert [file.name for file in (made.root / "audio").rglob("*.ogg")] == ["33698765432_2.ogg"]
+    assert [file.name for file in (made.root / ".dlt/tokens/test").glob("*.json")] == [f"calls.{OTHER}.json"]
 
 
 PHONES = [
@@ -295,26 +320,23 @@ def test_a_state_loses_the_partition_alone():
     assert without(state, sought("player", "erik")) == left
 
 
-def test_a_dry_run_counts_the_same_and_changes_nothing(made: Workspace):
+def test_a_dry_run_counts_the_same_and_the_receipt_does_not_name_whom(made: Workspace, monkeypatch):
     made.etl("run", "calls", "--env", "test")
+    made.write("exports/test/calls/calls.csv", PHONE)
     before = {file: file.read_bytes() for file in made.root.rglob("*") if file.is_file()}
     dry = made.etl("erase", "--phone", PHONE, "--dry-run", "--env", "test", "--output", "json")
     assert {file: file.read_bytes() for file in made.root.rglob("*") if file.is_file()} == before
     assert (dry.code, dry.json["erasure"]) == (0, None)
-    found = erase(made, "--phone", PHONE)
-    assert (dry.json["counts"], dry.json["left"], dry.json["yours"]) == (found["counts"], found["left"], found["yours"])
-
-
-def test_the_receipt_does_not_name_whom(made: Workspace, monkeypatch):
-    made.etl("run", "calls", "--env", "test")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PHONE}\n"))
     result = made.etl("--log-level", "debug", "erase", "calls", "--phone", "-", "--env", "test", "--yes")
     assert "calls.json: holds the value; it is yours" in result.err
+    assert "exports/test/calls: was not looked into; write it again with etl export calls --env test" in result.err
+    assert all(line in result.err for line in dry.json["yours"])
     assert not re.search(NUMBER, result.out + result.err)
     ((id, kind, environment, ended, counts),) = made.query(
         "SELECT id, kind, environment, finished_at >= started_at, counts FROM _etl.erasures"
     )
-    assert (kind, environment, ended, json.loads(counts)["calls"]["calls"]) == ("phone", "test", True, 3)
+    assert (kind, environment, ended, json.loads(counts)) == ("phone", "test", True, dry.json["counts"])
     assert result.out.endswith(f"receipt {id}\n")
     again = made.etl("erase", "--phone", PHONE, "--env", "test", "--yes")
     assert (again.code, again.out) == (0, "nothing found\n")
@@ -325,16 +347,6 @@ def test_where_nothing_ran_nothing_is_found_or_made(made: Workspace):
     for words in (("--dry-run",), ("--yes",)):
         result = made.etl("erase", "--phone", PHONE, "--env", "test", *words)
         assert (result.code, result.out, (made.root / "warehouse.duckdb").exists()) == (0, "nothing found\n", False)
-
-
-def test_what_no_spec_names_is_told(made: Workspace):
-    """A note of a label is a cell of the spec; without it the erasure is not whole, and says where."""
-    made.write("specs/calls.yaml", SPEC.replace("    cells: [labels.note]\n", ""))
-    made.etl("run", "calls", "--env", "test")
-    for words in (("--dry-run",), ("--yes",)):
-        result = made.etl("erase", "--phone", PHONE, "--env", "test", *words)
-        assert "calls: labels.note: 1 rows about others hold the value; name the column in its subjects" in result.err
-    assert (result.code, made.query("SELECT note FROM calls.labels WHERE id = 1")) == (3, [(LABELS[0]["note"],)])
 
 
 REFUSED = [
@@ -376,49 +388,170 @@ def test_wrong_subjects_are_told(made: Workspace, text: str, message: str):
 
 
 MOMENTS = [
+    At("pipelines.erase.raw_files:RawFiles._tell", "after"),
+    At("pipelines.erase.raw_files:RawFiles._tell", "before", 2),
     At("pipelines.erase.objects:erase", "after"),
     At("pipelines.erase.remembered:erase", "after"),
     At("pipelines.erase.duckdb_file:_refuse_loss", "after"),
 ]
 
 
-def test_killed_anywhere_it_is_finished_by_the_next(made: Workspace):
-    made.etl("run", "calls", "--env", "test")
+def test_killed_at_any_step_it_is_finished_by_the_next(made: Workspace):
+    """Each call is killed a step further on; raw files are such that a rebuild can read them."""
+    raw(made).etl("run", "calls", "--env", "test")
     for moment in MOMENTS:
-        copy = Workspace(made.root.parent / str(moment))
-        shutil.copytree(made.root, copy.root, dirs_exist_ok=True)
-        copy.variables |= made.variables
-        killed.killed(copy, moment, "erase", "--phone", PHONE, "--env", "test", "--yes")
-        erase(copy, "--phone", PHONE)
-        assert (str(moment), occurrences(copy), stored(Ask(copy), NUMBER, "calls")) == (str(moment), set(), [])
-        assert copy.query("SELECT count(*) FROM _etl.erasures WHERE finished_at IS NULL") == [(1,)]
+        killed.killed(made, moment, "erase", "--phone", PHONE, "--env", "test", "--yes")
+    erase(made, "--phone", PHONE)
+    assert (occurrences(made), stored(Ask(made), NUMBER, "calls")) == (set(), [])
+    assert made.query("SELECT count(*) FROM _etl.erasures WHERE finished_at IS NULL") == [(len(MOMENTS),)]
+    made.etl("rebuild", "calls", "--env", "test", "--yes")
+    assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,)]
+    assert made.query("SELECT value FROM calls.labels__numbers") == [(OTHER,)] * 2
 
 
-def test_on_postgres(made: Workspace, postgres_url: str):
+def test_on_postgres_where_first_a_spec_does_not_name_a_column(made: Workspace, postgres_url: str):
+    """A note of a label is a cell of the spec; without it the erasure is not whole, and says where."""
     made.postgres(postgres_url)
     audio(made, "pg")
-    run_and_erase(made, "pg", Ask(made, postgres_url))
+    made.etl("run", "calls", "--env", "pg")
+    made.write("specs/calls.yaml", SPEC.replace("    cells: [labels.note]\n", ""))
+    ask = Ask(made, postgres_url)
+    for words in (("--dry-run",), ("--yes",)):
+        result = made.etl("erase", "--phone", PHONE, "--env", "pg", *words)
+        assert "calls: labels.note: 1 rows about others hold the value; name the column in its subjects" in result.err
+    assert (result.code, ask("SELECT note FROM calls.labels WHERE id = 1")) == (3, [(LABELS[0]["note"],)])
+    made.write("specs/calls.yaml", SPEC)
+    erase(made, "--phone", PHONE, env="pg")
+    assert_erased(ask)
 
 
-def test_on_bigquery(made: Workspace, project: Project):
+class InTwoDays(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> InTwoDays:
+        return super().now(tz) + timedelta(days=2)
+
+
+def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Project, monkeypatch):
+    """Raw files are written anew there, too, and go when they are old, all but the mark."""
     made.bigquery(project.variables)
-    audio(made, "bq")
-    run_and_erase(made, "bq", project.ask)
+    audio(raw(made, "bq"), "bq")
+    with GCS("lake") as service:
+        made.variables |= {**service.variables("landing"), "DESTINATION__LANDING__BUCKET_URL": "gs://lake/a folder"}
+        made.etl("run", "calls", "--env", "bq")
+        service.buckets.put("lake", f"a folder/calls/archive/calls/{NAME}", f"{PHONE}\n".encode(), "text/plain")
+        before = service.buckets.keys("lake")
+        assert (len(before), len(stored(project.ask, NUMBER, "calls")) > 5) == (4, True)
+        found = erase(made, "--phone", PHONE, env="bq")
+        assert found["counts"]["calls"]["calls__legs__said"] == 4
+        assert (found["counts"]["calls"]["raw rows in archive/calls"], found["left"]["calls"]) == (5, {})
+        assert_erased(project.ask)
+        held = {key: unpacked(service.buckets.get("lake", key).content) for key in service.buckets.keys("lake")}
+        assert [key for key, text in held.items() if re.search(NUMBER, key + text)] == []
+        assert list(held) == sorted(key.replace("33612345678", "erased") for key in before)
+        file = made.root / "destinations.toml"
+        file.write_text(f"{file.read_text()}[bq.retention]\narchive_days = 1\n")
+        monkeypatch.setattr("pipelines.retention.datetime", InTwoDays)
+        assert made.etl("erase", "--expired", "--yes", "--env", "bq").out.split()[-1] == "3"
+        assert service.buckets.keys("lake") == ["a folder/calls/archive/_manifests/calls.expired.json"]
 
 
-def run_and_erase(made: Workspace, env: str, ask: Ask) -> None:
-    made.etl("run", "calls", "--env", env)
-    assert len(stored(ask, NUMBER, "calls")) > 5
-    found = erase(made, "--phone", PHONE, env=env)
-    assert found["counts"]["calls"]["calls__legs__said"] == 4
-    assert (found["left"]["calls"], stored(ask, NUMBER, "calls")) == ({}, [])
+def assert_erased(ask: Ask) -> None:
+    assert stored(ask, NUMBER, "calls") == []
     assert ask("SELECT id FROM calls.calls") == [(2,)]
     assert faults(ask, "calls") == []
 
 
+def raw(made: Workspace, env: str = "test") -> Workspace:
+    """An environment that keeps raw files."""
+    file = made.root / "destinations.toml"
+    file.write_text(file.read_text().replace(f"[{env}]", f"[{env}]\nkeep_raw = true", 1))
+    return made
+
+
+NAME = "2024_01_01_00_00_x_33612345678_calls.jsonl"
+STRANGE = [call(20, PHONE), call(21, OTHER)]
+
+
+def test_raw_files_lose_it_and_make_the_same_tables(made: Workspace):
+    """Archived, waiting, of a stranger's name, rejected; what waits is loaded, and a rebuild brings nothing back."""
+    raw(made)
+    give(made, [*CALLS[:4], call(5, PHONE, length="long")])
+    assert made.etl("run", "calls", "--env", "test").code == 3
+    give(made, [call(9, OTHER), call(10, PHONE)])
+    assert made.etl("fetch", "calls", "--env", "test").code == 0
+    lines = "".join(f"{json.dumps(row)}\n" for row in STRANGE)
+    made.write(f"landing/calls/landing/{NAME}", lines)
+    made.write("landing/calls/rejected/odd.jsonl", f"{json.dumps(STRANGE[0])}\nnot {PHONE}\nnot {OTHER}\n")
+    made.write("landing/calls/rejected/odd.jsonl.error.json", json.dumps({"reason": f"{PHONE} is odd"}))
+    assert len([name for name in occurrences(made) if name.startswith("landing")]) == 9
+    found = erase(made, "--phone", PHONE)
+    places = {place: n for place, n in found["counts"]["calls"].items() if "raw" in place}
+    assert places == {
+        "raw files' manifests": 2, "raw rows in landing": 3, "raw rows in archive/calls": 4,
+        "raw rows in archive/labels": 1, "raw rows in rejected": 3,
+    }  # fmt: skip
+    assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
+    assert made.etl("ingest", "calls", "--env", "test").code == 0
+    assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (9,), (21,)]
+    assert json.loads(made.etl("state", "show", "calls", "--env", "test").out)["state"]["resources"]["calls"] == {
+        "phones": {OTHER: {"last": 9, "urls": [call(9, OTHER)["url"]]}}
+    }
+    before = contents(Ask(made), "calls")
+    assert made.etl("rebuild", "calls", "--env", "test", "--yes").code == 0
+    assert (contents(Ask(made), "calls"), occurrences(made)) == (before, set())
+
+
+def test_a_raw_file_that_nobody_can_read_is_told(made: Workspace):
+    made.write("landing/calls/rejected/broken.jsonl.zst", "").write_bytes(b"\x28\xb5\x2f\xfd and no more")
+    made.write(f"landing/calls/rejected/{PHONE[1:]}.zip", "").write_bytes(b"PK\3\4\xff")
+    result = made.etl("erase", "--phone", PHONE, "--env", "test", "--yes")
+    for name in ("broken.jsonl.zst", "erased.zip"):
+        assert f"calls: rejected/{name} cannot be read, so nobody can tell" in result.err
+    assert (result.code, list(made.root.glob("landing/**/*612345678*"))) == (3, [])
+
+
+LINES = [
+    (json.dumps({"phone": PHONE}).encode(), b""),
+    (b"\xef\xbb\xbf" + json.dumps({"phone": OTHER, "l": [1, {"note": PHONE}]}).encode(), None),
+    (
+        json.dumps({"phone": OTHER, "note": PHONE, "h": "\ud83d"}).encode(),
+        b'{"phone":"%s","note":"[erased]","h":"\\ud83d"}',
+    ),
+    (PHONE.encode("utf-16"), b""),
+    (b"\xff " + PHONE.encode(), b""),
+    (b"\xff no JSON", None),
+]
+
+
+@pytest.mark.parametrize(("line", "left"), LINES)
+def test_a_line_of_a_raw_file(line: bytes, left: bytes | None):
+    rows = RawRows(Subject(rows=["t.phone"], cells=["t.note"]), sought("phone", PHONE), "t")
+    expected = line if left is None else left.replace(b"%s", OTHER.encode())
+    assert (rows.line(line) or b"") == expected
+
+
+def test_rows_of_a_raw_table():
+    subject = Subject(rows=["t.phone"], cells=["t.note"])
+    rows = RawRows(subject, sought("phone", PHONE), "t")
+    notes = ["a", PHONE, None, f"of {PHONE}"]
+    table = pa.table(
+        {"Phone": [PHONE, OTHER, None, OTHER], "note": notes, "n": [1, 2, 3, 4], "l": [[], [], [], [PHONE]]}
+    )
+    kept = rows.table(table)
+    assert kept.schema == table.schema
+    assert kept.to_pydict() == {
+        "Phone": [OTHER, None, OTHER],
+        "note": [ERASED, None, ERASED],
+        "n": [2, 3, 4],
+        "l": [[], [], [PHONE]],
+    }
+    assert (rows.about, rows.left) == (3, 1)
+
+
 def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
-    """A game goes for both who played it; the other player's rows stay, and models are made of them."""
-    made = workspace("chess", "recordings")
+    """A game goes for both who played it; the other's rows stay, in raw files, too, and models are made of them."""
+    made = raw(workspace("chess", "recordings"))
+    made.write("models/recordings/players.sql", "SELECT url, white__username FROM chess.games\n")
     made.point_at({**sandbox.settings("chess"), **sandbox.settings("recordings")})
     assert made.etl("run", "chess", "recordings", "--env", "test").code == 0
     ((phone, calls),) = made.query(
@@ -429,7 +562,7 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     found = erase(made, "--player", "Demo_Anna")
     assert found["left"]["chess"] == {}
     assert any("SOURCES__CHESS__PLAYERS still asks for the value" in line for line in found["yours"])
-    assert stored(Ask(made), r"demo_anna(?!\w)", "chess") == []
+    assert stored(Ask(made), r"demo_anna(?!\w)", "chess", "media_pipeline") == []
     theirs = {t: {r: n for r, n in rows.items() if "demo_anna" not in str(r).lower()} for t, rows in before.items()}
     after = contents(Ask(made), "chess")
     assert sum(after.pop("played").values()) == sum(theirs["games"].values()), "one of the two stays in each game"
@@ -437,8 +570,12 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     assert {table: dict(rows) for table, rows in after.items()} == theirs
     assert all(theirs[table] for table in ("player_profile", "games", "clubs", "tournaments", "player_stats"))
     found = erase(made, "--phone", phone.replace("+", "00"))
-    assert found["counts"]["recordings"]["recordings"] == calls
+    assert found["counts"]["recordings"] == found["counts"]["recordings"] | {
+        "recordings": calls, "raw rows in archive/recordings": calls,
+    }  # fmt: skip
     assert stored(Ask(made), phone[1:], "media_pipeline") == []
+    files = [file for file in (made.root / "landing").rglob("*") if file.is_file()]
+    assert [file for file in files if re.search(rf"(?i)demo_anna(?!\w)|{phone[1:]}", read(file))] == []
 
 
 def test_a_duckdb_file_is_what_it_was(tmp_path: Path):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
 
 from pipelines.landing.manifest import RawFile, resource_of, was_cut_off
+from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
 from tests.crash_toy import move_to
 from tests.crash_toy import rows as crash_rows
-from tests.killed import At, killed
 from tests.landing_toy import Yard
 from tests.warehouse import Ask, faults
 from tests.workspace import Workspace
@@ -27,7 +29,7 @@ def yard(workspace) -> Yard:
 def direct(tmp_path_factory):
     """What runs without raw files leave after each day, days one after the other."""
     made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
-    for day in (1, 2, 3):
+    for day in (1, 2):
         move_to(made.workspace, day)
         made.etl("run")
         found[day] = made.tables()
@@ -35,7 +37,7 @@ def direct(tmp_path_factory):
 
 
 def test_all_ways_lead_to_the_same_tables(yard, direct):
-    """Two fetches before one ingest, a run through raw files, and a rebuild: rows as runs would load them."""
+    """Two fetches before one ingest, and a rebuild: rows as runs would load them."""
     yard.etl("fetch", code=0)
     assert json.loads((yard.workspace.root / "runs").glob("*/manifest.json").__next__().read_text())["raw_files"]
     move_to(yard.workspace, 2)
@@ -43,18 +45,20 @@ def test_all_ways_lead_to_the_same_tables(yard, direct):
     yard.etl("ingest")
     assert yard.tables() == direct[2]
     assert not yard.waits()
-    move_to(yard.workspace, 3)
-    yard.etl("run", env="raw")
-    assert yard.tables() == direct[3]
-    yard.etl("rebuild", env="raw")
-    assert yard.tables() == direct[3]
+    yard.etl("rebuild")
+    assert yard.tables() == direct[2]
     assert faults(Ask(yard.workspace), "crash") == []
     asked = yard.etl("run", "--select", "things,events,visits", "--output", "json")
     assert set(asked.json[0]["tables"]) <= {"things", "things__tags", "things__tags__notes", "things__links"}
 
 
 ONE = ("--select", "things")
-FULL = ("run", "crash", "--env", "raw", "--full-refresh")
+TWO = ("--select", "events,levels")
+
+
+def of(tables: dict[str, Any], *resources: str) -> dict[str, Any]:
+    """The tables of some resources."""
+    return {table: rows for table, rows in tables.items() if table.startswith(resources)}
 
 
 def ids(yard: Yard) -> list[int]:
@@ -72,7 +76,7 @@ def test_a_fetch_goes_on_where_the_last_one_ended(yard):
 
 
 def test_a_part_moves_no_cursor(yard):
-    for part, code in (("--limit 2", 0), ("--since 2024-01-02", 3), ("--days 3", 3), ("--to elsewhere", 0)):
+    for part, code in (("--limit 2", 0), ("--days 3", 3), ("--to elsewhere", 0)):
         yard.etl("fetch", *ONE, *part.split(), code=code)
         home = yard.workspace.root / "elsewhere/crash" if "--to" in part else yard.home
         newest = max(
@@ -97,11 +101,11 @@ def test_a_cursor_that_was_moved_elsewhere_stays(yard):
 
 def test_a_run_loads_first_what_waits(yard, direct):
     """Else the older rows would come after it, and stay."""
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", *ONE, code=0)
     move_to(yard.workspace, 2)
-    yard.etl("run")
+    yard.etl("run", *ONE)
     assert not yard.waits()
-    assert yard.tables() == direct[2]
+    assert of(yard.tables(), "things") == of(direct[2], "things")
 
 
 def test_a_fetch_that_fails_leaves_no_file(yard):
@@ -121,18 +125,18 @@ def test_a_dry_run_tells_and_changes_nothing(yard):
 
 
 def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
-    yard.etl("fetch", code=0)
-    yard.etl("ingest", *ONE)
-    assert ids(yard) == list(range(1, 19))
+    yard.etl("fetch", *TWO, code=0)
+    yard.etl("ingest", "--select", "events", code=0)
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events")
     assert yard.waits()
-    yard.etl("ingest", "--exclude", "things", code=0)
+    yard.etl("ingest", "--exclude", "events", code=0)
     assert not yard.waits()
-    assert yard.tables() == direct[1]
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
 
 
 def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     """The others are loaded, and its rows are fetched again since its cursor stayed."""
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", *TWO, code=0)
     (file,) = yard.files(of="events")
     file.write_bytes(file.read_bytes()[:-20])
     result = yard.etl("ingest")
@@ -141,10 +145,10 @@ def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     rejected, told = yard.files("rejected")
     assert (rejected.name, told.name) == (file.name, f"{file.name}.error.json")
     assert json.loads(told.read_text())["retry_command"] == "etl fetch crash --env test --select events"
-    assert yard.tables() == {table: rows for table, rows in direct[1].items() if not table.startswith("events")}
-    yard.etl("fetch", code=0)
-    yard.etl("ingest")
-    assert yard.tables() == direct[1]
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "levels")
+    yard.etl("fetch", "--select", "events", code=0)
+    yard.etl("ingest", code=0)
+    assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
 
 
 LINES = b'{"id": 1}\n{"id": 2}\n'
@@ -172,14 +176,13 @@ def test_what_cannot_be_read(tmp_path, reason):
 
 
 def test_a_table_that_is_replaced_whole_is_not_cut(yard, direct):
-    yard.etl("run", env="raw")
+    yard.etl("run", "--select", "levels", env="raw", code=0)
     move_to(yard.workspace, 2)
-    yard.etl("fetch", code=0)
+    yard.etl("fetch", "--select", "levels", code=0)
     (file,) = yard.files(of="levels")
     file.unlink()
     yard.etl("ingest")
-    mine = {table: rows for table, rows in yard.tables().items() if table.startswith("levels")}
-    assert mine == {table: rows for table, rows in direct[1].items() if table.startswith("levels")}
+    assert of(yard.tables(), "levels") == of(direct[1], "levels")
 
 
 def test_strange_files(yard):
@@ -213,35 +216,34 @@ def test_strange_files(yard):
     assert ids(yard) == [7, 8]
 
 
-def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, tmp_path):
-    yard.etl("run", env="raw")
+def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, direct):
+    """Without it, rows that are appended would come twice."""
+    yard.etl("run", "--select", "events", env="raw", code=0)
     move_to(yard.workspace, 2)
-    anew = Yard(Workspace(tmp_path / "another workspace"), 2)
-    anew.etl("run")
-    expected = {table: rows for table, rows in anew.tables().items() if table != "quarantine"}
-    killed(yard.workspace, At("pipelines.landing.one_fetch:OneFetch.load"), *FULL)
+    quarantine: dict[str, Any] = {"quarantine": {}}
+    expected = direct[2] | quarantine
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(OneFetch, "load", Mock(side_effect=SystemExit))
+        yard.etl("run", "--full-refresh", env="raw", code=1)
     for select in (ONE, ()):
         yard.etl("ingest", *select, env="raw", code=3 if select else 0)
-    assert {table: yard.tables().get(table) for table in expected} == expected
+    assert {**yard.tables(), **quarantine} == expected
     yard.etl("rebuild", env="raw")
-    assert {table: yard.tables().get(table) for table in expected} == expected
+    assert {**yard.tables(), **quarantine} == expected
 
 
 def test_a_table_that_would_be_emptied_stays(yard, direct):
     """A run would load nothing at all; of raw files the others are loaded, since they are not read again."""
     spec = yard.workspace.root / "specs/crash.yaml"
-    spec.write_text(
-        spec.read_text().replace("resources: {", "resources: {levels: {columns: {level: {data_type: bigint}}}, ")
-    )
-    yard.etl("run", env="raw")
+    levels = "resources: {levels: {columns: {level: {data_type: bigint}}}, "
+    spec.write_text(spec.read_text().replace("resources: {", levels))
+    yard.etl("run", *TWO, env="raw", code=0)
     given = {**crash_rows(2), "levels": [{"level": "none"}, {"level": "at all"}]}
     yard.workspace.write("crash.json", json.dumps(given))
-    result = yard.etl("run", env="raw")
+    result = yard.etl("run", *TWO, env="raw")
     assert "crash.levels: 2 rows in quarantine" in result.out
     assert "every row was set aside, and the table is replaced whole: it stays as it was" in result.out
-    found = {name: rows for name, rows in yard.tables().items() if name != "quarantine"}
-    kept = {name: direct[1 if name.startswith("levels") else 2][name] for name in found}
-    assert found == kept
+    assert of(yard.tables(), "events", "levels") == {**of(direct[1], "levels"), **of(direct[2], "events")}
 
 
 NAMES = {

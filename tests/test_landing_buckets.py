@@ -8,7 +8,6 @@ import pytest
 
 from tests.clouds.gcs import GCS
 from tests.clouds.s3 import S3
-from tests.crash_toy import move_to
 from tests.landing_toy import Yard
 from tests.workspace import DESTINATIONS
 
@@ -44,8 +43,6 @@ def test_raw_files_in_a_bucket(workspace, service):
     yard.etl("ingest", env="cloud")
     folders = {key.split("/")[2] for key in service.buckets.keys("lake")}
     assert folders == {"archive", "rejected"}
-    move_to(yard.workspace, 2)
-    yard.etl("run", env="cloud")
     found = yard.tables()
     yard.etl("rebuild", env="cloud")
     rebuilt = yard.tables()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from pipelines.landing.manifest import Manifest
+from pipelines.landing.rebuild import begins_after
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, Workspace
 
@@ -76,24 +80,76 @@ def test_old_runs_go_but_the_last_of_each_outcome(made: Workspace):
 
 
 def test_a_run_deletes_what_is_too_old_and_says_so(made: Workspace):
+    made.write("destinations.toml", DESTINATIONS)
     ran(made, "old", "toy", 31, "partial")
     change(
         made,
         "INSERT INTO _etl.quarantine SELECT * REPLACE ('old' AS id, now() - INTERVAL 11 DAY AS last_seen_at) "
         "FROM _etl.quarantine",
     )
-    result = made.etl("run", "toy", "--env", "test", "--run-id", "newer")
-    for line in ("1 too old in folders in runs/", "1 too old in _etl.runs", "1 too old in _etl.quarantine"):
-        assert f"toy: {line}, deleted\n" in result.out
-    assert (kept(made), made.query("SELECT id = 'old' FROM _etl.quarantine")) == (["new", "newer"], [(False,)])
-
-
-def test_without_days_nothing_is_deleted(made: Workspace):
-    made.write("destinations.toml", DESTINATIONS)
-    ran(made, "old", "toy", 10_000, "failed")
-    assert "too old" not in made.etl("run", "toy", "--env", "test", "--run-id", "newer").out
-    assert kept(made) == ["new", "newer", "old"]
     refused = made.etl("erase", "--expired", "--yes", "--env", "test")
     assert (refused.code, refused.err) == (
         2, "destinations.toml: [test.retention] sets no days; add e.g. runs_days = 90\n",
     )  # fmt: skip
+    assert "too old" not in made.etl("run", "toy", "--env", "test", "--run-id", "newer").out
+    assert kept(made) == ["new", "newer", "old"]
+    made.write("destinations.toml", DESTINATIONS + RETENTION)
+    result = made.etl("run", "toy", "--env", "test", "--run-id", "newest")
+    for line in ("1 too old in folders in runs/", "1 too old in _etl.runs", "1 too old in _etl.quarantine"):
+        assert f"toy: {line}, deleted\n" in result.out
+    assert kept(made) == ["new", "newer", "newest"]
+    assert made.query("SELECT id = 'old' FROM _etl.quarantine") == [(False,)]
+
+
+RAW = "[test.retention]\narchive_days = 30\nrejected_days = 10\n"
+TEN = "2024_01_01_00_00_toy_others.jsonl"
+STRANGERS = {  # days ago
+    "archive/others/old.jsonl": 31, f"archive/others/{TEN}": 29, "toy_others.jsonl": 99,
+    "rejected/a.jsonl": 40, "rejected/a.jsonl.error.json": 9, "rejected/b.jsonl": 9, "rejected/b.jsonl.error.json": 11,
+    "rejected/c.jsonl": 11,
+}  # fmt: skip
+
+
+def age(file: Path, days: int) -> None:
+    """Let a file be as if it was written some days ago, a manifest as if its rows were fetched then."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    if file.name.endswith(".manifest.json"):
+        told = json.loads(file.read_text()) | {"fetched_at": moment.isoformat()}
+        file.unlink()
+        file = file.with_name(f"{moment:%Y_%m_%d_%H_%M}{file.name[16:]}")
+        file.write_text(json.dumps(told))
+    os.utime(file, (moment.timestamp(), moment.timestamp()))
+
+
+def test_old_raw_files_go_and_a_rebuild_knows(workspace):
+    made = workspace()
+    toy(made, rows(2))
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nkeep_raw = true") + RAW)
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    home, rebuild = made.root / "landing/toy", ("rebuild", "toy", "--yes", "--env", "test")
+    for name, days in STRANGERS.items():
+        age(made.write(f"landing/toy/{name}", '{"id": 10}\n'), days)
+    assert expired(made, "--yes") == {"toy": {"raw files in archive": 1, "raw files in rejected": 2}}
+    assert sorted(file.name for file in (home / "rejected").iterdir()) == ["a.jsonl", "a.jsonl.error.json"]
+    assert "the raw files fetched until now are deleted, being too old" in made.etl(*rebuild).err
+    assert made.etl(*rebuild, "--drop-direct").code == 0
+    assert made.query("SELECT id FROM toy.others ORDER BY id") == [(1,), (10,)]
+
+    (manifest,) = (home / "archive/_manifests").iterdir()
+    age(manifest, 31)
+    before = sorted(home.rglob("*"))
+    two = {"toy": {"raw files in archive": 2}}
+    assert (expired(made, "--dry-run"), sorted(home.rglob("*"))) == (two, before)
+    assert (expired(made, "--yes"), expired(made, "--yes")) == (two, {"toy": {}})
+    assert {file.name for file in (home / "archive").rglob("*.json*")} == {TEN, "toy.expired.json"}
+    result = made.etl(*rebuild)
+    assert (result.code, f"{datetime.now(UTC) - timedelta(days=31):fetched until %Y-%m-%d}" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("refresh", "fetched", "begins"),
+    [("drop_sources", "03", True), ("drop_sources", "02", False), ("drop_resources", "03", False), (None, "03", False)],
+)
+def test_a_full_refresh_since_makes_up_for_what_is_gone(refresh, fetched: str, begins: bool):
+    fetch = Manifest("a", "toy", "r", f"2024-01-{fetched}T00:00", ["things"], [], refresh=refresh)
+    assert begins_after("2024-01-02T00:00", [fetch]) == begins

@@ -17,6 +17,7 @@ from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 from pipelines.columnar.arrow_rows import ArrowRows, read
 from pipelines.columnar.cut import Cut, Cutter, Rows
 from pipelines.columnar.dict_rows import DictRows
+from pipelines.columnar.plain import PlainParquet
 from pipelines.columnar.plan import Plan, Planner
 from pipelines.columnar.rules import Rules
 from pipelines.columnar.shape import Shape
@@ -132,6 +133,7 @@ class ColumnarNormalizer(JsonLItemsNormalizer):
             spec = get_best_writer_spec("arrow", storage.writer_spec.file_format)
             template = storage._get_data_item_path_template(self.load_id, self.schema.name, name)
             storage.buffered_writers[key] = BufferedDataWriter(spec, template)
+            storage.buffered_writers[key].writer_cls = PlainParquet
         return storage.buffered_writers[key]
 
     def _writer_key(self, name: str) -> str:

@@ -20,7 +20,16 @@ def asked_again(environment: Environment, spec: Spec, sought: Sought) -> list[st
     """One line for each, without the value; the settings of the spec must be in force."""
     files = [file for file in _files(environment, spec) if _holds(file, sought)]
     found = [f"{file}: holds the value; it is yours, so mend or delete it" for file in files]
-    return [*map(sought.scrubbed, [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found])]
+    named = [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found]
+    return [*map(sought.scrubbed, named), *_exported(environment, spec)]
+
+
+def _exported(environment: Environment, spec: Spec) -> Iterator[str]:
+    """Tables as files where an export puts them by itself; where else people took them, nobody knows."""
+    folder = f"exports/{environment.name}/{spec.name}"
+    if (environment.root / folder).exists():
+        again = f"etl export {spec.name} --env {environment.name}"
+        yield f"{folder}: was not looked into; write it again with {again}, or delete it"
 
 
 def _in_spec(spec: Spec, sought: Sought) -> Iterator[str]:
@@ -38,7 +47,8 @@ def _in_settings(environment: Environment, spec: Spec, sought: Sought) -> Iterat
 
 
 def _files(environment: Environment, spec: Spec) -> Iterator[Path]:
-    """The local files that an argument of a source names: a file, a folder or a glob."""
+    """The models of a spec, and local files that an argument of its source names: a file, a folder or a glob."""
+    yield from sorted((environment.root / "models" / spec.name).glob("*.sql"))
     for argument in build.arguments(environment.root, spec):
         found: Any = configuration.setting(argument, ("sources", spec.name))
         if found and isinstance(found[0], str) and "://" not in found[0]:

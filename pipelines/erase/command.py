@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,16 +13,17 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ulid import ULID
 
 from pipelines import environment as environments
-from pipelines.environment import Environment
-from pipelines.erase import duckdb_file, engine_tables, remembered, traces
+from pipelines.environment import LANDING, Environment
+from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
 from pipelines.erase.asked_again import asked_again
+from pipelines.erase.models import make_readers_anew, readers_of
+from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
 from pipelines.erase.scope import Counts, Scope
 from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
-from pipelines.keeping import make_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -35,6 +36,15 @@ from pipelines.working import synced
 
 
 @dataclass
+class SpecFound:
+    """What was found in one spec, by place; what is left in rows about others; raw files that cannot be read."""
+
+    counts: Counts = field(default_factory=dict)
+    left: Counts = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Found:
     """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
 
@@ -44,20 +54,29 @@ class Found:
     erasure: str | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
     left: dict[str, Counts] = field(default_factory=dict)
+    unread: dict[str, list[str]] = field(default_factory=dict)
     yours: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
-    def note(self, scope: Scope, counts: Counts, left: Counts) -> None:
+    def note(self, scope: Scope, spec: SpecFound) -> None:
         """Take in what was found of one spec, whose settings must be in force."""
         name = scope.spec.name
-        self.counts[name], self.left[name] = counts, left
+        self.counts[name], self.left[name], self.unread[name] = spec.counts, spec.left, spec.unread
         self.yours += asked_again(scope.environment, scope.spec, scope.sought)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the value is left where the engine keeps things."""
+        return not any(self.left.values()) and not any(self.unread.values())
 
     def warnings(self) -> Iterator[str]:
         """What a person must see to."""
         for name, left in self.left.items():
             for column, count in left.items():
                 yield f"{name}: {column}: {count} rows about others hold the value; name the column in its subjects"
+        for name, files in self.unread.items():
+            for file in files:
+                yield f"{name}: {file} cannot be read, so nobody can tell whether it holds the value; delete it"
         for name in self.waiting:
             yield f"{name}: what waits to be loaded was not looked into; an erasure loads it first"
         yield from self.yours
@@ -73,7 +92,7 @@ def erase(
     with _discreet(wanted):
         found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(str(ULID()), kind, environment))
     _tell(found, dry_run, printer)
-    return Exit.PARTIAL if any(found.left.values()) and not dry_run else Exit.OK
+    return Exit.OK if found.whole or dry_run else Exit.PARTIAL
 
 
 def _look(scopes: Sequence[Scope]) -> Found:
@@ -83,21 +102,22 @@ def _look(scopes: Sequence[Scope]) -> Found:
         name = scope.spec.name
         with told_of(name), _as_stored(scope) as (pipeline, ledger):
             settle(scope.environment, scope.spec, Order(), read_only=True)
-            found.note(scope, _erased(scope, pipeline, ledger), _left(scope, pipeline))
+            found.note(scope, _through(scope, pipeline, ledger))
             found.waiting += [name] if _has_unloaded(scope) else []
     return found
 
 
 def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
-    found = Found()
+    found, readers = Found(), list(readers_of(environment.root, [scope.spec for scope in scopes]))
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, Order())
             if _has_warehouse(environment) or _has_unloaded(scope):
                 _erase_stored(scope, receipt, found)
             else:
-                found.note(scope, traces.erase(scope), {})
+                found.note(scope, _through(scope, None, None))
     if _has_warehouse(environment):
+        make_readers_anew(environment, readers, receipt.id)
         with told_of("erase"):
             _finish(environment, receipt)
         found.erasure = receipt.id if any(found.counts.values()) else None
@@ -111,10 +131,9 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         receipt.begin(ledger)
         ledger.take_in(environment.spools(spec.name))
         pipeline = synced(environment, spec)
-        counts = _erased(scope, pipeline, ledger)
-        make_anew(environment, spec, ledger, receipt.id)
-        receipt.note(ledger, spec.name, counts)
-        found.note(scope, counts, _left(scope, pipeline))
+        mine = _through(scope, pipeline, ledger)
+        receipt.note(ledger, spec.name, mine.counts)
+        found.note(scope, mine)
         pipeline.deactivate()
         shutil.rmtree(pipeline.working_dir)
         for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
@@ -130,29 +149,32 @@ def _finish(environment: Environment, receipt: Receipt) -> None:
         receipt.end()
 
 
-def _erased(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None) -> Counts:
-    """How often the value was found, by place; where the scope acts it is gone now."""
-    counts: Counts = {}
-    for client in _clients(pipeline):
-        counts |= {**Tables(scope, client).erase(), **remembered.erase(scope, client)}
-    if ledger:
-        counts |= engine_tables.erase(scope, ledger)
-    return {**counts, **traces.erase(scope)}
+def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None) -> SpecFound:
+    """Every place of one spec; where the scope acts the value is gone from there now."""
+    found = SpecFound()
+    with ExitStack() as connections:
+        clients = (
+            [connections.enter_context(_client(pipeline, name)) for name in pipeline.schema_names] if pipeline else []
+        )
+        if LANDING in scope.environment.destinations():  # before the states, which manifests are compared with
+            raw = RawFiles(scope)
+            states = [remembered.sources(scope, client) for client in clients]
+            found.counts |= raw.erase({name: state for sources in states for name, state in sources.items()})
+            found.left, found.unread = raw.left, raw.unread
+        for client in clients:
+            tables = Tables(scope, client)
+            found.counts |= {**tables.erase(), **remembered.erase(scope, client)}
+            found.left |= tables.elsewhere()
+    found.counts |= engine_tables.erase(scope, ledger) if ledger else {}
+    found.counts |= {**sign_ins.erase(scope), **traces.erase(scope)}
+    return found
 
 
-def _left(scope: Scope, pipeline: dlt.Pipeline | None) -> Counts:
-    left: Counts = {}
-    for client in _clients(pipeline):
-        left |= Tables(scope, client).elsewhere()
-    return left
-
-
-def _clients(pipeline: dlt.Pipeline | None) -> Iterator[SqlJobClientBase]:
-    """A client for each schema of the pipeline."""
-    for name in pipeline.schema_names if pipeline else ():
-        with pipeline.destination_client(name) as client:  # type: ignore[union-attr]
-            assert isinstance(client, SqlJobClientBase)
-            yield client
+@contextmanager
+def _client(pipeline: dlt.Pipeline, schema: str) -> Iterator[SqlJobClientBase]:
+    with pipeline.destination_client(schema) as client:
+        assert isinstance(client, SqlJobClientBase)
+        yield client
 
 
 @contextmanager

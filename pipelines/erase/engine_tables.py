@@ -22,9 +22,10 @@ def _delete(scope: Scope, ledger: Ledger, table: str) -> int:
     texts = [name for name, kind in TABLES[table].items() if kind == "text" and name not in NO_DATA]
     condition, values = scope.matches(texts)
     where = f"FROM {{{table}}} WHERE spec = %s AND ({condition})"
-    count = int(ledger.execute(f"SELECT count(*) {where}", scope.spec.name, *values)[0][0])
+    whose = scope.system if table == "tokens" else scope.spec.name
+    count = int(ledger.execute(f"SELECT count(*) {where}", whose, *values)[0][0])
     if count and scope.act:
-        ledger.execute(f"DELETE {where}", scope.spec.name, *values)
+        ledger.execute(f"DELETE {where}", whose, *values)
     return count
 
 

@@ -24,6 +24,16 @@ def erase(scope: Scope, client: SqlJobClientBase) -> Counts:
     return {PLACE: holding} if holding else {}
 
 
+def sources(scope: Scope, client: SqlJobClientBase) -> dict[str, Any]:
+    """The states of the pipeline's sources as they are stored now."""
+    try:
+        newest = client.get_stored_state(scope.spec.name)
+    except DestinationUndefinedEntity:
+        return {}
+    found: dict[str, Any] = decompress_state(newest.state).get("sources", {}) if newest else {}
+    return found
+
+
 def without(document: Any, sought: Sought) -> Any:
     """A state without what is kept under, or is, the value: what is forgotten of others is only read again."""
     if isinstance(document, list):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlt.destinations.job_client_impl import SqlJobClientBase
-
+from pipelines.build import sign_in_of
 from pipelines.environment import Environment
 from pipelines.erase.sought import Sought
-from pipelines.ledger import Ledger
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import Subject
 
@@ -31,16 +29,13 @@ class Scope:
     sought: Sought
     act: bool
 
+    @property
+    def system(self) -> str:
+        """By what name people sign in to the upstream of the spec."""
+        sign_in = sign_in_of(self.environment.root, self.spec)
+        return str(sign_in.name) if sign_in else self.spec.name
+
     def matches(self, columns: list[str]) -> tuple[str, list[str]]:
         """The condition for rows of which a column holds the value, and the values of its holes."""
         match = MATCH[self.environment.kind]
         return " OR ".join(match.format(column) for column in columns), [self.sought.sql] * len(columns)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The tables of a spec and those of the engine, over open connections."""
-
-    scope: Scope
-    client: SqlJobClientBase
-    ledger: Ledger

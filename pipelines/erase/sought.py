@@ -50,6 +50,11 @@ class Sought:
         """Whether the value occurs in a text."""
         return self._pattern.search(text) is not None
 
+    def renamed(self, name: str) -> str:
+        """The name of a file without the value, which may stand between `_` and `-` there."""
+        ends = "0-9" if self.kind == "phone" else "A-Za-z0-9"
+        return re.sub(f"{self.flags}(?<![{ends}])(?:{self.core})(?![{ends}])", "erased", name)
+
     def scrubbed(self, text: str) -> str:
         """The text with each occurrence overwritten."""
         return self._pattern.sub(ERASED, text)

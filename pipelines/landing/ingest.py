@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from operator import attrgetter
 
+import dlt
 from dlt.extract import DltSource
 
 from pipelines import build
 from pipelines.environment import LANDING, Environment
 from pipelines.landing.fetch import sorted_out
-from pipelines.landing.manifest import Manifest, RawFile, resource_of, was_cut_off
+from pipelines.landing.manifest import Manifest, RawFile, in_order, resource_of, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, is_of_rows, strangers
 from pipelines.load import Load
 from pipelines.order import Order, settle
+from pipelines.report import Report
 from pipelines.specs.spec import Spec
 
 UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
 NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
-KEY = attrgetter("key")
+KNOWN = "is in the archive already, and not loaded again"
 
 
 def ingest(load: Load, store: Store) -> None:
@@ -53,7 +54,7 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
         if not was_cut_off(name, spec.name)
     )
     waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
-    return [file for each in sorted(waiting, key=KEY) for file in each.files if file.resource in chosen]
+    return [file for each in in_order(waiting) for file in each.files if file.resource in chosen]
 
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
@@ -66,6 +67,25 @@ def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
 def whole(order: Order) -> Order:
     """An order as raw files are loaded by it: what is in them was chosen when they were fetched."""
     return replace(order, limit=None, since=None, until=None, mode="incr", full_refresh=False)
+
+
+def end_archiving(load: Load, store: Store, pipeline: dlt.Pipeline) -> None:
+    """Put away the files of fetches that are loaded, as an ingest that died has left them."""
+    position = Position.of(pipeline.state)
+    for manifest in store.manifests():
+        if not position.left(manifest):
+            _archive(store, manifest, load.report)
+
+
+def _archive(store: Store, manifest: Manifest, report: Report) -> None:
+    """Put away the files of a fetch that is loaded, its manifest last; what a crash left of that is done here."""
+    there = set(store.names())
+    for file in manifest.files:
+        if file.name in there:
+            report.raw(file, "archive")
+            store.archive(file)
+    if not manifest.is_foreign:
+        store.archive_manifest(manifest)
 
 
 class _Ingest:
@@ -83,12 +103,15 @@ class _Ingest:
         manifests, strange = sorted_out(self.load, self.store)
         for name in strange:
             match _stranger(self.store, name, self.source.resources):
+                case Manifest() as manifest if self.store.is_archived(manifest.files[0]):
+                    self.report.warnings.append(f"{self.store.spec}: {name}: {KNOWN}")
+                    self.store.archive(manifest.files[0])
                 case Manifest() as manifest:
                     manifests.append(manifest)
                 case reason:
                     self._reject(name, reason)
         notes = {manifest.note for manifest in manifests}
-        for manifest in sorted(manifests, key=KEY):
+        for manifest in in_order(manifests):
             self._ingest(manifest, notes)
 
     def _ingest(self, manifest: Manifest, notes: set[str]) -> None:
@@ -102,17 +125,7 @@ class _Ingest:
             refresh = None if manifest.refresh == "drop_sources" and manifest.note in done else manifest.refresh
             OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position, refresh).load()
         if len(todo) == len(left):
-            self._archive(manifest)
-
-    def _archive(self, manifest: Manifest) -> None:
-        """Put away the files of a fetch that is loaded, its manifest last; what a crash left of that is done here."""
-        there = set(self.store.names())
-        for file in manifest.files:
-            if file.name in there:
-                self.report.raw(file, "archive")
-                self.store.archive(file)
-        if not manifest.is_foreign:
-            self.store.archive_manifest(manifest)
+            _archive(self.store, manifest, self.report)
 
     def _reject(self, name: str, reason: str) -> None:
         self.report.failed_items.append({"resource": LANDING, "item": name, "reason": reason})

@@ -90,13 +90,18 @@ class Manifest:
                 raise EtlError(f"{name}: was written by a newer version; update etl and run again")
             content["files"] = [RawFile(**file) for file in content["files"]]
             return cls(**{**content, "name": name})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EtlError(f"{name}: is no manifest of raw files; move it away and fetch again") from error
 
     @classmethod
     def foreign(cls, spec: str, file: RawFile, mark: str) -> Manifest:
         """What stands for a file that somebody put there; `mark` tells it from others of its name."""
         return cls(file.name, spec, mark, moment(file.name), [file.resource], [file])
+
+
+def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The oldest fetch first."""
+    return sorted(manifests, key=lambda manifest: manifest.key)
 
 
 def digests(state: State, resources: Iterable[str]) -> dict[str, str]:
@@ -109,6 +114,11 @@ def digests(state: State, resources: Iterable[str]) -> dict[str, str]:
 def named(at: datetime, *parts: str) -> str:
     """`2026_01_31_09_05_chess_games_<run id>`."""
     return "_".join((at.astimezone(UTC).strftime(MINUTE), *parts))
+
+
+def filed(resource: str) -> str:
+    """A resource's name as a part of a path."""
+    return resource.replace("/", "%2F")
 
 
 def moment(name: str) -> str:

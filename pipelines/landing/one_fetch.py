@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -15,19 +16,19 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines.coverage.claims import Claims
 from pipelines.coverage.declared import declared
 from pipelines.environment import LANDING
-from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests
+from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests, filed
 from pipelines.landing.position import Position
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
 from pipelines.ledger import Covered
 from pipelines.load import Load
-from pipelines.refusals import emptied_tables, manner
+from pipelines.refusals import appends, dated, emptied_tables, manner
 from pipelines.rows.declared import dynamic
 
 WHOLE = ("replace", "scd2", "cdc")  # tables that a part of their rows would cut
 GONE = "the source has no such resource any more; its rows are not loaded"
 EMPTIED = "every row was set aside, and the table is replaced whole: it stays as it was"
-TWICE = "was loaded by another way since it was fetched, and appended rows would come twice; they are left out"
+TWICE = "was loaded by another way since it was fetched, and its rows would come twice or undo newer ones: left out"
 
 
 class OneFetch:
@@ -45,7 +46,6 @@ class OneFetch:
         self._manifest, self._resources, self._position = manifest, resources, position
         self._refresh = refresh
         self._rebuilding = rebuilding
-        self._scratch = load.environment.state_dir / "scratch" / "raw"
         self._unread: set[str] = set()  # files
         self._lost: set[str] = set()  # their resources
         self._held: set[str] = set(position.held)  # resources whose cursor stays
@@ -62,15 +62,22 @@ class OneFetch:
     def _hold_back(self) -> None:
         """Leave cursors alone that are not where the fetch found them, and rows that nobody wants any more."""
         state = self._pipeline.state.get("sources", {}).get(self._source.schema.name, {})
-        stands = digests(state, self._manifest.resources)
-        moved = {name for name, begun in self._manifest.begun.items() if stands[name] != begun}
+        stands, begun = digests(state, self._resources), self._manifest.begun
+        moved = {name for name in stands if name in begun and stands[name] != begun[name]}
         elsewhere = set[str]() if self._rebuilding or self._refresh else moved
         self._held |= elsewhere
         for name in self._resources:
             if name not in self._source.resources:
                 self._leave_out(name, GONE)
-            elif name in elsewhere and manner(self._source.resources[name]) == "append":
+            elif name in elsewhere and (appends(self._source.resources[name]) or self._is_overtaken):
                 self._leave_out(name, TWICE)
+                self._put_aside(name)
+
+    @property
+    def _is_overtaken(self) -> bool:
+        """Whether a run that knew nothing of this fetch has loaded since: its rows are newer, and would be undone."""
+        load, fetched_at = self._load, datetime.fromisoformat(self._manifest.fetched_at)
+        return bool(load.ledger.loaded_directly(load.spec.name, load.environment.name, fetched_at))
 
     def _loaded(self) -> bool:
         """Whether the load went through; if not, what stood in its way is left out of the next one."""
@@ -115,6 +122,8 @@ class OneFetch:
         fed: DltResource = dlt.resource(lambda: self._rows(given.name), name=given.name)
         fed._set_hints(given._clone_hints(given._hints or {}))
         fed._hints_variants = dict(given._hints_variants)
+        if manner(given) == "scd2" and self._manifest.fetched_at:
+            dated(fed, self._manifest.fetched_at)
         for step in given._pipe.steps:
             if isinstance(step, ValidateItem):
                 fed.add_step(step)
@@ -125,9 +134,9 @@ class OneFetch:
         by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
         for file in self._manifest.files:
             if file.resource == resource and file.name not in self._unread:
-                folder = f"archive/{resource}" if self._rebuilding else LANDING
+                folder = f"archive/{filed(resource)}" if self._rebuilding else LANDING
                 path = self._store.path(folder, file.name)
-                yield from pages(self._store, path, file, self._scratch, by_row)
+                yield from pages(self._store, path, file, self._load.scratch, by_row)
 
     def _note(self, state: Any) -> None:
         """Put cursors and position into the state that is committed with the rows."""
@@ -153,11 +162,21 @@ class OneFetch:
         self._tell(file.resource, file.name, str(broken))
         if self._rebuilding:
             self._position.held = sorted({*self._position.held, file.resource})
-        elif file.name in self._store.names(LANDING):
-            self._load.report.raw(file, "rejected")
-            self._store.reject(file.name, self._error(file, str(broken)))
+        else:
+            self._reject(file, str(broken))
         if manner(self._source.resources[file.resource]) in WHOLE:
             self._left_out.add(file.resource)
+
+    def _put_aside(self, resource: str) -> None:
+        """Reject files whose rows came by another way, lest a rebuild load them beside those."""
+        for file in self._manifest.files:
+            if file.resource == resource:
+                self._reject(file, TWICE)
+
+    def _reject(self, file: RawFile, reason: str) -> None:
+        if file.name in self._store.names(LANDING):
+            self._load.report.raw(file, "rejected")
+            self._store.reject(file.name, self._error(file, reason))
 
     def _error(self, file: RawFile, reason: str) -> dict[str, Any]:
         fetch = f"etl fetch {self._store.spec} --env {self._load.environment.name} --select {file.resource}"

@@ -11,29 +11,44 @@ from datetime import datetime
 import dlt
 
 from pipelines import build
-from pipelines.errors import UsageError
-from pipelines.landing.ingest import whole
-from pipelines.landing.manifest import Manifest, RawFile, Refresh
+from pipelines.errors import EtlError, UsageError
+from pipelines.landing.expiry import expired_until, forget_expired
+from pipelines.landing.ingest import end_archiving, whole
+from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 
-DIRECT = (
-    "{}: run {} loaded rows that no raw file holds, and a rebuild would lose them; load them into raw files with "
-    "etl fetch {}, or give them up with --drop-direct"
+EXPIRED = (
+    "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
+    "upstream again with --full-refresh, or give them up with --drop-direct"
 )
+DIRECT = (
+    "{}: run {} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; load them "
+    "into raw files with etl fetch {}, or give them up with --drop-direct"
+)
+
+ELSEWHERE = (
+    "{}: a rebuild was killed, and {}/archive has not what it was made from; end it where that is, or give it up with "
+    "etl state reset {}"
+)
+REPLAYED = "{}: {} rows that were replayed are in no raw file, and in quarantine again; run etl quarantine replay {}"
 
 
 def rebuild(load: Load, store: Store) -> None:
     """Make the tables of a spec again from its archive."""
+    source = build.unasked(load.environment.root, load.spec)
+    pipeline = load.synced(source.schema.name)
+    end_archiving(load, store, pipeline)
     archived = _archived(store)
+    if not load.order.drop_direct:
+        _refuse_expired(store, archived)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
-    _refuse_to_lose(load, archived)
-    source = build.unasked(load.environment.root, load.spec)
+    if not load.order.drop_direct:
+        _refuse_direct(load, archived)
     load.report.resources = list(source.resources)
-    pipeline = load.synced(source.schema.name)
     if not load.ended_rebuild:
         _Rebuild(load, store, pipeline).run(archived)
 
@@ -41,7 +56,10 @@ def rebuild(load: Load, store: Store) -> None:
 def bring_to_end(load: Load, pipeline: dlt.Pipeline) -> None:
     """Go on with a rebuild that was killed."""
     store = Store(load.environment, load.spec.name)
-    _Rebuild(load, store, pipeline).run(_archived(store))
+    archived, reached = _archived(store), Position.of(pipeline.state).rebuilt
+    if reached not in [list(manifest.key) for manifest in archived]:
+        raise EtlError(ELSEWHERE.format(load.spec.name, store.home, load.spec.name))
+    _Rebuild(load, store, pipeline).run(archived)
 
 
 class _Rebuild:
@@ -50,11 +68,14 @@ class _Rebuild:
     def __init__(self, load: Load, store: Store, pipeline: dlt.Pipeline) -> None:
         self.load, self.store, self.pipeline = load.ordered(whole(load.order)), store, pipeline
         self.source = build.unasked(load.environment.root, load.spec)
+        self.report = load.report
 
     def run(self, archived: list[Manifest]) -> None:
         """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""
         before = Position.of(self.pipeline.state)
         begun, held = before.rebuilt is not None, before.held
+        if not begun:
+            self._take_back_replayed()
         for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
             position = Position(rebuilt=list(manifest.key), held=held)
             refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
@@ -65,10 +86,20 @@ class _Rebuild:
             begun, held = begun or loaded, position.held
         self._end()
 
+    def _take_back_replayed(self) -> None:
+        """Put rows into quarantine again that only a replay has loaded, since their tables are dropped."""
+        name = self.load.spec.name
+        taken = self.load.ledger.not_replayed(name)
+        for resource in taken:
+            self.report.rejected[resource] = self.report.rejected.get(resource, 0) + 1
+        if taken:
+            self.report.warnings.append(REPLAYED.format(name, len(taken), name))
+
     def _end(self) -> None:
         with self.pipeline.managed_state(extract_state=True) as state:
             Position().put(state)
         self.load.load(self.pipeline)
+        forget_expired(self.store)
 
 
 def _archived(store: Store) -> list[Manifest]:
@@ -78,13 +109,23 @@ def _archived(store: Store) -> list[Manifest]:
         names = strangers(store.names(f"archive/{resource}"), [*manifests, *store.manifests()])
         files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
         manifests += [Manifest.foreign(store.spec, file, "") for file in files]
-    return sorted(manifests, key=lambda manifest: manifest.key)
+    return in_order(manifests)
 
 
-def _refuse_to_lose(load: Load, archived: list[Manifest]) -> None:
+def _refuse_expired(store: Store, archived: list[Manifest]) -> None:
+    """Stop where raw files are deleted that the tables were made of, since all was last read from the beginning."""
+    until = expired_until(store)
+    if until is not None and not begins_after(until, archived):
+        raise UsageError(EXPIRED.format(store.spec, until[:16] or "now"))
+
+
+def begins_after(until: str, archived: list[Manifest]) -> bool:
+    """Whether the upstream was read from its beginning since then."""
+    return any(each.refresh == "drop_sources" and each.fetched_at > until for each in archived)
+
+
+def _refuse_direct(load: Load, archived: list[Manifest]) -> None:
     """Stop where rows were loaded that no raw file holds, since the tables were last made of raw files alone."""
-    if load.order.drop_direct:
-        return
     anew = [datetime.fromisoformat(manifest.fetched_at) for manifest in archived if manifest.refresh == "drop_sources"]
     direct = load.ledger.loaded_directly(load.spec.name, load.environment.name, anew[-1] if anew else None)
     if direct:

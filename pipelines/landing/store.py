@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from typing import IO, Any
 from pipelines import buckets
 from pipelines.environment import LANDING, Environment
 from pipelines.errors import SettingError
-from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, stem_of
+from pipelines.landing.manifest import ENDING, ROWS, Manifest, RawFile, filed, in_order, stem_of
 
 MANIFESTS = "_manifests"
 PART = ".part"
+REJECTED = "rejected"
 WHY = ".error.json"
 BLOCK = 1 << 20
 
@@ -46,11 +48,11 @@ class Store:
     # -- writing
 
     @contextmanager
-    def create(self, name: str) -> Iterator[IO[bytes]]:
-        """A new file of the landing, which nobody sees before the block has ended well."""
-        path = self.path(LANDING, name)
+    def create(self, name: str, folder: str = LANDING) -> Iterator[IO[bytes]]:
+        """A file of the landing, new or in place of one, which nobody sees before the block has ended well."""
+        path = self.path(folder, name)
         if self.is_local:
-            self.filesystem.makedirs(f"{self.home}/{LANDING}", exist_ok=True)
+            self.filesystem.makedirs(f"{self.home}/{folder}", exist_ok=True)
         file = self.filesystem.open(f"{path}{PART}" if self.is_local else path, "wb")
         try:
             yield file
@@ -69,19 +71,19 @@ class Store:
             file.discard()
             file.closed = True
 
-    def sweep(self) -> None:
-        """Remove what a fetch that died was writing."""
-        for name in self._list(LANDING, "file") if self.is_local else ():
+    def sweep(self, folder: str = LANDING) -> None:
+        """Remove what somebody who died was writing."""
+        for name in self._list(folder, "file") if self.is_local else ():
             if name.endswith(PART):
-                self.filesystem.rm_file(self.path(LANDING, name))
+                self.filesystem.rm_file(self.path(folder, name))
 
     def size(self, name: str) -> int:
         """Bytes of a file of the landing."""
         return int(self.filesystem.size(self.path(LANDING, name)))
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, folder: str = LANDING) -> None:
         """Write a manifest, by which all its files are fetched."""
-        with self.create(manifest.name) as file:
+        with self.create(manifest.name, folder) as file:
             file.write(manifest.as_text().encode())
 
     # -- reading
@@ -108,12 +110,22 @@ class Store:
     def manifests(self, folder: str = LANDING, names: Sequence[str] | None = None) -> list[Manifest]:
         """The manifests of a folder, or of those in it, in the order of their fetches."""
         mine = [name for name in (self.names(folder) if names is None else names) if name.endswith(ENDING)]
-        read = (Manifest.of_text(name, self.filesystem.cat_file(self.path(folder, name))) for name in mine)
-        return sorted(read, key=lambda manifest: manifest.key)
+        return in_order(Manifest.of_text(name, self.read(folder, name)) for name in mine)
+
+    def read(self, folder: str, name: str) -> bytes:
+        """A small file, whole."""
+        content: bytes = self.filesystem.cat_file(self.path(folder, name))
+        return content
+
+    def modified(self, folder: str, name: str) -> datetime:
+        """When a file was written."""
+        moment: datetime = self.filesystem.modified(self.path(folder, name))
+        return moment
 
     def mark(self, name: str) -> str:
-        """What tells a file of the landing from another of its name."""
-        return str(self.filesystem.checksum(self.path(LANDING, name)))
+        """What tells a file of the landing from another of its name, whoever touches or copies it."""
+        with self.filesystem.open(self.path(LANDING, name), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @contextmanager
     def local(self, path: str, scratch: Path) -> Iterator[Path]:
@@ -129,9 +141,14 @@ class Store:
 
     # -- moving
 
+    def is_archived(self, file: RawFile) -> bool:
+        """Whether the archive has a file of the landing already."""
+        path = self.path(f"archive/{filed(file.resource)}", file.name)
+        return self.filesystem.exists(path) and self._are_same(path, self.path(LANDING, file.name))
+
     def archive(self, file: RawFile) -> str:
         """Put a file away that is loaded."""
-        return self._move(file.name, f"archive/{file.resource}")
+        return self._move(file.name, f"archive/{filed(file.resource)}")
 
     def archive_manifest(self, manifest: Manifest) -> None:
         """Put a manifest away whose files are."""
@@ -139,22 +156,30 @@ class Store:
 
     def reject(self, name: str, reason: dict[str, Any], folder: str = LANDING) -> None:
         """Put a file aside that cannot be read, with the reason beside it."""
-        moved = self._move(name, "rejected", folder)
+        moved = self._move(name, REJECTED, folder)
         told = {"file": name, **reason, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.filesystem.pipe_file(self.path("rejected", f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
+        self.filesystem.pipe_file(self.path(REJECTED, f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
 
-    def _move(self, name: str, folder: str, start: str = LANDING) -> str:
+    def remove(self, folder: str, name: str) -> None:
+        """Delete a file."""
+        self.filesystem.rm_file(self.path(folder, name))
+
+    def rename(self, folder: str, name: str, new: str) -> None:
+        """Give a file another name, or one like it where that is taken."""
+        self._move(name, folder, folder, new)
+
+    def _move(self, name: str, folder: str, start: str = LANDING, new: str | None = None) -> str:
         """Move a file without ever replacing another; the name it then has."""
-        source = self.path(start, name)
+        source, wanted = self.path(start, name), new or name
         if self.is_local:
             self.filesystem.makedirs(f"{self.home}/{folder}", exist_ok=True)
-        target, number = name, 1
+        target, number = wanted, 1
         while self.filesystem.exists(path := self.path(folder, target)):
             if self._are_same(path, source):  # a move that was cut off after its copy
                 self.filesystem.rm_file(source)
                 return target
             number += 1
-            target = _numbered(name, number)
+            target = _numbered(wanted, number)
         self._rename(source, path)
         return target
 

@@ -30,11 +30,13 @@ def perform(load: Load) -> None:
     else:
         if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
             ingest(load.ordered(replace(load.order, select=(), exclude=())), Store(environment, name))
+            if load.report.raw_files:
+                load.report.mode = f"ingest+{load.order.mode}"  # unless it has rows of its own
         load.run()
 
 
 def mode(environment: Environment, order: Order) -> str:
-    """What `_etl.runs` calls a run; those whose rows no raw file holds have the mode of their order."""
+    """What `_etl.runs` calls a run; one that loads rows no raw file holds has the mode of its order."""
     if order.verb != "run":
         return order.verb
     return "fetch+ingest" if environment.keeps_raw else order.mode

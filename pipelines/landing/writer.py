@@ -14,7 +14,7 @@ from dlt.common.json import json as dlt_json
 from dlt.extract.utils import get_data_item_format
 
 from pipelines.errors import UsageError
-from pipelines.landing.manifest import RawFile, named
+from pipelines.landing.manifest import RawFile, filed, named
 from pipelines.landing.store import Store
 
 AS_DLT = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -74,7 +74,7 @@ class Writer:
 
     def _name(self, resource: str, ending: str, number: int = 0) -> str:
         part = f".{number + 1}" if number else ""
-        return f"{named(self._at, self._spec, resource, self._run_id)}{part}{ending}"
+        return f"{named(self._at, self._spec, filed(resource), self._run_id)}{part}{ending}"
 
     def _told(self, file: _Lines | _Tables) -> RawFile:
         return RawFile(file.resource, file.name, file.rows, self._store.size(file.name), file.typed)
@@ -94,9 +94,6 @@ class _Lines:
 
     def write(self, page: list[Any]) -> None:
         lines = getattr(page, "lines", None) or [self._text(row) for row in page]
-        self._append(lines)
-
-    def _append(self, lines: list[bytes]) -> None:
         self._file.write(b"\n".join(lines) + b"\n")
         self.rows += len(lines)
 

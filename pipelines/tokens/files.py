@@ -18,6 +18,7 @@ from pipelines.tokens.stores import Content, Place, Slot, end_of, login_command,
 
 PATIENCE_SECONDS = 180.0  # a token endpoint may take its whole deadline
 OTHERS = 0o077
+TRIAL = ".trial"
 ROOM_BYTES = 64 * 1024  # more than a token takes
 
 
@@ -74,9 +75,23 @@ class Files:
         """Replace an account's file; for who holds its lock."""
         write_secret(self._file(name, account), json.dumps(content, indent=2) + "\n")
 
+    def texts(self, name: str) -> Iterator[tuple[str, str]]:
+        """Each account of a system with what its file holds, for who looks for something in it."""
+        for file in [self._file(name, ""), *sorted(self._folder.glob(f"{name}.*.json"))]:
+            if file.exists():
+                account = file.stem.removeprefix(name).removeprefix(".")
+                yield account, file.read_text(encoding="utf-8", errors="replace")
+
+    def forget(self, name: str, account: str) -> None:
+        """Delete an account's file, last, and what is beside it and named after it, too."""
+        file = self._file(name, account)
+        with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
+            for each in (Path(f"{file}.lock"), file.with_suffix(TRIAL), file):
+                each.unlink(missing_ok=True)
+
     def _make_sure_of_room(self, file: Path) -> None:
         """Fail on a full disk or a folder that cannot be written before a token is spent, not after."""
-        trial = file.with_suffix(".trial")
+        trial = file.with_suffix(TRIAL)
         write_secret(trial, " " * ROOM_BYTES)
         trial.unlink()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 from dlt.normalize import worker
 
@@ -44,6 +45,17 @@ def test_the_first_page_waits_for_no_more_than_the_few_rows(engine):
     toy(engine, rows(FEW + 1))
     engine.etl("run", "toy", "--env", "test", "--select", "things", "--run-id", "one")
     assert gears(engine, "one")["rows"]["records"] == FEW
+
+
+@pytest.mark.parametrize(("packed", "has_dictionaries"), [("none", False), ("snappy", True)])
+def test_only_files_that_are_packed_have_dictionaries(engine, packed, has_dictionaries):
+    toy(engine, rows(1000, note="again"))
+    settings = {"DATA_WRITER__COMPRESSION": packed, "DATA_WRITER__VERSION": "1.0"}
+    assert engine.etl("run", "toy", "--env", "test", "--select", "things", **settings).code == 0
+    found = [pq.ParquetFile(file).metadata for file in engine.root.rglob("things.*.parquet")]
+    cut = next(file for file in found if file.num_rows == 1000 - FEW)
+    notes = next(c for c in map(cut.row_group(0).column, range(cut.num_columns)) if c.path_in_schema == "note")
+    assert (notes.has_dictionary_page, cut.format_version) == (has_dictionaries, "1.0")
 
 
 @pytest.mark.parametrize("gear", GEARS)

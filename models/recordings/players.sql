@@ -1,0 +1,1 @@
+SELECT url, white__username FROM chess.games
