@@ -11,7 +11,7 @@ args =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test newest bench check fix lock docs clean help
+.PHONY: demo test newest parity bench check fix lock docs clean help
 
 demo: .venv/run.stamp  ## fill warehouse.duckdb from every spec, offline
 	.venv/bin/etl demo $(args)
@@ -23,6 +23,9 @@ newest: .venv/dev.stamp  ## compare the columnar normaliser with the newest dlt,
 	.venv/bin/uv pip install --quiet --upgrade --no-deps --target .venv/newest dlt
 	PYTHONPATH=.venv/newest .venv/bin/python -c 'import dlt; print("dlt", dlt.__version__)'
 	PYTHONPATH=.venv/newest .venv/bin/pytest tests/columnar $(args)
+
+parity: .venv/dev.stamp  ## load every case and, where ETL_PAYLOADS is set, payload into every warehouse, and compare with dlt
+	ETL_PARITY=whole .venv/bin/pytest --numprocesses auto --dist worksteal tests/columnar $(args)
 
 check: .venv/dev.stamp  ## lint, format, types, import directions, generated files
 	.venv/bin/ruff check .

@@ -32,7 +32,7 @@ from dlt.destinations.impl.bigquery.configuration import BigQueryClientConfigura
 from dlt.destinations.impl.bigquery.factory import BigQueryTypeMapper
 from dlt.destinations.impl.bigquery.factory import bigquery as dlt_bigquery
 from dlt.destinations.impl.bigquery.sql_client import BigQuerySqlClient
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import NotFound, RetryError
 from google.cloud.bigquery import Client
 from google.cloud.bigquery import LoadJob as ServerJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
@@ -77,12 +77,17 @@ class SqlClient(BigQuerySqlClient):
             api_timeout=self.http_timeout,
             wait_timeout=self._job_timeout,
             retry=self._default_retry,
-            job_retry=DEFAULT_JOB_RETRY.with_timeout(self._job_timeout),
+            job_retry=DEFAULT_JOB_RETRY.with_timeout(self._job_timeout).with_predicate(_may_pass),
         )
         client.load_table_from_file = partial(  # type: ignore[method-assign]
             client.load_table_from_file, num_retries=self._upload_retries
         )
         return client
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a query is worth another job: not when its request had all its retries already."""
+    return not isinstance(error, RetryError) and bool(DEFAULT_JOB_RETRY._predicate(error))
 
 
 class Overdue(DatabaseTerminalException):

@@ -116,6 +116,17 @@ def test_nobody_listens(engine: Workspace):
     assert "Connection refused" in result.err
 
 
+@pytest.mark.timeout(60)  # of the hour a query may take
+def test_a_query_that_nobody_takes_ends_with_its_request(engine: Workspace):
+    engine.variables["DESTINATION__WAREHOUSE__JOB_TIMEOUT"] = "3600"
+    with refusing_port() as port:
+        engine.variables["BIGQUERY_EMULATOR_HOST"] = f"http://127.0.0.1:{port}"
+        result = engine.etl("plan", "log", "--env", "bq")
+    assert result.code == 0, result
+    assert "destination: could not be reached: " in result.out
+    assert "Connection refused" in result.out
+
+
 def test_a_dataset_that_is_gone_is_loaded_anew(engine: Workspace, bigquery: BigQuery):
     assert engine.etl("run", "log", "--env", "bq").code == 0
     bigquery.warehouse.drop_dataset("log")

@@ -84,6 +84,15 @@ def test_a_spec_may_be_named_all(engine):
     assert "inputs.spec == 'all' " not in content["jobs"]["chess"]["if"] + " "
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_run_through_raw_files_needs_their_bucket(engine, keeps):
+    landing = '[prd.landing]\ndestination_type = "filesystem"\nbucket_url = "gs://example"\n'
+    destinations = engine.root / "destinations.toml"
+    destinations.write_text(f"{destinations.read_text()}[prd]\nkeep_raw = {str(keeps).lower()}\n{landing}")
+    [named] = [step["env"] for step in workflow(engine)["jobs"]["chess"]["steps"] if "env" in step]
+    assert ("DESTINATION__LANDING__CREDENTIALS__PRIVATE_KEY" in named) is keeps
+
+
 @pytest.mark.parametrize("here", ["", "an environment that has them, too"])
 def test_settings_are_named_and_never_told(engine, here):
     """The same on every machine: what stands in git is not asked for, whatever a variable or a secret says here."""

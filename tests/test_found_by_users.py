@@ -120,7 +120,7 @@ def test_a_bucket_in_a_path_with_a_space_is_that_folder(workspace):
     assert " " in str(made.root)
     made.etl("doctor", "--env", "test")
     assert (made.root / "landing").is_dir()
-    assert not list(made.root.parent.parent.rglob("*%20*"))
+    assert not list(made.root.parent.rglob("*%20*"))
 
 
 def test_a_plan_that_cannot_look_does_not_guess_the_cursor(workspace):

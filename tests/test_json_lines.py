@@ -29,7 +29,7 @@ def told(path: Path, content: bytes) -> Told:
             assert [orjson.dumps(fragment) for fragment in page] == page.lines
             found += zip(page.places, page.lines, strict=True)
         else:
-            found += [tuple(notice.values()) for notice in page]
+            found += [tuple(told for key, told in each.items() if key not in ("unit", "part")) for each in page]
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines import configuration, needs
 from pipelines import environment as environments
 from pipelines.build import sign_in_of
-from pipelines.environment import NOTIFY, WAREHOUSE, Environment
+from pipelines.environment import LANDING, NOTIFY, WAREHOUSE, Environment
 from pipelines.errors import UsageError
 from pipelines.order import Order, settle
 from pipelines.specs import spec as specs
@@ -56,7 +56,9 @@ def _job(root: Path, environment: Environment, spec: specs.Spec, schedule: str) 
     with told_of(spec.name):
         settle(environment, spec, Order())
         configuration.only_committed()
-        wanted = [*needs.of_destination(environment, WAREHOUSE), *needs.of_source(environment, spec)]
+        places = (WAREHOUSE, LANDING) if environment.keeps_raw else (WAREHOUSE,)
+        wanted = [need for place in places for need in needs.of_destination(environment, place)]
+        wanted += needs.of_source(environment, spec)
     missing = [need for need in wanted if need.found is None]
     return Job(
         spec.name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,6 +21,7 @@ from typing import Any
 
 import dlt
 import pyarrow.parquet as pq
+import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.utils import has_table_seen_data
@@ -32,6 +34,12 @@ Pages = list[Page]
 Hints = dict[str, Any]
 Load = Mapping[str, tuple[Pages, Hints]]  # by table
 LINKS = {"_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_load_id", "_dlt_valid_from", "_dlt_valid_to"}
+
+
+def whole(dear: bool = True) -> pytest.MarkDecorator:
+    """The mark of what is compared by `make parity` alone, being too dear for every run of the tests."""
+    asked = os.environ.get("ETL_PARITY") == "whole"
+    return pytest.mark.skipif(dear and not asked, reason="takes minutes in all; make parity runs it")
 
 
 @dataclass

@@ -1,1 +1,0 @@
-SELECT url, white__username FROM chess.games
