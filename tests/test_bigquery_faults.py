@@ -29,6 +29,7 @@ def log():
 def entries(id=dlt.sources.incremental("id", initial_value=0)):
     yield [{"id": n} for n in range(1, 11) if n > id.start_value]
 '''
+PATIENT = {"DESTINATION__WAREHOUSE__RETRY_DEADLINE": "10", "DESTINATION__WAREHOUSE__JOB_TIMEOUT": "20"}
 IMPATIENT = "retry_deadline = 1.0\nhttp_timeout = 1.0\njob_timeout = 2.0\n"
 ALWAYS = 10_000
 UPLOAD, QUERY, POLL = "(POST|PUT) .*/upload/", "POST .*/queries", "GET .*/jobs/"
@@ -89,6 +90,7 @@ ENDING: dict[str, tuple[Fault, int, str]] = {
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_what_passes_does_not_end_a_run(engine: Workspace, bigquery: BigQuery, fault: Fault):
+    engine.variables |= PATIENT
     fault(bigquery)
     result = engine.etl("run", "log", "--env", "bq")
     assert (result.code, result.err) == (0, "")

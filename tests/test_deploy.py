@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -247,7 +248,9 @@ def test_a_crontab(engine, tmp_path):
     program = tmp_path / "etl"
     program.write_text('#!/bin/sh\necho "$@"; exit 5\n')
     program.chmod(0o755)
-    command = re.sub(r"(?<=&& )\S+/etl(?= run)", str(program), command)
+    theirs = shlex.quote(str(Path(sys.executable).with_name("etl")))
+    assert f"&& {theirs} run" in command
+    command = command.replace(theirs, shlex.quote(str(program)))
     done = subprocess.run(["sh", "-c", command], text=True, capture_output=True, check=False)
     assert (done.stdout, done.stderr) == ("etl run chess ended with 5; see runs/chess.log\n", "")
     assert (root / "runs/chess.log").read_text() == "run chess --env test --wait 10m\n"
