@@ -1,0 +1,69 @@
+"""What a source tells the engine of files to move: which, from where, under which name, and what a receipt says.
+
+A spec's `files:` names a function of the source that returns a `Files`; the engine moves what that lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileItem:
+    """One file to move."""
+
+    id: str
+    """Identity of its row: the value of `Files.identity`."""
+    url: str
+    key: str
+    """Name of the object in the bucket."""
+    row: Row
+    """What its table says of it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent to the host of `url` alone: a redirect to another host goes without."""
+    media: str = "any"
+    """What it must be to be stored: `ogg`, `mp3`, `wav`, `audio` (one of these) or `any`."""
+    bytes: int | None = None
+    sha256: str | None = None
+    seconds: float | None = None
+    """Its length as the source knows it; it may differ by a second or 2 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as it was verified and stored."""
+
+    key: str
+    bytes: int
+    sha256: str
+    """Hexadecimal."""
+    content_type: str
+    stored_at: datetime
+    etag: str | None = None
+    version: str | None = None
+    codec: str | None = None
+    """`vorbis`, `opus`, `flac`, `mp3`, `pcm`; None where nobody looked."""
+    seconds: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one resource."""
+
+    identity: str
+    """The column that names an item, in the resource's table and in that of the receipts, whose key it is."""
+    items: Callable[[Iterable[Row]], Iterator[FileItem]]
+    """The files of rows of the resource's table; a row without a file (yet) gives none."""
+    receipt: Callable[[FileItem, Stored], dict[str, Any]]
+    """The row that says a file is stored."""
+    columns: dict[str, Any]
+    """dlt's column hints of the receipts."""
+    same: tuple[str, ...] = ()
+    """Further columns both tables have: a row whose value a receipt has too has its file already."""
