@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
-if TYPE_CHECKING:
-    from pipelines.errors import EtlError
+from pipelines import program
+from pipelines.program import session
 
 app = typer.Typer(
     name="etl",
@@ -38,12 +33,13 @@ auth_app = typer.Typer(help="Sign in to systems, and see who is signed in.", no_
 app.add_typer(auth_app, name="auth")
 app.add_typer(deploy_app, name="deploy")
 
-GLOBAL_FLAGS = ("--debug", "--version")
-GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
-
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A spec by name.")]
+OneOrAll = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A spec by name; all otherwise.", show_default=False)
+]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As etl quarantine list shows them.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 Select = Annotated[
     list[str] | None,
@@ -63,16 +59,6 @@ Account = Annotated[str, typer.Option("--account", help="One of several accounts
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
-
-
-class Session:
-    """The options that stand before every command."""
-
-    root: Path | None = None
-    debug = False
-
-
-session = Session()
 
 
 @app.callback()
@@ -256,7 +242,7 @@ def doctor(env: Env = "dev", output: Output = "text") -> None:
 
 
 @app.command()
-def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev", output: Output = "text") -> None:
+def status(name: OneOrAll = None, env: Env = "dev", output: Output = "text") -> None:
     """Show the latest runs."""
     from pipelines import commands
 
@@ -290,7 +276,7 @@ def models(names: Names = None, env: Env = "dev", output: Output = "text") -> No
 
 
 @app.command()
-def metrics(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev") -> None:
+def metrics(name: OneOrAll = None, env: Env = "dev") -> None:
     """Print the latest run of each spec as Prometheus metrics."""
     from pipelines.telling import metrics as told
 
@@ -377,7 +363,7 @@ def state_reset(
 
 @quarantine_app.command("list")
 def quarantine_list(
-    name: Annotated[str | None, typer.Argument()] = None,
+    name: OneOrAll = None,
     env: Env = "dev",
     resource: Resource = None,
     everything: Annotated[bool, typer.Option("--all", help="Replayed rows too.")] = False,
@@ -400,13 +386,9 @@ def quarantine_show(row: Annotated[str, typer.Argument(metavar="ID")], env: Env 
 
 @quarantine_app.command("replay")
 def quarantine_replay(
-    name: Name,
-    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    env: Env = "dev",
-    resource: Resource = None,
-    values: With = None,
+    name: Name, rows: Ids = None, env: Env = "dev", resource: Resource = None, values: With = None,
     output: Output = "text",
-) -> None:
+) -> None:  # fmt: skip
     """Load quarantined rows after all, where a hint or a source was mended; never over a newer row."""
     from pipelines import replay
 
@@ -415,11 +397,7 @@ def quarantine_replay(
 
 @quarantine_app.command("drop")
 def quarantine_drop(
-    name: Name,
-    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    env: Env = "dev",
-    resource: Resource = None,
-    yes: Yes = False,
+    name: Name, rows: Ids = None, env: Env = "dev", resource: Resource = None, yes: Yes = False
 ) -> None:
     """Delete quarantined rows for good: those mended where they came from stay listed until then."""
     from pipelines import commands, rejects
@@ -442,12 +420,7 @@ def auth_login(
 
 
 @auth_app.command("status")
-def auth_status(
-    name: Annotated[str | None, typer.Argument()] = None,
-    env: Env = "dev",
-    account: Account = "",
-    output: Output = "text",
-) -> None:
+def auth_status(name: OneOrAll = None, env: Env = "dev", account: Account = "", output: Output = "text") -> None:
     """Show who is signed in and for how long; exit 6 when a person must sign in."""
     from pipelines.tokens import auth
 
@@ -579,108 +552,15 @@ def finish(code: int) -> None:
     raise typer.Exit(int(code))
 
 
-def hoist(arguments: Sequence[str]) -> list[str]:
-    """Global options stand wherever a person types them; the parser wants them first."""
-    first: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            return [*first, *rest, word, *words]
-        if word in GLOBAL_FLAGS or word.startswith(tuple(f"{o}=" for o in GLOBAL_OPTIONS)):
-            first.append(word)
-        elif word in GLOBAL_OPTIONS:
-            first += [word, *([value] if (value := next(words, None)) is not None else [])]
-        else:
-            rest.append(word)
-    return first + rest
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The `etl` program: runs a command and turns our errors into one line and an exit code."""
-    from pipelines.errors import terminate
-    from pipelines.logs import tolerate
-
-    tolerate(sys.stdout)
-    tolerate(sys.stderr)
-    session.root, session.debug = None, False
-    try:
-        signal.signal(signal.SIGTERM, terminate)
-        with seldom_collected():
-            code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = hang_up()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the last line of defence: one line, one exit code
-        code = complain(error)
-    exec("")  # else Python ends itself by a Ctrl-C that once passed through the exec of a text, caught or not
-    sys.exit(code)
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Python looks for cycles less often: imports and pages of rows leave few, and looking costs up to a third."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-
-
-def obey(command: list[str]) -> int:
-    """Run a command; its exit code. The parser's own way to run it makes a silent 130 of every signal."""
-    parser = grammar()
-    try:
-        with parser.make_context("etl", command) as context:
-            parser.invoke(context)
-    except typer.Exit as end:
-        return end.exit_code
-    return 0
+    """The `etl` program."""
+    program.main(grammar, arguments)
 
 
 @cache
 def grammar() -> TyperGroup:
     """The commands and options as the parser knows them."""
     return typer.main.get_group(app)
-
-
-def hang_up() -> int:
-    """The reader of stdout has gone, as in `etl list | head -1`: say nothing, not even while Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-def complain(error: BaseException) -> int:
-    """Print an error as its message alone, as GitHub annotations under Actions, and with a trace for --debug."""
-    from pipelines import logs
-    from pipelines.errors import SpecError
-
-    if session.debug:
-        logs.trace(error)
-    known = understood(error)
-    logs.complain(str(known))
-    if isinstance(known, SpecError):
-        from pipelines.commands import annotate
-
-        annotate(known.problems)
-    return int(known.exit)
-
-
-def understood(error: BaseException) -> EtlError:
-    """Our error for any other; what the parser of the command line says is put into one line, help stays as it is."""
-    from pipelines.errors import EtlError, Help, UsageError
-    from pipelines.translate import translate
-
-    if isinstance(error, EtlError):
-        return error
-    if not isinstance(error, TyperException):
-        return translate(error, "etl")
-    said = error.format_message()
-    if "\n" in said:
-        return Help(said)
-    command = getattr(getattr(error, "ctx", None), "command_path", "etl")
-    return UsageError(f"{command}: {said[0].lower()}{said[1:].rstrip('.')}; see {command} --help")
 
 
 if __name__ == "__main__":

@@ -430,23 +430,22 @@ def test_the_months_of_chess_players(workspace, sandbox, monkeypatch):
     assert made.etl(*look).code == 0
     with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
         connection.execute("DELETE FROM chess.games WHERE end_time < '2023-05-01'")
-    told = made.etl(*look)
-    assert told.code == 4
-    assert told.out.splitlines()[-3:] == [
-        "2023-04, games of demo_anna: 1 missing",
-        "  etl run chess --env test --select games --since 2023-04-01 --until 2023-05-01 --with players=demo_anna",
-        "chess: 1 missing in test",
-    ]
-    assert made.etl(*shlex.split(told.out.splitlines()[-2])[1:]).code == 0
+    fills = "etl run chess --env test --select games --since 2023-04-01 --until 2023-05-01 --with players=demo_anna"
+    assert ending(made, *look) == [
+        "2023-04, games of demo_anna: 1 missing", f"  {fills}", "chess: 1 missing in test"
+    ]  # fmt: skip
+    assert made.etl(*shlex.split(fills)[1:]).code == 0
     assert made.etl(*look).code == 0
     monkeypatch.setattr("pipelines.coverage.show.datetime", at(2024, 3, 10))
-    stopped = made.etl(*look)
-    assert stopped.code == 4
-    assert stopped.out.splitlines()[-3:] == [
-        "2024-02, games: 2 in part",
-        "  etl run chess --env test --select games --since 2024-02-01 --until 2024-03-01",
-        "chess: 2 missing in test",
-    ]
+    fills = "etl run chess --env test --select games --since 2024-02-01 --until 2024-03-01"
+    assert ending(made, *look) == ["2024-02, games: 2 in part", f"  {fills}", "chess: 2 missing in test"]
+
+
+def ending(workspace, *command: str) -> list[str]:
+    """The last hole that a command shows, what fills it, and the sum."""
+    told = workspace.etl(*command)
+    assert told.code == 4
+    return told.out.splitlines()[-3:]
 
 
 AT = "coverage: {by: day, column: at, since: 2024-03-30"
