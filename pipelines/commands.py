@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import environment as environments
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
 from pipelines.logs import LOGGER, trace
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs_
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
-        printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
+        printer.lines([f"{counted(len(chosen), 'valid spec')}: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
 
 
@@ -223,9 +223,9 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     environment = environments.load(root, env)
     runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
-    header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
+    header = ("started", "spec", "mode", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
-        (f"{r.started_at:%Y-%m-%d %H:%M:%S}", r.spec, r.status, r.exit_code, r.rows_loaded, r.rows_rejected,
+        (f"{r.started_at:%Y-%m-%d %H:%M:%S}", r.spec, r.mode, r.status, r.exit_code, r.rows_loaded, r.rows_rejected,
          r.items_failed, r.run_id, r.message)
         for r in runs
     ]  # fmt: skip

@@ -258,12 +258,12 @@ class Ledger:
         return [RunRow(*row) for row in self.execute(sql, *values)]
 
     def latest(self, environment: str, spec: str | None = None) -> list[tuple[RunRow, datetime | None]]:
-        """The last run of each spec, or of one, that has ended, and when one last ended with 0."""
+        """The last run of each spec, or of one, that has ended, and when one last ended with 0 and left nothing out."""
         only, values = (" AND spec = %s", [environment, spec]) if spec else ("", [environment])
         columns = ", ".join(f"r.{name}" for name in TABLES["runs"])
         rows = self.execute(
             f"SELECT {columns}, l.succeeded_at FROM {{runs}} AS r JOIN (SELECT spec, max(started_at) AS started_at, "
-            "max(CASE WHEN exit_code = 0 THEN finished_at END) AS succeeded_at FROM {runs} "
+            "max(CASE WHEN exit_code = 0 AND message IS NULL THEN finished_at END) AS succeeded_at FROM {runs} "
             f"WHERE environment = %s AND exit_code IS NOT NULL{only} GROUP BY spec) AS l "
             "ON r.spec = l.spec AND r.started_at = l.started_at WHERE r.environment = %s ORDER BY r.spec",
             *values, environment,

@@ -16,7 +16,7 @@ from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, Quarantined, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.order import Order, settle
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.translate import told_of
 
@@ -51,7 +51,7 @@ def show_all(
             for r in rows
         ]  # fmt: skip
         printer.table(("id", "first seen", "last seen", "spec", "resource", "place", "reason", "state"), cells)
-    printer.lines([f"{total} rows in quarantine" + (f", {len(rows)} shown" if total > len(rows) else "")])
+    printer.lines([f"{counted(total, 'row')} in quarantine" + (f", {len(rows)} shown" if total > len(rows) else "")])
     return Exit.OK
 
 
@@ -72,7 +72,7 @@ def drop(root: Path, env: str, name: str, resource: str | None, ids: Sequence[st
     with writing(root, env, name) as (_, ledger):
         rows = chosen(ledger, name, resource, ids)
         ledger.drop_quarantined([row.id for row in rows])
-    Printer("text").lines([f"{name}: {len(rows)} rows dropped"])
+    Printer("text").lines([f"{name}: {counted(len(rows), 'row')} dropped"])
     return Exit.OK
 
 

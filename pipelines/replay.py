@@ -20,7 +20,7 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, Quarantined
 from pipelines.order import Order
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.refusals import manner, refuse_new_types
 from pipelines.rejects import SHORT, chosen, decoded, writing
 from pipelines.rows.declared import dynamic
@@ -71,7 +71,7 @@ def replay(
         drop = " ".join(["etl quarantine drop", name, *(row[:SHORT] for row in outdated), "--env", env])
         printer.lines([f"{name}: {len(outdated)} superseded by newer rows, kept in quarantine; drop them with: {drop}"])
     printer.document({"spec": name, "loaded": len(passed), "still_rejected": left, "superseded": outdated})
-    printer.lines([f"{name}: {len(passed)} rows loaded, {left} still in quarantine"])
+    printer.lines([f"{name}: {counted(len(passed), 'row')} loaded, {left} still in quarantine"])
     return Exit.PARTIAL if left else Exit.OK
 
 

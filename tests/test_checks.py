@@ -140,7 +140,7 @@ def test_counts_are_compared_with_the_last_run(workspace):
         (0, "ok", ""),
         (0, "ok", ""),
         (0, "skipped", "not judged after a run of a part"),
-        (4, "fail", "1 rows, 3 in the last run: it may shrink by 50% at most"),
+        (4, "fail", "1 row, 3 in the last run: it may shrink by 50% at most"),
         (0, "ok", ""),
     ]
     assert made.query("SELECT counted FROM _etl.checks ORDER BY checked_at") == [(6,), (3,), (None,), (1,), (1,)]
@@ -155,7 +155,7 @@ def test_a_failed_check_is_worse_than_a_rejected_row_and_a_warning_is_nothing(wo
     assert (run.code, run.out.splitlines()[-6:-1]) == (
         4,
         [
-            "toy.things: 1 rows in quarantine; see: etl quarantine list toy",
+            "toy.things: 1 row in quarantine; see: etl quarantine list toy",
             "toy: made by_kind, tagged",
             "toy: 2 of 4 checks ok",
             "FAIL    toy.doubles: 2 rows; see them: etl check toy --env test --select doubles --rows 20",

@@ -254,7 +254,7 @@ def test_rows_in_quarantine_are_told_apart(toy):
     assert run(toy, days=said) == 3
     told = toy.etl("coverage", "toy", "--env", "test")
     assert told.code == 4
-    assert "toy.days: 4 days: 1 quarantined, 3 missing, 1 rows in quarantine that tell no day" in told.out
+    assert "toy.days: 4 days: 1 quarantined, 3 missing, 1 row in quarantine without a day" in told.out
     assert "rows in quarantine: etl quarantine list toy --env test" in told.out.splitlines()
     assert run(toy, days=[["covered", "2024-03-30/2024-04-03"]]) == 0
     assert states(toy) == ["..q."]

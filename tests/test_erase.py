@@ -375,7 +375,7 @@ def test_it_asks_first(made: Workspace):
 SUBJECTS = [
     ("rows: [callz.phone]", "no such table (did you mean 'calls'?); the spec writes: calls, labels"),
     ("rows: [phone]", "expected a table and a column as loaded, e.g. games.white__username"),
-    ("rows: []", "expected at least 1 items, got 0"),
+    ("rows: []", "expected at least 1 item, got 0"),
     ("rows: [calls.phone]\n    objects: [labels.key]", "rows names no column of this table, so that no object of it"),
 ]
 
@@ -418,7 +418,9 @@ def test_on_postgres_where_first_a_spec_does_not_name_a_column(made: Workspace, 
     ask = Ask(made, postgres_url)
     for words in (("--dry-run",), ("--yes",)):
         result = made.etl("erase", "--phone", PHONE, "--env", "pg", *words)
-        assert "calls: labels.note: 1 rows about others hold the value; name the column in its subjects" in result.err
+        assert (
+            "calls: labels.note: the value stands in 1 row about others; name the column in its subjects" in result.err
+        )
     assert (result.code, ask("SELECT note FROM calls.labels WHERE id = 1")) == (3, [(LABELS[0]["note"],)])
     made.write("specs/calls.yaml", SPEC)
     erase(made, "--phone", PHONE, env="pg")

@@ -265,7 +265,7 @@ def test_replayed_rows_that_no_raw_file_holds_come_back_to_quarantine(workspace)
     assert made.etl("quarantine", "replay", "mend", "--env", "raw").code == 0
     rebuilt = made.etl("rebuild", "mend", "--env", "raw")
     assert rebuilt.code == 3
-    assert "1 rows that were replayed are in no raw file" in rebuilt.err
+    assert "1 row replayed before, in no raw file" in rebuilt.err
     assert made.etl("quarantine", "replay", "mend", "--env", "raw").code == 0
     assert made.query("SELECT id FROM mend.things ORDER BY id") == [(1,), (2,)]
 

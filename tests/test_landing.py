@@ -120,8 +120,8 @@ def test_a_dry_run_tells_and_changes_nothing(yard):
     listed = yard.etl("ingest", "--dry-run", "--output", "json", code=0).json
     assert [(each["resource"], each["rows"]) for each in listed] == [("things", 20)]
     assert yard.files() == before
-    assert "crash: 1 raw files wait" in yard.workspace.etl("status", "--env", "test").out
-    assert "1 raw files wait, and are loaded first" in yard.workspace.etl("plan", "crash", "--env", "test").out
+    assert "crash: 1 raw file in landing, not loaded yet" in yard.workspace.etl("status", "--env", "test").out
+    assert "loads 1 raw file in landing first" in yard.workspace.etl("plan", "crash", "--env", "test").out
 
 
 def test_selected_files_are_loaded_and_the_others_wait(yard, direct):

@@ -131,7 +131,7 @@ def test_quarantine_is_shown_replayed_and_dropped(engine):
     assert shown.json["payload"] == {"id": 7, "amount": "1.5 EUR"} or shown.json["payload"] == {"id": None}
     toy(engine, [], columns={"id": {"data_type": "bigint", "nullable": False}, "amount": {"data_type": "text"}})
     replayed = killed.run(engine, "quarantine", "replay", "toy", "--env", "test")  # the source has changed
-    assert (replayed.code, replayed.out) == (3, "toy: 1 rows loaded, 1 still in quarantine\n")
+    assert (replayed.code, replayed.out) == (3, "toy: 1 row loaded, 1 still in quarantine\n")
     assert ids(engine) == [7]
     assert engine.etl("quarantine", "drop", "toy", "--env", "test").code == 2
     assert engine.etl("quarantine", "drop", "toy", "--env", "test", "--yes").code == 0

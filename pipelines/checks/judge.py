@@ -12,6 +12,7 @@ from dlt.destinations.exceptions import DatabaseException
 
 from pipelines.checks.questions import failing, measured
 from pipelines.errors import did_you_mean
+from pipelines.printing import counted
 from pipelines.promises import Promises
 from pipelines.queries import NotSql, Query, Reference
 from pipelines.specs.checks import Check, Fresh, RowCount, Sql
@@ -150,13 +151,13 @@ def _told(check: Check, wrong: str, **numbers: int) -> Checked:
 
 def _wrong_count(check: RowCount, count: int, before: int | None) -> str:
     if check.min is not None and count < check.min:
-        return f"{count:,} rows, expected at least {check.min:,}"
+        return f"{counted(count, 'row')}, expected at least {check.min:,}"
     if check.max is not None and count > check.max:
-        return f"{count:,} rows, expected at most {check.max:,}"
+        return f"{counted(count, 'row')}, expected at most {check.max:,}"
     if check.drop_at_most is not None and before is not None:
         share = int(check.drop_at_most.removesuffix("%"))
         if (before - count) * 100 > before * share:
-            return f"{count:,} rows, {before:,} in the last run: it may shrink by {check.drop_at_most} at most"
+            return f"{counted(count, 'row')}, {before:,} in the last run: it may shrink by {check.drop_at_most} at most"
     return ""
 
 

@@ -18,7 +18,7 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit, SpecError, UsageError, in_one_line
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.order import Order, settle
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
@@ -131,8 +131,8 @@ def _title(spec: Spec, sheet: Sheet) -> str:
 
 def _totals(sheet: Sheet) -> str:
     told = [f"{count:,} {state}" for state, count in sheet.totals().items()]
-    told += [f"{sheet.adrift:,} rows in quarantine that tell no {sheet.by}"] if sheet.adrift else []
-    return f"{len(sheet.cells):,} {sheet.by}s" + (f": {', '.join(told)}" if told else "")
+    told += [f"{counted(sheet.adrift, 'row')} in quarantine without a {sheet.by}"] if sheet.adrift else []
+    return counted(len(sheet.cells), sheet.by) + (f": {', '.join(told)}" if told else "")
 
 
 def _told(hole: Hole) -> str:

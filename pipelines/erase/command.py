@@ -28,7 +28,7 @@ from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.resume import waits
 from pipelines.state import remembered as as_stored
 from pipelines.translate import told_of
@@ -73,7 +73,8 @@ class Found:
         """What a person must see to."""
         for name, left in self.left.items():
             for column, count in left.items():
-                yield f"{name}: {column}: {count} rows about others hold the value; name the column in its subjects"
+                rows = f"{counted(count, 'row')} about others"
+                yield f"{name}: {column}: the value stands in {rows}; name the column in its subjects"
         for name, files in self.unread.items():
             for file in files:
                 yield f"{name}: {file} cannot be read, so nobody can tell whether it holds the value; delete it"

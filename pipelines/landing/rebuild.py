@@ -19,6 +19,7 @@ from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
+from pipelines.printing import counted
 
 EXPIRED = (
     "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
@@ -33,7 +34,7 @@ ELSEWHERE = (
     "{}: a rebuild was killed, and {}/archive has not what it was made from; end it where that is, or give it up with "
     "etl state reset {}"
 )
-REPLAYED = "{}: {} rows that were replayed are in no raw file, and in quarantine again; run etl quarantine replay {}"
+REPLAYED = "{}: {} replayed before, in no raw file, and in quarantine again; run etl quarantine replay {}"
 
 
 def rebuild(load: Load, store: Store) -> None:
@@ -93,7 +94,7 @@ class _Rebuild:
         for resource in taken:
             self.report.rejected[resource] = self.report.rejected.get(resource, 0) + 1
         if taken:
-            self.report.warnings.append(REPLAYED.format(name, len(taken), name))
+            self.report.warnings.append(REPLAYED.format(name, counted(len(taken), "row"), name))
 
     def _end(self) -> None:
         with self.pipeline.managed_state(extract_state=True) as state:
