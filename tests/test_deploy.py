@@ -226,6 +226,17 @@ def test_sign_ins_must_outlive_the_machine_and_are_given_what_reads_them(engine,
     assert engine.etl("deploy", "cron", "--env", "prd").code == 0
 
 
+def test_each_account_of_a_spec_is_given_its_token(engine):
+    source = SOURCE.replace("players: list[str] | None", "accounts: list[str] | None")
+    (engine.root / "sources/chess.py").write_text(source + SIGNED_IN)
+    spec = engine.root / "specs/chess.yaml"
+    spec.write_text(spec.read_text().replace("players: [erik]", "accounts: [anna, ben]"))
+    choose(engine, "prd", "environment")
+    text = engine.etl("deploy", "github-actions", SOURCES__CHESS__CARL__TOKEN="of this machine alone").out
+    names = set(re.findall(r"secrets\.(SOURCES__CHESS__\w*TOKEN) ", text))
+    assert names == {"SOURCES__CHESS__ANNA__TOKEN", "SOURCES__CHESS__BEN__TOKEN"}
+
+
 @pytest.mark.parametrize("what", ["github-actions", "cloud-run", "cron"])
 def test_without_a_schedule_there_is_nothing_to_run(engine, what):
     for name in NEEDED:

@@ -236,6 +236,32 @@ def test_tokens_of_the_environment_are_used_and_a_new_one_is_told_of(engine, san
     assert killed.start(engine, *RUN, "test").ended().code == 6  # another process knows the old one only
 
 
+def test_every_account_of_the_environment_is_told(engine):
+    """Those whose tokens are set, and those that the spec asks for; `etl status` warns of one that ends soon."""
+    for account in ("anna", "ben@example.org"):
+        login(engine, "--account", account)
+        change(engine, account, refresh_expires_at=days(5.5))
+        exported = engine.etl("auth", "export", "oauth", "--env", "test", "--account", account)
+        engine.variables |= dict(line.split("=", 1) for line in exported.out.splitlines())
+    choose(engine, "test", "environment")
+    engine.variables |= {"SOURCES__OAUTH__ACCOUNTS": '["anna", "carl"]', "SOURCES__GITHUB__TOKEN": "none of ours"}
+    code, told = status(engine)
+    assert (code, [(one["account"], one["signed_in"]) for one in told]) == (
+        6, [("anna", True), ("ben@example.org", True), ("carl", False)],
+    )  # fmt: skip
+    found = doctor(engine)
+    for line in (
+        "OK    sign-in of oauth (anna): the sign-in ends in 5 days; set SOURCES__OAUTH__ANNA__TOKEN to",
+        "OK    secret sources.oauth.ben_40example_2eorg.token: found in Environment Variables",
+        "FAIL  secret sources.oauth.carl.token: missing; set SOURCES__OAUTH__CARL__TOKEN",
+        "FAIL  sign-in of oauth (carl): nobody has signed in; set SOURCES__OAUTH__CARL__TOKEN to",
+    ):
+        assert line in found
+    assert "sources.oauth.token:" not in found
+    warned = engine.etl("status", "--env", "test").err.splitlines()
+    assert [line.split(": ")[1] for line in warned] == ["oauth (anna)", "oauth (ben@example.org)"], warned
+
+
 def test_accounts_of_the_environment_are_kept_apart(engine):
     """Also where no refresh token tells them apart, as of a login with a library of its own."""
     choose(engine, "test", "environment")
@@ -337,8 +363,14 @@ def test_who_has_not_signed_in_yet_is_told_how(engine):
 def test_a_spec_without_a_sign_in_is_told_apart(workspace):
     engine = workspace("github")
     assert engine.etl("auth", "status", "--env", "test").out == "no spec needs anyone to sign in\n"
-    assert engine.etl("auth", "login", "github", "--env", "test").code == 2
-    assert engine.etl("auth", "export", "github", "--env", "test").code == 2
+    for command in ("login", "export", "status"):
+        refused = engine.etl("auth", command, "github", "--env", "test")
+        assert (refused.code, refused.err) == (2, "github: needs no sign-in; no spec does\n")
+
+
+def test_a_spec_without_a_sign_in_leads_to_those_with_one(engine):
+    engine.link("github")
+    assert engine.etl("auth", "login", "github", "--env", "test").err == "github: needs no sign-in; these do: oauth\n"
 
 
 @pytest.mark.parametrize(

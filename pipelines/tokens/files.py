@@ -57,14 +57,12 @@ class Files:
     def way_in(self, name: str, account: str) -> str:
         return f"run: {login_command(self._environment, name, account)}"
 
+    def accounts(self, name: str) -> list[str]:
+        return [account for kept, account in self._kept() if kept == name]
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
-        found = {}
-        for file in sorted(self._folder.glob("*.json")):
-            name, _, account = file.stem.partition(".")
-            content = self.read(name, account)
-            if content is not None:
-                found[name, account] = end_of(content)
-        return found
+        contents = {(name, account): self.read(name, account) for name, account in self._kept()}
+        return {who: end_of(content) for who, content in contents.items() if content is not None}
 
     def prepare(self) -> None:
         for folder in (self._folder.parent, self._folder):
@@ -88,6 +86,11 @@ class Files:
         with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
             for each in (Path(f"{file}.lock"), file.with_suffix(TRIAL), file):
                 each.unlink(missing_ok=True)
+
+    def _kept(self) -> list[tuple[str, str]]:
+        """The name and the account of each file."""
+        parted = [file.stem.partition(".") for file in sorted(self._folder.glob("*.json"))]
+        return [(name, account) for name, _, account in parted]
 
     def _make_sure_of_room(self, file: Path) -> None:
         """Fail on a full disk or a folder that cannot be written before a token is spent, not after."""

@@ -61,6 +61,10 @@ class Warehouse:
     def way_in(self, name: str, account: str) -> str:
         return f"run: {login_command(self._environment, name, account)}"
 
+    def accounts(self, name: str) -> list[str]:
+        rows = self._asked("SELECT DISTINCT account FROM {tokens} WHERE spec = %s ORDER BY account", name)
+        return [account for (account,) in rows]
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
         rows = self._asked("SELECT spec, account, expires_at FROM {tokens} ORDER BY spec, account")
         return {(spec, account): end for spec, account, end in rows}
