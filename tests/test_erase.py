@@ -167,6 +167,7 @@ def plant(made: Workspace) -> None:
         for account in (PHONE, OTHER):
             made.write(f".dlt/tokens/test/calls.{account}.json", "{}")
             made.write(f".dlt/tokens/test/calls.{account}.json.lock", "")
+            made.write(f".dlt/tokens/test/calls.{account}.unsaved", "{}")
             ledger.execute("INSERT INTO {tokens} (spec, account, payload) VALUES ('calls', %s, 'x')", account)
     made.write(".dlt/tokens/test/calls.json", json.dumps({"access_token": "x", "owner": PHONE}))
     spooled = {

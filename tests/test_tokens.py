@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 import requests
 from dlt.destinations.exceptions import DatabaseTransientException, DestinationConnectionError
@@ -149,6 +150,39 @@ def test_a_run_killed_while_it_renews_leaves_others_able_to(engine, sandbox, pos
     assert engine.etl(*RUN, "pg").code == 6
     login(engine, env="pg")
     assert engine.etl(*RUN, "pg").code == 0
+
+
+def test_a_run_killed_before_the_destination_has_the_new_token_leaves_it_to_the_next(engine, sandbox):
+    """Encrypted, in a file of its own, from which the run after it writes it; nobody has to sign in."""
+    choose(engine, "test", "destination")
+    login(engine)
+    sandbox.move_to(2)
+    killed.killed(engine, At("pipelines.tokens.warehouse:Warehouse.replace"), *RUN, "test")
+    with duckdb.connect(str(engine.root / "warehouse.duckdb")) as connection:
+        connection.execute("UPDATE _etl.tokens SET claimed_until = '2000-01-01'")
+    (left,) = (engine.root / ".dlt/tokens/test").glob("*.unsaved")
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+    assert not [secret for secret in made(sandbox) if secret in left.read_text()]
+    for day in (2, 3, 4):
+        sandbox.move_to(day)
+        result = engine.etl(*RUN, "test")
+        assert (result.code, set(asked(sandbox, "token")), left.exists()) == (0, {200}, day == 2), result
+    assert engine.query("SELECT version FROM _etl.tokens") == [(4,)]
+
+
+def test_a_destination_that_stays_away_leaves_the_new_token_to_the_next_run(engine, sandbox, monkeypatch):
+    choose(engine, "test", "destination")
+    login(engine)
+    sandbox.move_to(2)
+
+    def away(*_: Any) -> None:
+        raise DatabaseTransientException(OSError())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.tokens.warehouse.PAUSES", (0.0,))
+        patch.setattr(Warehouse, "replace", away)
+        assert engine.etl(*RUN, "test").code == 5
+    assert (engine.etl(*RUN, "test").code, asked(sandbox, "token")) == (0, [200, 200])
 
 
 def execute(url: str, sql: str) -> list[tuple[Any, ...]]:
