@@ -350,6 +350,13 @@ class Ledger:
             return {row[1]: ModelRow(*row) for row in rows}
         return {}
 
+    def all_models(self) -> list[ModelRow]:
+        """The models of all specs, of those that are gone, too."""
+        with suppress(DestinationUndefinedEntity):
+            columns = ", ".join(TABLES["models"])
+            return [ModelRow(*row) for row in self.execute(f"SELECT {columns} FROM {{models}} ORDER BY dataset, name")]
+        return []
+
     def put_models(self, spec: str, dataset: str, rows: Sequence[ModelRow], gone: Sequence[str] = ()) -> None:
         """Write what models were made from, in place of what is there, and forget those that are gone."""
         names = [row.name for row in rows] + list(gone)

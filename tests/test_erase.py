@@ -33,6 +33,7 @@ from tests import killed
 from tests.clouds.gcs import GCS
 from tests.clouds.project import Project
 from tests.killed import At
+from tests.toys import rows, toy
 from tests.warehouse import Ask, contents, faults
 from tests.workspace import Workspace
 
@@ -580,6 +581,31 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     assert stored(Ask(made), phone[1:], "media_pipeline") == []
     files = [file for file in (made.root / "landing").rglob("*") if file.is_file()]
     assert [file for file in files if re.search(rf"(?i)demo_anna(?!\w)|{phone[1:]}", read(file))] == []
+
+
+LEFT_OVER = "models/calls/old.sql is gone, so nothing makes it anew; drop it"
+
+
+def test_models_of_specs_that_read_each_other_and_one_that_is_gone(made: Workspace):
+    """Each is made of what is left, in whatever order specs come; a table that nobody makes any more is told."""
+    toy(made, rows(1), "also")
+    made.write("models/calls/old.sql", "SELECT id, phone FROM calls\n")
+    made.write("models/also/one.sql", "SELECT id, phone FROM calls.calls\n")
+    assert made.etl("run", "calls", "also", "--env", "test").code == 3
+    made.write("models/calls/two.sql", "SELECT id, phone FROM also.one\n")
+    assert made.etl("models", "also", "calls", "--env", "test").code == 0
+    made.write("models/also/three.sql", "SELECT id, phone FROM calls.two\n")
+    assert made.etl("models", "also", "--env", "test").code == 0
+    (made.root / "models/calls/old.sql").unlink()
+    left = f"calls: calls.old: the value stands in 2 rows, and {LEFT_OVER}"
+    for words, code in ((("--dry-run",), 0), (("--yes",), 3)):
+        result = made.etl("erase", "calls", "--phone", PHONE, "--env", "test", *words)
+        assert (result.code, [line for line in result.err.splitlines() if "stands in" in line]) == (
+            code, [f"WARNING: {left}"],
+        )  # fmt: skip
+    assert made.query(
+        "SELECT phone FROM also.one UNION SELECT phone FROM calls.two UNION SELECT phone FROM also.three"
+    ) == [(OTHER,)]
 
 
 def test_a_duckdb_file_is_what_it_was(tmp_path: Path):

@@ -160,7 +160,6 @@ def test_a_sign_in_of_half_a_year_ago_needs_a_person(signed_in, sandbox):
     sandbox.move_to(182)
     with pytest.raises(
         SignInNeeded,
-        SignInNeeded,
         match=r"\(invalid_grant\): the sign-in has ended, its newest .*withdrawn; sign in to oauth",
     ):
         rows(signed_in, sandbox)
