@@ -445,10 +445,12 @@ def auth_export(
 def erase(
     names: Names = None,
     env: Env = "dev",
-    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written; - reads it from stdin.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="A device, exactly; - reads it from stdin.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="An account; - reads it from stdin.")] = None,
-    player: Annotated[str | None, typer.Option("--player", help="A player; - reads it from stdin.")] = None,
+    phone: Annotated[
+        str | None, typer.Option("--phone", help="A phone number, however written; - reads stdin.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly; - reads stdin.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account; - reads stdin.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads stdin.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
     yes: Yes = False,

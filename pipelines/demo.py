@@ -55,6 +55,14 @@ def _epilogue(environment: Environment, chosen: list[specs.Spec]) -> None:
             if rows
             else []
         )
+    printer.lines(["", "What next, before a first run on the real thing (README.md):"])
+    printer.lines([f"  .venv/bin/etl {command}" for command in _next(environment, chosen)])
+
+
+def _next(environment: Environment, chosen: list[specs.Spec]) -> list[str]:
+    """Commands that go on from here: what has run, and for the first spec what it promises and its tables as files."""
+    words = ["status", *(f"{verb} {spec.name}" for spec in chosen[:1] for verb in ("check", "export"))]
+    return [f"{command} --env {environment.name}" for command in words]
 
 
 def _tables(ledger: Ledger, dataset: str) -> list[tuple[str, str, int]]:

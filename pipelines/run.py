@@ -16,7 +16,7 @@ from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
 from pipelines.lock import held
-from pipelines.order import Order, check, retry_command, settle
+from pipelines.order import Order, by_spec, check, retry_command, settle
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
@@ -30,8 +30,9 @@ def run_all(
     check(order, specs)
     if order.run_id and (environment.runs_dir / order.run_id).exists():
         raise UsageError(f"--run-id {order.run_id}: has run before; give another id")
+    orders = by_spec(order, environment.root, specs)
     for spec in specs:
-        report = run(environment, spec, order, show)
+        report = run(environment, spec, orders[spec.name], show)
         yield report
         if order.fail_fast and report.exit is not Exit.OK:
             return

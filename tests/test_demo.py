@@ -28,6 +28,8 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
     datasets = {spec.dataset or spec.name for spec in specs.load_all(REPOSITORY)}
     assert {table.split(".")[0] for table in counts(first.out)} == datasets
     assert counts(first.out) == counts(second.out)
+    hints = [line.strip() for line in first.out.partition("What next")[2].splitlines()[1:]]
+    assert [made.etl(*hint.split()[1:]).code for hint in hints] == [0, 0, 0], hints
     assert all(int(rows.replace(",", "")) > 0 for rows in counts(first.out).values())
     for table, rows in counts(first.out).items():
         assert made.query(f"SELECT count(*) FROM {table}") == [(int(rows.replace(",", "")),)]

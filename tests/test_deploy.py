@@ -182,15 +182,16 @@ def test_the_step_names_a_secret_that_is_empty(engine, tmp_path):
 
 
 def test_written_checked_and_stale(engine):
-    assert engine.etl("deploy", "github-actions", "--check").code == 1
-    assert engine.etl("deploy", "github-actions", "--write").out == ""
+    absent = engine.etl("deploy", "github-actions", "--check")
+    again = "etl deploy github-actions --env prd --timeout-minutes 60 --write"
+    assert (absent.code, absent.err) == (1, f"{FILE}: is not there; run {again}\n")
+    assert engine.etl("deploy", "github-actions", "--write").out == f"{FILE}: 3 jobs\n"
     text = (engine.root / FILE).read_text()
     assert text == engine.etl("deploy", "github-actions").out
     assert engine.etl("deploy", "github-actions", "--check").code == 0
     spec = engine.root / "specs/other.yaml"
     spec.write_text(spec.read_text().replace("7 5", "8 5"))
     stale = engine.etl("deploy", "github-actions", "--check")
-    again = "etl deploy github-actions --env prd --timeout-minutes 60 --write"
     assert (stale.code, stale.err) == (1, f"{FILE}: is stale; run {again}\n")
     assert again in text
     assert engine.etl("deploy", "github-actions", "--check", "--write").code == 2

@@ -213,6 +213,29 @@ def test_a_plan_writes_nothing(engine):
     assert after == before
 
 
+FEW = """
+import dlt
+
+
+@dlt.source
+def few(size: int = 1):
+    yield dlt.resource([{"id": n} for n in range(size)], name="some", write_disposition="replace")
+"""
+
+
+def test_what_one_spec_takes_is_no_mistake_in_a_run_of_several(engine):
+    """Each is given what it knows; what none of them knows is refused before anything runs."""
+    engine.source("few", FEW)
+    given = ("--all", "--env", "test", "--with", "size=3", "--with", "page_rows=2", "--with", "http.max_attempts=2")
+    assert engine.etl("plan", *given[1:]).code == 0
+    assert engine.etl("run", *given).code == 0
+    assert engine.query("SELECT count(*) FROM few.some") == [(3,)]
+    refused = engine.etl("run", "--all", "--env", "test", "--with", "sise=3")
+    assert (refused.code, refused.err) == (
+        2, "--with sise: none of these specs has such an argument (did you mean 'size'?)\n"
+    )  # fmt: skip
+
+
 def test_with_overrides_an_argument(engine, tmp_path):
     other = engine.write("other.json", json.dumps(rows(2)))
     assert engine.etl("run", "toy", "--env", "test", "--with", f"rows_file={other}").code == 0

@@ -89,7 +89,9 @@ class _Check(Strict):
 
 
 class _OfRows(_Check):
-    where: Filled | None = Field(None, description="SQL condition: only these rows count.")
+    where: Filled | None = Field(
+        None, description="SQL condition: only these rows count, e.g. `rated AND time_class <> 'daily'`."
+    )
 
 
 class NotNull(_OfRows):
@@ -175,7 +177,10 @@ class Sql(_Check):
     """A query of one's own finds nothing."""
 
     kind = "sql"
-    sql: SqlFile = Field(description="File with a SELECT of the rows that are wrong, in DuckDB's dialect.")
+    sql: SqlFile = Field(
+        description="A SELECT of the rows that are wrong, in DuckDB's dialect; by its path from the root of the "
+        "workspace, e.g. `models/chess/checks/odd.sql`."
+    )
 
     @property
     def columns(self) -> list[str]:
