@@ -174,7 +174,8 @@ def test_the_first_moment_of_all_has_passed(engine):
 
 
 def test_a_token_may_stand_in_toml(engine):
-    login(engine)
+    done = login(engine)
+    assert done.code == 0, done
     kept = content(engine)
     choose(engine, "test", "environment")
     lines = [f'access_token = "{kept["access_token"]}"', f'refresh_token = "{kept["refresh_token"]}"']
