@@ -24,7 +24,7 @@ from pipelines.errors import EtlError
 from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
-from pipelines.ledger import Ledger
+from pipelines.ledger import UNFINISHED, Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
@@ -70,8 +70,7 @@ class Load:
             with self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
-                if self.extract(working, source, intake, self.refresh):
-                    self.report.mode = self.order.mode
+                directly = self.extract(working, source, intake, self.refresh)
                 self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -82,7 +81,7 @@ class Load:
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
                         f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
                     )
-                self.load(working, self.refresh)
+                self.load(working, self.refresh, directly)
 
     @contextmanager
     def asking(self) -> Iterator[DltSource]:
@@ -193,8 +192,11 @@ class Load:
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None) -> None:
-        """Normalize and load what was extracted, which drops tables first where it is a refresh."""
+    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None, directly: bool = False) -> None:
+        """Normalize and load what was extracted, which drops tables first where it is a refresh.
+
+        `directly`: these are rows of this run that no raw file holds, as its mode tells.
+        """
         if not pipeline.has_pending_data:
             return
         if refresh:
@@ -204,11 +206,20 @@ class Load:
             with self._timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
+            if directly:
+                self._begin_directly()
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
+                self.report.mode = self.order.mode if directly else self.report.mode
             signals.raise_if_signalled()
+
+    def _begin_directly(self) -> None:
+        """Have the mode tell that rows may be in the tables; the ledger knows it of a run that is nothing else."""
+        known, self.report.mode = self.report.mode, f"{self.order.mode}{UNFINISHED}"
+        if known != self.order.mode:
+            self.ledger.tell(self.report.row())
 
     def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:
         """Tell how many rows the loads of this run have left, of which several may have written the same row."""

@@ -131,5 +131,5 @@ def test_a_rebuild_gives_up_no_rows_unasked(tmp_path):
     assert "run plain loaded rows" in refused.err
     assert "--drop-direct" in refused.err
     loaded = yard.tables()
-    yard.etl("rebuild", "--drop-direct", code=0)
+    yard.etl("rebuild", "--drop-direct", "--yes", code=0)
     assert yard.tables() == loaded

@@ -29,10 +29,16 @@ def perform(load: Load) -> None:
         ingest(load, store)
     else:
         if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
-            ingest(load.ordered(replace(load.order, select=(), exclude=())), Store(environment, name))
-            if load.report.raw_files:
-                load.report.mode = f"ingest+{load.order.mode}"  # unless it has rows of its own
+            _ingest_first(load, Store(environment, name))
         load.run()
+
+
+def _ingest_first(load: Load, store: Store) -> None:
+    """Load what waits before a run without raw files, which has loaded nothing else unless its mode then says so."""
+    if store.names():
+        load.report.mode = f"ingest+{load.order.mode}"
+        load.ledger.tell(load.report.row())
+    ingest(load.ordered(replace(load.order, select=(), exclude=())), store)
 
 
 def mode(environment: Environment, order: Order) -> str:
