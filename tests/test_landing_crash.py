@@ -123,8 +123,9 @@ def test_a_rebuild_gives_up_no_rows_unasked(tmp_path):
     yard.etl("run", "--select", "events", "--run-id", "of-files", code=0)
     modes = "SELECT mode FROM _etl.runs WHERE run_id = 'of-files'"
     assert yard.workspace.query(modes) == [("ingest+incr",)], "it found nothing new itself"
+    yard.etl("fetch", "--select", "levels", code=0)
     dies = ("run", "crash", "--env", "test", "--select", "levels", "--run-id", "dead")
-    killed(yard.workspace, INGESTING["the load is counted"], *dies)
+    killed(yard.workspace, INGESTING["the second is counted"], *dies)
     assert "run dead loaded rows that no raw file holds, or died and may have" in yard.etl("rebuild", code=2).err
     yard.etl("run", "--select", "levels", "--run-id", "plain", code=0)
     refused = yard.etl("rebuild", code=2)
