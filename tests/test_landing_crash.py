@@ -30,6 +30,7 @@ FETCHING = {
     "the manifest is there": At(f"{STORE}.commit", "after"),
 }
 INGESTING = {
+    "the landing is signed": At(f"{STORE}.signed", "after"),
     "nothing is read": At("pipelines.landing.one_fetch:OneFetch.load"),
     "all is read": At(f"{LOAD}.set_aside"),
     "bad rows are in quarantine": At(f"{LOAD}.set_aside", "after"),

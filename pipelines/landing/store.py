@@ -154,6 +154,7 @@ class Store:
         return dict.fromkeys(self.signs() or [self._sign()], place)
 
     def _sign(self) -> str:
+        self.sweep("archive")
         name = f"{ULID()}{SIGN}"
         with self.create(name, "archive") as file:
             file.write(SIGNED.encode())
