@@ -69,7 +69,9 @@ TABLES = {
         "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
-UNFINISHED = "+unfinished"  # ends the mode of a run whose rows may be in the tables, though its load has not ended
+UNFINISHED = (
+    "+unfinished"  # ends the mode of a run that failed, whose rows may be in the tables or get there with the next
+)
 DIRECT = ("incr", "backfill")  # modes of runs that load rows no raw file holds
 EVERY_RUN = ("runs", "quarantine", "locks")
 

@@ -54,6 +54,7 @@ class Load:
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False
         self._load_ids, self._written = list[str](), dict[str, int]()
+        self._in_doubt = False  # whether rows may be in the tables that nobody has counted
         self.parsed_pages: ParsedPages | None = None
 
     def ordered(self, order: Order) -> Load:
@@ -67,10 +68,11 @@ class Load:
         with self.asking() as source:
             pipeline = self.synced(source.schema.name)
             self.refuse_new_types(pipeline, source, self.refresh)
-            with self._working(pipeline) as working, self.parsing_once():
+            with self._marked(pipeline), self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
-                directly = self.extract(working, source, intake, self.refresh)
+                if self.extract(working, source, intake, self.refresh):
+                    self.report.mode = self.order.mode
                 self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -81,7 +83,7 @@ class Load:
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
                         f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
                     )
-                self.load(working, self.refresh, directly)
+                self.load(working, self.refresh)
 
     @contextmanager
     def asking(self) -> Iterator[DltSource]:
@@ -143,6 +145,17 @@ class Load:
             yield scratch
 
     @contextmanager
+    def _marked(self, main: dlt.Pipeline) -> Iterator[None]:
+        """Have the mode tell of a run that fails when its rows may be in the tables, or wait to be loaded there."""
+        self._in_doubt = False
+        try:
+            yield
+        except BaseException:
+            if self._in_doubt or main.has_pending_data:
+                self.report.mode = f"{self.order.mode}{UNFINISHED}"
+            raise
+
+    @contextmanager
     def parsing_once(self) -> Iterator[None]:
         """What the guard has parsed is there for the normaliser, if that takes it."""
         if not configuration.wants_columnar():
@@ -192,11 +205,8 @@ class Load:
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None, directly: bool = False) -> None:
-        """Normalize and load what was extracted, which drops tables first where it is a refresh.
-
-        `directly`: these are rows of this run that no raw file holds, as its mode tells.
-        """
+    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None) -> None:
+        """Normalize and load what was extracted, which drops tables first where it is a refresh."""
         if not pipeline.has_pending_data:
             return
         if refresh:
@@ -206,20 +216,13 @@ class Load:
             with self._timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
-            if directly:
-                self._begin_directly()
+            self._in_doubt = True
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
-                self.report.mode = self.order.mode if directly else self.report.mode
+                self._in_doubt = False
             signals.raise_if_signalled()
-
-    def _begin_directly(self) -> None:
-        """Have the mode tell that rows may be in the tables; the ledger knows it of a run that is nothing else."""
-        known, self.report.mode = self.report.mode, f"{self.order.mode}{UNFINISHED}"
-        if known != self.order.mode:
-            self.ledger.tell(self.report.row())
 
     def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:
         """Tell how many rows the loads of this run have left, of which several may have written the same row."""

@@ -34,11 +34,14 @@ def perform(load: Load) -> None:
 
 
 def _ingest_first(load: Load, store: Store) -> None:
-    """Load what waits before a run without raw files, which has loaded nothing else unless its mode then says so."""
-    if store.names():
-        load.report.mode = f"ingest+{load.order.mode}"
+    """Load what waits before a run without raw files, which the ledger takes for nothing else meanwhile."""
+    waits = bool(store.names())
+    if waits:
+        load.report.mode = f"ingest+{load.order.mode}"  # unless it will have rows of its own
         load.ledger.tell(load.report.row())
     ingest(load.ordered(replace(load.order, select=(), exclude=())), store)
+    if waits:
+        load.ledger.tell(replace(load.report.row(), mode=load.order.mode))
 
 
 def mode(environment: Environment, order: Order) -> str:
