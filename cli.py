@@ -59,6 +59,7 @@ Account = Annotated[str, typer.Option("--account", help="One of several accounts
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
+IfProtected = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do.")]
 
 
 @app.callback()
@@ -103,7 +104,7 @@ def run(
         Path | None,
         typer.Option("--metrics-file", envvar="ETL_METRICS_FILE", help="Prometheus metrics, after each run."),
     ] = None,
-    yes: Yes = False,
+    yes: IfProtected = False,
     output: Output = "text",
 ) -> None:
     """Load specs into the environment's warehouse."""
@@ -169,14 +170,19 @@ def rebuild(
     drop_direct: Annotated[
         bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
-    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+    run_id: RunId = None, wait: Wait = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do, and --drop-direct anywhere.")
+    ] = False,
+    output: Output = "text",
 ) -> None:  # fmt: skip
     """Make the tables again from the archived raw files; asks no upstream."""
     from pipelines import commands
 
     order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
     chosen = commands.specs(root(), listed(names), False)
-    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    what = "--drop-direct gives up rows for good" if drop_direct else "rebuild drops tables and loads them again"
+    commands.confirm(root(), env, what, yes, always=drop_direct)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
@@ -352,7 +358,7 @@ def state_reset(
     env: Env = "dev",
     resource: Resource = None,
     pending: Annotated[bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")] = False,
-    yes: Yes = False,
+    yes: IfProtected = False,
 ) -> None:
     """Forget cursors, so that the next run reads everything again; tables stay."""
     from pipelines import commands, state

@@ -69,6 +69,10 @@ TABLES = {
         "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
+UNFINISHED = (
+    "+unfinished"  # ends the mode of a run that failed, whose rows may be in the tables or get there with the next
+)
+DIRECT = ("incr", "backfill")  # modes of runs that load rows no raw file holds
 EVERY_RUN = ("runs", "quarantine", "locks")
 
 
@@ -211,8 +215,8 @@ class Ledger:
             known = self.execute(f"SELECT run_id, spec FROM {{runs}} WHERE run_id IN ({_holes(ids)})", *ids)
             self._insert("runs", [run for run in batch if (run.run_id, run.spec) not in known])
 
-    def finish(self, run: RunRow) -> None:
-        """Write the end of a run into its row."""
+    def tell(self, run: RunRow) -> None:
+        """Write into the row of a run how it stands, or how it ended."""
         columns = [name for name in TABLES["runs"] if name != "run_id"]
         changes = ", ".join(f"{name} = %s" for name in columns)
         values = [getattr(run, name) for name in columns]
@@ -233,15 +237,17 @@ class Ledger:
         return bool(self.execute(sql, spec, environment))
 
     def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
-        """The last run that loaded rows, or died and may have, without a raw file since a moment or a rebuild."""
+        """The last run since a moment or a rebuild that loaded rows of no raw file, or ended early and may have."""
         rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
         whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
         anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
         start = max([*anew, since or EPOCH])
+        unfinished = [f"{mode}{UNFINISHED}" for mode in DIRECT]
         found = self.execute(
-            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
-            "AND (rows_loaded > 0 OR status = 'crashed') AND started_at > %s ORDER BY started_at DESC LIMIT 1",
-            spec, environment, start,
+            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND started_at > %s "
+            f"AND (mode IN ({_holes(DIRECT)}) AND (rows_loaded > 0 OR status = 'crashed') "
+            f"OR mode IN ({_holes(unfinished)})) ORDER BY started_at DESC LIMIT 1",
+            spec, environment, start, *DIRECT, *unfinished,
         )  # fmt: skip
         return str(found[0][0]) if found else None
 

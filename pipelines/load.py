@@ -24,7 +24,7 @@ from pipelines.errors import EtlError
 from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
-from pipelines.ledger import Ledger
+from pipelines.ledger import UNFINISHED, Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
@@ -54,6 +54,7 @@ class Load:
         self.main: dlt.Pipeline | None = None
         self.ended_rebuild = False
         self._load_ids, self._written = list[str](), dict[str, int]()
+        self._in_doubt = False  # whether rows may be in the tables that nobody has counted
         self.parsed_pages: ParsedPages | None = None
 
     def ordered(self, order: Order) -> Load:
@@ -67,7 +68,7 @@ class Load:
         with self.asking() as source:
             pipeline = self.synced(source.schema.name)
             self.refuse_new_types(pipeline, source, self.refresh)
-            with self._working(pipeline) as working, self.parsing_once():
+            with self._marked(pipeline), self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
                 if self.extract(working, source, intake, self.refresh):
@@ -144,6 +145,17 @@ class Load:
             yield scratch
 
     @contextmanager
+    def _marked(self, main: dlt.Pipeline) -> Iterator[None]:
+        """Have the mode tell of a run that fails when its rows may be in the tables, or wait to be loaded there."""
+        self._in_doubt = False
+        try:
+            yield
+        except BaseException:
+            if self._in_doubt or main.has_pending_data:
+                self.report.mode = f"{self.order.mode}{UNFINISHED}"
+            raise
+
+    @contextmanager
     def parsing_once(self) -> Iterator[None]:
         """What the guard has parsed is there for the normaliser, if that takes it."""
         if not configuration.wants_columnar():
@@ -204,10 +216,12 @@ class Load:
             with self._timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
+            self._in_doubt = True
             with self._timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
+                self._in_doubt = False
             signals.raise_if_signalled()
 
     def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:

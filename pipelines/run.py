@@ -64,7 +64,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
                     after_load(environment, spec, order, report, ledger)
             report.warnings += tokens.warnings
             report.finish()
-            ledger.finish(report.row())
+            ledger.tell(report.row())
     report.finish()
     with _told(report):
         trace.end(retry_command(spec, environment, order))

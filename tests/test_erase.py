@@ -436,7 +436,7 @@ class InTwoDays(datetime):
 
 
 def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Project, monkeypatch):
-    """Raw files are written anew there, too, and go when they are old, all but the mark."""
+    """Raw files are written anew there, too, and go when they are old, all but the mark and the sign."""
     made.bigquery(project.variables)
     audio(raw(made, "bq"), "bq")
     with GCS("lake") as service:
@@ -444,7 +444,7 @@ def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Projec
         made.etl("run", "calls", "--env", "bq")
         service.buckets.put("lake", f"a folder/calls/archive/calls/{NAME}", f"{PHONE}\n".encode(), "text/plain")
         before = service.buckets.keys("lake")
-        assert (len(before), len(stored(project.ask, NUMBER, "calls")) > 5) == (4, True)
+        assert (len(before), len(stored(project.ask, NUMBER, "calls")) > 5) == (5, True)
         found = erase(made, "--phone", PHONE, env="bq")
         assert found["counts"]["calls"]["calls__legs__said"] == 4
         assert (found["counts"]["calls"]["raw rows in archive/calls"], found["left"]["calls"]) == (5, {})
@@ -456,7 +456,8 @@ def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Projec
         file.write_text(f"{file.read_text()}[bq.retention]\narchive_days = 1\n")
         monkeypatch.setattr("pipelines.retention.datetime", InTwoDays)
         assert made.etl("erase", "--expired", "--yes", "--env", "bq").out.split()[-1] == "3"
-        assert service.buckets.keys("lake") == ["a folder/calls/archive/_manifests/calls.expired.json"]
+        sign, mark = service.buckets.keys("lake")
+        assert (Path(sign).suffix, mark) == (".landing", "a folder/calls/archive/_manifests/calls.expired.json")
 
 
 def assert_erased(ask: Ask) -> None:
