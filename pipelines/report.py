@@ -134,7 +134,7 @@ class Report:
         out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
         out += [
-            f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
+            f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec} --env {self.environment}"
             for r, n in self.rejected.items()
         ]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
@@ -154,7 +154,9 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what, where = f"{self.rows_loaded:,} rows" if self.tables else "nothing new", self.dataset
+        made = sum(model.status == "made" for model in self.models)
+        what = f"{self.rows_loaded:,} rows" if self.tables else "no new rows" if made else "nothing new"
+        what, where = what + (f", {made} model{'' if made == 1 else 's'} made," if made else ""), self.dataset
         if self.mode == "fetch":
             rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
             what, where = f"{rows:,} rows" if rows else "nothing new", "raw files"

@@ -78,4 +78,4 @@ def _told(report: Report) -> Iterator[None]:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 the translator names it, the report tells it
-        report.fail(translate(error, report.spec), error)
+        report.fail(translate(error, report.spec, report.environment), error)

@@ -103,8 +103,8 @@ def test_from_the_first_run_to_the_last_change(site: Site):
     site.change("by_kind", "CAST(sum(amount) AS BIGINT)", "CAST(max(kind) AS BIGINT)")
     failed = site.etl("run", "toy")
     assert (failed.code, "toy.tagged: skipped: reads by_kind" in failed.out.splitlines()) == (1, True), failed
-    assert failed.err.startswith("ERROR: models/toy/by_kind.sql: "), failed
-    assert failed.err.endswith("; what was there is as it was: mend it, then etl models toy\n")
+    assert failed.err.startswith("ERROR: models/toy/by_kind.sql:"), failed
+    assert failed.err.endswith(f"; what was there is as it was: mend it, then etl models toy --env {site.env}\n")
     assert "it's" not in failed.err, "a value of a row may be personal"
     assert site.ask("SELECT * FROM toy.by_kind ORDER BY kind") == BY_KIND[1:]
     assert site.ask("SELECT count(*) FROM toy.tagged") == [(14,)]
@@ -149,7 +149,7 @@ def test_what_others_built_on_a_table_in_postgres_stays(workspace, postgres_url,
         assert (refused.code, refused.err) == (
             1,
             "ERROR: models/toy/by_kind.sql: cannot drop table toy.by_kind because other objects depend on it: view "
-            "mine depends on table toy.by_kind; what was there is as it was: mend it, then etl models toy\n",
+            "mine depends on table toy.by_kind; what was there is as it was: mend it, then etl models toy --env pg\n",
         )
         cursor.execute("SELECT * FROM public.mine")
         assert cursor.fetchall() == [("a", 2)]
@@ -194,7 +194,8 @@ def test_what_is_not_ours_is_left_alone(workspace):
     for file in ("notes", "by_kind"):
         (made.root / f"models/toy/{file}.sql").unlink()
     told = (
-        "WARNING: models/toy/by_kind.sql: is gone, and toy.by_kind is no longer made; drop that, or bring the file back"
+        "WARNING: models/toy/by_kind.sql: is gone, and toy.by_kind is no longer made; bring the file back, or say: "
+        'DROP TABLE "toy"."by_kind"'
     )
     assert made.etl("models", "toy", "--env", "test").err.splitlines() == [told]
     with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
@@ -331,3 +332,32 @@ def test_the_models_of_the_repository_read_declared_columns_only(workspace, name
     for model in result.json[0]["models"]:
         assert model["status"] == "made"
         assert made.query(f"SELECT * FROM {dataset}.{model['name']}") == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        (
+            "SELECT id,\n  amuont AS a FROM things",
+            ':2: Binder Error: Referenced column "amuont" not found in FROM clause; Candidate bindings: "am',
+        ),
+        (
+            "SELECT\nnosuch(id) AS x\nFROM things",
+            ":2: Catalog Error: Scalar Function with name nosuch does not exist; Did you",
+        ),
+    ],
+)
+def test_a_failing_model_is_told_with_its_line_and_what_is_meant(workspace, sql, said):
+    made = promised.install(workspace(), models="{}")
+    made.write("models/toy/mine.sql", sql)
+    run = made.etl("run", "toy", "--env", "test")
+    assert run.code == 1
+    assert run.err.startswith(f"ERROR: models/toy/mine.sql{said}"), run.err
+
+
+def test_no_new_rows_is_said_beside_what_was_made(workspace):
+    made = promised.install(workspace(), models="{}")
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    made.write("models/toy/mine.sql", "SELECT id FROM things")
+    verdict = made.etl("run", "toy", "--env", "test", "--select", "things").out.splitlines()[-1]
+    assert verdict.startswith("toy: ok, no new rows, 1 model made, into toy in ")

@@ -30,7 +30,7 @@ SHOWN = 3  # items and reasons of a hole; JSON has all
 def show(root: Path, env: str, name: str, since: str | None, until: str | None, printer: Printer) -> Exit:
     """Print what is there of each resource that declares a coverage; exit 4 where something is missing."""
     environment, spec = environments.load(root, env), _declaring(root, name)
-    with told_of(name):
+    with told_of(name, env):
         window = parse(since, until, spec.timezone or "UTC")
         settle(environment, spec, Order(), read_only=True)
         source = build.outline(root, spec)

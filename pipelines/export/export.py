@@ -27,7 +27,7 @@ def export(
     partition_by = [*dict.fromkeys(partition_by)]
     if form == SQLITE and partition_by:
         raise UsageError(f"--partition-by: {SQLITE} is one file; leave it out, or choose {' or '.join(FORMATS)}")
-    with told_of(name):
+    with told_of(name, env):
         settle(environment, spec, Order(), read_only=True)
         with snapshot(environment, spec) as source:
             chosen = source.chosen(tables)

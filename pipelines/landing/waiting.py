@@ -20,4 +20,5 @@ def count(environment: Environment, spec: str) -> int:
 def told(environment: Environment, spec: str) -> list[str]:
     """One line where files wait."""
     files = count(environment, spec)
-    return [f"{spec}: {files} raw files wait in landing; load them with: etl ingest {spec}"] if files else []
+    load = f"etl ingest {spec} --env {environment.name}"
+    return [f"{spec}: {files} raw files wait in landing; load them with: {load}"] if files else []

@@ -26,11 +26,15 @@ DUE = ""  # a fingerprint that no model has
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a model: made, unchanged, waits (for a table that is not there), failed or skipped."""
+    """What became of a model: made, unchanged, waits (for a table that is not there), failed or skipped.
+
+    `place` is `:` and the line of its file at which it failed, where that is known.
+    """
 
     name: str
     status: str
     message: str = ""
+    place: str = ""
 
     @property
     def stands(self) -> bool:
@@ -77,15 +81,15 @@ class Maker:
         if name in self._known and not self._done[name].stands:
             self._rows.append(replace(self._known[name], fingerprint=DUE))
 
-    def left_over(self) -> list[str]:
-        """Models whose file is gone while their table stays; those whose table is gone too are forgotten."""
+    def left_over(self) -> list[tuple[str, str]]:
+        """Models whose file is gone while their TABLE or VIEW stays; those of which nothing stays are forgotten."""
         names = {model.name for model in self._promises.models}
         gone = [name for name in self._known if name not in names]
         there = self._tables_of(self._warehouse.dataset) if gone else {}
         forgotten = [name for name in gone if name not in there]
         if forgotten:
             self._ledger.put_models(self._promises.spec.name, self._warehouse.dataset, [], forgotten)
-        return [name for name in gone if name in there]
+        return [(name, "VIEW" if name in self._views else "TABLE") for name in gone if name in there]
 
     def _made(self, model: Model) -> Made:
         broken = next((self._done[name] for name in self._above(model) if not self._done[name].stands), None)
@@ -102,7 +106,7 @@ class Maker:
             said = refusal(error)
             if said is None:
                 raise
-            return Made(model.name, "failed", said)
+            return Made(model.name, "failed", said, model.place(said.split(";")[0]))
 
     def _replaced(self, model: Model) -> Made:
         sql = model.query.written(self._warehouse.kind, self._names.full(self._warehouse))

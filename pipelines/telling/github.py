@@ -28,7 +28,8 @@ def commands(report: Report) -> Iterator[str]:
     if report.error:
         yield annotation("warning" if report.exit in MILD else "error", report.error, title=title)
     for resource, count in report.rejected.items():
-        text = f"{report.spec}.{resource}: {count:,} rows in quarantine; see: etl quarantine list {report.spec}"
+        see = f"etl quarantine list {report.spec} --env {report.environment}"
+        text = f"{report.spec}.{resource}: {count:,} rows in quarantine; see: {see}"
         yield annotation("warning", text, title=title)
     if report.failed_items:
         first = report.failed_items[0]
