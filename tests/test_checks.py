@@ -234,7 +234,7 @@ MEANT = """\
   - {unique: by_kind.kind, where: amuont > 1, name: one}
   - {row_count: things, min: 1, where: count(*) > 1, name: one}
   - {row_count: things, max: 1, where: id + 1}
-  - {row_count: things, max: 2, where: id IN (SELECT id FROM nowhere)}
+  - {row_count: things, max: 2, where: id IN (SELECT id FROM xyz)}
 """
 TOLD = """\
 models/toy/checks/b.sql:2:13: no table or model named 'thingz' (did you mean 'things'?); known: by_kind, others, tagged, things
@@ -254,7 +254,7 @@ specs/toy.yaml:21:35: checks[16].where: by_kind has no column 'amuont' (did you 
 specs/toy.yaml:22:5: checks[17]: another check is named 'one'; give this one another name
 specs/toy.yaml:22:40: checks[17].where: is judged row by row, so it cannot count or sum; write a query in a file, as sql:
 specs/toy.yaml:23:40: checks[18].where: is no condition: it is neither true nor false
-specs/toy.yaml:24:40: checks[19].where: no table or model named 'nowhere'; known: by_kind, others, tagged, things
+specs/toy.yaml:24:40: checks[19].where: no table or model named 'xyz'; known: by_kind, others, tagged, things
 """  # noqa: E501
 
 
