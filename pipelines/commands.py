@@ -86,6 +86,7 @@ def run(
     metrics_file: Path | None = None,
 ) -> Exit:  # fmt: skip
     """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
+    from pipelines.demo import asked
     from pipelines.order import retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
@@ -94,7 +95,8 @@ def run(
     environment = environments.load(root, env)
     retry = {spec.name: retry_command(spec, environment, order) for spec in chosen}
     reports = []
-    with telling(environment, metrics_file, retry) as told, shown() as show:
+    settings = asked(environment, chosen, order)
+    with settings as order, telling(environment, metrics_file, retry) as told, shown() as show:
         for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)

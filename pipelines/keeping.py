@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipelines import promises
 from pipelines.build import dataset_name, tables_of
 from pipelines.checks.judge import Checked, Judge
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
-from pipelines.ledger import CheckRow, Ledger
+from pipelines.ledger import CheckRow, Ledger, open_ledger
+from pipelines.lock import held
+from pipelines.models import folder
 from pipelines.models.make import Made, Maker, make_way
 from pipelines.order import Order
+from pipelines.promises import Names
 from pipelines.report import Report
+from pipelines.specs import spec as specs
 from pipelines.specs.checks import RowCount
 from pipelines.specs.spec import Spec
+from pipelines.translate import told_of
 from pipelines.warehouse import Warehouse, open_warehouse
 
 
@@ -47,6 +54,38 @@ def keep_promises(
     failed = _failed(environment, report.spec, report.models)
     if failed:
         report.fail(failed, failed)
+
+
+def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
+    """Make the models of other specs that read the tables of this one; one that cannot be made is only told."""
+    for reader in _readers(environment.root, spec):
+        with (
+            told_of(reader.name, environment.name),
+            held(environment, reader.name, report.run_id),
+            open_ledger(environment) as ledger,
+        ):
+            made = _made_again(environment, reader, ledger, report.run_id)
+        report.models += [replace(each, name=f"{reader.name}.{each.name}") for each in made if each.status == "made"]
+        failed = _failed(environment, reader.name, made)
+        report.warnings += [str(failed)] if failed else []
+
+
+def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> list[Made]:
+    """What became of the models of a spec that are due; none where none was ever made."""
+    dataset = environment.dataset(dataset_name(spec))
+    if not ledger.models(spec.name, dataset):
+        return []
+    with open_warehouse(environment, dataset) as warehouse:
+        return Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+
+
+def _readers(root: Path, spec: Spec) -> Iterator[Spec]:
+    """Specs of other datasets that have a model of this one's."""
+    own = Names(root, spec)
+    for name in folder.names(root):
+        models = folder.read(root, name).models.values() if name != spec.name and name in specs.names(root) else ()
+        if any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
+            yield specs.load(root, name)
 
 
 def _left_out(environment: Environment, spec: Spec, order: Order, report: Report) -> list[str]:

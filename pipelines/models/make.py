@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -138,10 +139,16 @@ class Maker:
     def _row(self, model: Model, sql: str) -> ModelRow:
         """What the model is made from now: rows, its text, and that of the models it reads."""
         words = model.words.model_dump() if model.words else None
-        text = json.dumps([sql, words, [self._prints[name] for name in self._above(model)]])
+        text = json.dumps([sql, words, [self._prints[name] for name in self._above(model)], *self._elsewhere(model)])
         self._prints[model.name] = hashlib.sha256(text.encode()).hexdigest()
         spec, dataset, now = self._promises.spec.name, self._warehouse.dataset, datetime.now(UTC)
         return ModelRow(dataset, model.name, spec, self._prints[model.name], self._load_id, self._run_id, now)
+
+    def _elsewhere(self, model: Model) -> Iterator[str]:
+        """The last loads into other datasets that it reads."""
+        environment = self._warehouse.environment
+        others = {self._names.dataset_in(environment, r) for r in model.query.references if not self._names.is_own(r)}
+        yield from (f"{dataset} {self._newest_load(dataset)}" for dataset in sorted(others))
 
     def _is_as_before(self, row: ModelRow) -> bool:
         before = self._known.get(row.name)
@@ -165,8 +172,11 @@ class Maker:
 
     @cached_property
     def _load_id(self) -> str | None:
-        """The last load into the dataset that came to its end; none where nothing was ever loaded."""
-        loads = self._warehouse.sql(self._warehouse.named("_dlt_loads"))
+        return self._newest_load()
+
+    def _newest_load(self, dataset: str | None = None) -> str | None:
+        """The last load into a dataset that came to its end; none where nothing was ever loaded."""
+        loads = self._warehouse.sql(self._warehouse.named("_dlt_loads", dataset))
         with suppress(DestinationUndefinedEntity):
             newest: str | None = self._warehouse.ask(f"SELECT max(load_id) FROM {loads}")[0][0]
             return newest
