@@ -139,11 +139,14 @@ def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, p
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say what a run would do."""
+    from pipelines.demo import asked
     from pipelines.order import check
     from pipelines.plan import Plan, plan_of
 
     check(order, chosen)
-    plans: list[Plan] = [plan_of(environments.load(root, env), spec, order) for spec in chosen]
+    environment = environments.load(root, env)
+    with asked(environment, chosen, order) as order:
+        plans: list[Plan] = [plan_of(environment, spec, order) for spec in chosen]
     for each in plans:
         printer.lines(each.lines())
     printer.document([each.as_dict() for each in plans])
