@@ -324,7 +324,9 @@ def export(
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
     env: Env = "dev",
     form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
-    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    partition_by: Annotated[
+        list[str] | None, typer.Option("--partition-by", help="Columns: a,b; of a time its month, or day: a:month.")
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
     output: Output = "text",
 ) -> None:

@@ -79,9 +79,10 @@ class Load:
                     working.abort_packages()
                 self.set_aside(intake)
                 if emptied:
+                    see = f"etl quarantine list {self.spec.name} --env {self.environment.name}"
                     raise EtlError(
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
-                        f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                        f"whole: nothing was loaded; see {see}"
                     )
                 self.load(working, self.refresh)
 

@@ -147,10 +147,8 @@ class Report:
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
-        out += [
-            f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: etl quarantine list {self.spec}"
-            for r, n in self.rejected.items()
-        ]
+        see = f"etl quarantine list {self.spec} --env {self.environment}"
+        out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
         return [*out, *self.lines_after(), self.verdict()]
@@ -168,7 +166,9 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what, where = counted(self.rows_loaded, "row") if self.tables else "nothing new", self.dataset
+        made = sum(model.status == "made" for model in self.models)
+        what = counted(self.rows_loaded, "row") if self.tables else "no new rows" if made else "nothing new"
+        what, where = what + (f", {counted(made, 'model')} made," if made else ""), self.dataset
         if self.mode == "fetch":
             rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
             what, where = counted(rows, "row") if rows else "nothing new", "raw files"

@@ -11,7 +11,8 @@ from ulid import ULID
 from pipelines import build
 from pipelines.after_load import after_load
 from pipelines.environment import Environment
-from pipelines.errors import Exit, UsageError
+from pipelines.errors import EtlError, Exit, UsageError
+from pipelines.keeping import keep_readers
 from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
@@ -65,10 +66,20 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             report.warnings += tokens.warnings
             report.finish()
             ledger.tell(report.row())
+        if report.tables:
+            _keep_readers(environment, spec, report)
     report.finish()
     with _told(report):
         trace.end(retry_command(spec, environment, order))
     return report
+
+
+def _keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
+    """Make what other specs derive of this one's tables; its own load is done, so a failure there is a warning."""
+    try:
+        keep_readers(environment, spec, report)
+    except EtlError as error:
+        report.warnings.append(f"{error}; until then what other specs derive of {spec.name} is as it was")
 
 
 @contextmanager
@@ -79,4 +90,4 @@ def _told(report: Report) -> Iterator[None]:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 the translator names it, the report tells it
-        report.fail(translate(error, report.spec), error)
+        report.fail(translate(error, report.spec, report.environment), error)

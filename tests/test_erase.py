@@ -33,6 +33,7 @@ from tests import killed
 from tests.clouds.gcs import GCS
 from tests.clouds.project import Project
 from tests.killed import At
+from tests.postgres_server import database
 from tests.toys import rows, toy
 from tests.warehouse import Ask, contents, faults
 from tests.workspace import Workspace
@@ -641,3 +642,13 @@ def _described(file: Path) -> list[Any]:
         ]
         asked += ["SELECT sql FROM duckdb_indexes()", "SELECT last_value FROM duckdb_sequences()", "SELECT * FROM z.w"]
         return [connection.execute(each).fetchall() for each in asked]
+
+
+def test_letters_have_two_cases_where_a_postgres_knows_but_a_to_z(postgres_server):
+    with (
+        database(postgres_server, locale="C") as url,
+        closing(psycopg2.connect(url)) as found,
+        found.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 'x ÉMILE x' ~ %s, 'émile' ~ %s, 'ÉMILES' ~ %s", [sought("account", "Émile").sql] * 3)
+        assert cursor.fetchall() == [(True, True, False)]

@@ -343,7 +343,8 @@ def test_annotations_and_a_summary_under_github(failing, tmp_path):
     lines = [line for line in result.err.splitlines() if line.startswith("::")]
     assert len(lines) == 2
     assert lines[0].startswith("::error title=etl run gone::gone: ")
-    assert lines[1] == ("::warning title=etl run toy::toy.things: 1 row in quarantine; see: etl quarantine list toy")
+    see = "etl quarantine list toy --env test"
+    assert lines[1] == f"::warning title=etl run toy::toy.things: 1 row in quarantine; see: {see}"
     title, header, _, gone, partial, end = summary.read_text().split("\n", 5)
     assert title == "# before"
     assert header.startswith("| spec | status | exit |")

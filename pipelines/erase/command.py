@@ -24,6 +24,7 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
+from pipelines.keeping import count_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -141,6 +142,7 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         mine = _through(scope, pipeline, ledger)
         receipt.note(ledger, spec.name, mine.counts)
         found.note(scope, mine)
+        count_anew(environment, spec, ledger, receipt.id)
         pipeline.deactivate()
         shutil.rmtree(pipeline.working_dir)
         for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
