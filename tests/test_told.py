@@ -318,7 +318,7 @@ def test_checks_that_failed_are_told_everywhere(engine):
     with serving(lambda asked: reply()) as server:
         given = {"NOTIFY__WEBHOOK_URL": server.url, "GITHUB_ACTIONS": "true", "ETL_METRICS_FILE": "etl.prom"}
         result = engine.etl("run", "toy", "--env", "test", **given)
-    see = "see them: etl check toy --env test --select"
+    see, mend = "see them: etl check toy --env test --select", "mend the rows where they come from, or the check"
     assert (result.code, [line for line in result.err.splitlines() if line.startswith("::")]) == (4, [
         f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20",
         f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20",
