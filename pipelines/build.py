@@ -216,7 +216,7 @@ def _ahead(paginator: Any, session: Any) -> Any:
 
 
 def _apply(resource: DltResource, hints: ResourceHints) -> None:
-    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason", "coverage"})
+    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason", "coverage", "files"})
     if given:
         resource.apply_hints(**given)
     if "enabled" in hints.model_fields_set:

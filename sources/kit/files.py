@@ -67,3 +67,7 @@ class Files:
     """dlt's column hints of the receipts."""
     same: tuple[str, ...] = ()
     """Further columns both tables have: a row whose value a receipt has too has its file already."""
+    when: str | None = None
+    """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
+    names: tuple[str, ...] = ()
+    """Further columns by whose values `--only` finds an item."""
