@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from pipelines.files import stores
 from pipelines.files.audio import inspect
 from pipelines.files.declared import Move, moves_of
-from pipelines.files.journal import Intent, Journal, Left, journal, read
+from pipelines.files.journal import Journal, Left, journal, read
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
 from pipelines.files.tally import Tally
@@ -118,7 +118,7 @@ class _Transfer:
         """Move all of it; what was moved is recorded, however it ends."""
         mover = Mover(self.store, self.settings, self.journal, inspect)
         try:
-            with closing(mover.move(self._items())) as outcomes:
+            with closing(cast("Generator[Outcome]", mover.move(self._items()))) as outcomes:
                 for outcome in outcomes:
                     self._note(outcome)
                     self._went_on()
@@ -215,7 +215,7 @@ def _settings(phase: _Phase) -> Settings:
     order, block = phase.load.order, phase.move.block
     rate = order.bwlimit or block.bwlimit
     return Settings(
-        spool=phase.folder,
+        spool=phase.folder / "spool" / phase.load.spec.name,
         transfers=order.transfers or block.transfers,
         bwlimit=bytes_per_second(rate) if rate else None,
         tries=block.tries if order.max_retry is None else order.max_retry + 1,

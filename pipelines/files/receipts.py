@@ -104,5 +104,5 @@ def _is_given_up(attempts: int, since: timedelta, move: Move) -> bool:
 def _wait(attempts: int, retry_after: float | None, move: Move) -> timedelta:
     """Until the next try: twice as long after each run, and no shorter than the upstream asked for."""
     first = move.block.cools_down_in
-    doubled = min(first * 2 ** min(attempts - 1, 20), max(first, LONGEST_WAIT))
+    doubled = min(first * (1 << min(attempts - 1, 20)), max(first, LONGEST_WAIT))
     return max(doubled, timedelta(seconds=retry_after or 0))
