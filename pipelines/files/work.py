@@ -100,8 +100,11 @@ class Tables:
         id = _text(f"r.{self._id}")
         return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {_any_in([id], ids)}")}
 
-    def left_alone(self, now: datetime) -> dict[str, int]:
-        """How many failed files are not due, by status."""
+    def left_alone(self, wanted: Wanted) -> dict[str, int]:
+        """How many failed files an order passes over as they are not due, by status."""
+        if wanted.order.only or wanted.order.failed:
+            return {}
+        now = wanted.now
         return {row["state"]: row["files"] for row in self._failed_states(now, ()) if row["state"] != DUE}
 
     def states(self, now: datetime) -> list[Row]:
