@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
@@ -18,6 +18,7 @@ from pipelines.window import Window
 
 PAGE_ROWS = 1000
 DUE, DISCOVERED, STORED = "due", "discovered", "stored"  # states beside those of a failure's row
+WAITING, GIVEN_UP = "waiting", "given_up"
 PRIOR = ("attempts", "first_seen_at", "first_error")
 Row = dict[str, Any]
 
@@ -72,9 +73,7 @@ class Tables:
     def __init__(self, warehouse: Warehouse, move: Move) -> None:
         self._warehouse, self._move, self._there = warehouse, move, warehouse.tables()
         self._id = _quoted(move.files.identity)
-        self._items, self._receipts, self._failures = map(
-            _quoted, (move.table, move.block.table, move.block.failures)
-        )
+        self._items, self._receipts, self._failures = map(_quoted, (move.table, move.block.table, move.block.failures))
         self._has_items, self._has_receipts, self._has_failures = (
             table in self._there for table in (move.table, move.block.table, move.block.failures)
         )
@@ -101,11 +100,12 @@ class Tables:
         return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {_any_in([id], ids)}")}
 
     def left_alone(self, wanted: Wanted) -> dict[str, int]:
-        """How many failed files an order passes over as they are not due, by status."""
+        """How many failed files an order passes over, since they are not due or given up."""
         if wanted.order.only or wanted.order.failed:
             return {}
-        now = wanted.now
-        return {row["state"]: row["files"] for row in self._failed_states(now, ()) if row["state"] != DUE}
+        given_up = "f.ignore_until IS NULL"
+        rows = self._failed(given_up, f"NOT COALESCE(f.ignore_until <= {_moment(wanted.now)}, FALSE)")
+        return {GIVEN_UP if row[0] else WAITING: int(row[1]) for row in rows}
 
     def states(self, now: datetime) -> list[Row]:
         """How many items there are by `state`: `files`, `http_status`, `error`."""
@@ -115,9 +115,10 @@ class Tables:
         failed = f"EXISTS (SELECT 1 FROM {self._failures} AS f WHERE f.{self._id} = i.{self._id})"
         fresh = f"{self._unrecorded('i')} AND NOT {failed if self._has_failures else 'FALSE'}"
         discovered = self._count(f"{self._items} AS i WHERE {fresh}")
-        whole = {"http_status": None, "error": None}
-        counted = [{"state": STORED, "files": stored, **whole}, {"state": DISCOVERED, "files": discovered, **whole}]
-        return [*counted, *self._failed_states(now, ("http_status", "error"))]
+        state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
+        groups = [(STORED, None, None, stored), (DISCOVERED, None, None, discovered)]
+        groups += self._failed(f"{state}, f.http_status, f.error")
+        return [{"state": s, "files": int(files), "http_status": h, "error": e} for s, h, e, files in groups]
 
     def forgive(self, ids: Collection[str], now: datetime) -> int:
         """Make failed files due, those that are named or all of them; how many there are."""
@@ -181,17 +182,13 @@ class Tables:
         ]
         return f"({' AND '.join(without)})"
 
-    def _failed_states(self, now: datetime, by: Sequence[str]) -> list[Row]:
-        """Failed files by state and some columns, with how many `files` that are."""
+    def _failed(self, groups: str, condition: str = "TRUE") -> list[tuple[Any, ...]]:
+        """Failed files by some values, with how many they are."""
         if not self._has_failures:
             return []
-        state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
-        groups = [state, *(f"f.{column}" for column in by)]
-        rows = self._ask(
-            f"SELECT {_listed(groups)}, count(*) FROM {self._failures} AS f "
-            f"WHERE {self._unrecorded('f')} GROUP BY {_listed(groups)} ORDER BY {_listed(groups)}"
-        )
-        return [{"state": row[0], "files": int(row[-1]), **dict(zip(by, row[1:], strict=False))} for row in rows]
+        where = f"{self._unrecorded('f')} AND {condition}"
+        sql = f"SELECT {groups}, count(*) FROM {self._failures} AS f WHERE {where} GROUP BY {groups} ORDER BY {groups}"
+        return self._ask(sql)
 
     def _only(self, names: Collection[str]) -> str:
         return _any_in([_text(f"i.{column}") for column in self._naming()], names)
