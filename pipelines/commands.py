@@ -170,8 +170,9 @@ def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     from pipelines import promises
     from pipelines.coverage import declared
     from pipelines.erase import subjects
+    from pipelines.files import declared as files
 
-    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    of_one = (problem for spec in chosen for of in (files, declared, subjects) for problem in of.problems(root, spec))
     return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 

@@ -81,6 +81,10 @@ class Files:
 
     Of several rows with one value only the first (by `identity`) is moved.
     """
+    when: str | None = None
+    """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
+    names: tuple[str, ...] = ()
+    """Further columns by whose values `--only` finds an item."""
     named: Columns = Columns()
     ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with

@@ -41,11 +41,12 @@ from dlt.extract import DltResource
 
 from sources.kit import notices
 from sources.kit.errors import BadSetting, Unreadable
-from sources.recordings.audio import audio as audio
 from sources.recordings.files import ListFile, find
 from sources.recordings.ledger import SCHEMA, Ledger
 from sources.recordings.reader import Item, Reading, items
 from sources.recordings.rows import READ
+
+from .audio import audio as audio  # relative, as `etl validate` looks for what a spec names
 
 TABLE = "recordings"
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}

@@ -13,12 +13,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import dlt
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
@@ -155,6 +154,8 @@ def audio(
         receipt=_receipt,
         columns=RECEIPT,
         same=("recording_id", "url"),
+        when="started",
+        names=("recording_id",),
         named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at"),
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
         tables={"postgres": POSTGRES},
