@@ -62,6 +62,8 @@ class Columns:
     bytes: str = "bytes"
     sha256: str = "sha256"
     stored_at: str = "stored_at"
+    etag: str = "etag"
+    """`column.key` where it is a key of a JSON column."""
 
 
 @dataclass(frozen=True)

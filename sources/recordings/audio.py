@@ -22,6 +22,7 @@ from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
 from sources.kit.files import Columns, FileItem, Files, Row, Stored
+from sources.kit.secrets import keep_out
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-+]+")
 NOT_IN_PREFIXES = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -156,7 +157,7 @@ def audio(
         same=("recording_id", "url"),
         when="started",
         names=("recording_id",),
-        named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at"),
+        named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at", "metadata.etag"),
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
         tables={"postgres": POSTGRES},
     )
@@ -221,4 +222,5 @@ def _secret(secret: str | None) -> str:
             "recordings.pseudonym_secret: pseudonymise needs a secret of at least "
             f"{SHORTEST_SECRET} characters, the same for good; put it under [sources.recordings] in .dlt/secrets.toml"
         )
+    keep_out(secret)
     return secret
