@@ -47,7 +47,8 @@ def order(
 
     if days is not None:
         given["since"] = _days_ago(days, given.get("since"))
-    given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
+    for name in ("select", "exclude", "only"):
+        given[name] = tuple(given.get(name) or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
 
 

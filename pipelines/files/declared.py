@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,6 +19,16 @@ from pipelines.specs import tables
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import Moves
 from sources.kit.files import Files
+
+
+@dataclass(frozen=True)
+class Move:
+    """The files of one resource, on their way from what its rows name to receipts."""
+
+    resource: str
+    table: str
+    block: Moves
+    files: Files
 
 
 def problems(root: Path, spec: Spec) -> Iterator[Problem]:
@@ -52,6 +62,15 @@ def files_of(root: Path, spec: Spec, block: Moves, outlined: bool = False) -> Fi
     if not isinstance(files, Files):
         raise EtlError(f"sources/{spec.name}: {block.by}() did not return sources.kit.files.Files; let it do so")
     return files
+
+
+def moves_of(root: Path, spec: Spec, order: Order, outlined: bool = False) -> list[Move]:
+    """The files that an order is about."""
+    tables = dict(build.tables_of(root, spec))
+    return [
+        Move(name, tables[name], block, files_of(root, spec, block, outlined))
+        for name, block in chosen(spec, order).items()
+    ]
 
 
 def chosen(spec: Spec, order: Order) -> dict[str, Moves]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -47,7 +48,7 @@ class Left:
 
 
 def read(path: Path) -> Left:
-    """What a journal holds; a last line that a kill has torn was not yet acted on."""
+    """What a journal holds; a line that was torn was not yet acted on."""
     left = Left()
     for line in _lines(path):
         if "stored" in line:
@@ -76,6 +77,7 @@ class Journal:
         self._intents, self._receipts = dict(left.intents), dict(left.receipts)
         runs = left.runs if left.boot == boot() else []
         self._header = {"runs": [*runs[-1:], run_id], "boot": boot()}
+        self._torn = False
         self._opened = self._rewritten()
 
     def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
@@ -93,16 +95,28 @@ class Journal:
             self._receipts[item.id] = receipt
             self._write({"stored": item.id, "receipt": receipt})
 
+    @property
+    def in_doubt(self) -> dict[str, Intent]:
+        """Objects of which nobody knows whether they are stored."""
+        with self._lock:
+            return dict(self._intents)
+
+    @property
+    def unrecorded(self) -> int:
+        """How many receipts no load has committed."""
+        return len(self._receipts)
+
     def receipts(self) -> dict[str, dict[str, Any]]:
         """The receipts that no load has committed, by the ids of their items."""
         with self._lock:
             return dict(self._receipts)
 
-    def forget(self, committed: Collection[str]) -> None:
-        """Leave out what a load has committed."""
+    def forget(self, recorded: Collection[str]) -> None:
+        """Leave out what has a receipt in the warehouse."""
         with self._lock:
-            for id in committed:
+            for id in recorded:
                 self._receipts.pop(id, None)
+                self._intents.pop(id, None)
             os.close(self._opened)
             self._opened = self._rewritten()
 
@@ -115,7 +129,7 @@ class Journal:
 
     def _rewritten(self) -> int:
         """The file anew, with what is not committed."""
-        lines = [
+        lines: list[dict[str, Any]] = [
             self._header,
             *({"intends": asdict(intent)} for intent in self._intents.values()),
             *({"stored": id, "receipt": receipt} for id, receipt in self._receipts.items()),
@@ -126,8 +140,13 @@ class Journal:
         part.replace(self._path)
         return os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
-    def _write(self, line: dict[str, Any]) -> None:
-        os.write(self._opened, _line(line))
+    def _write(self, content: dict[str, Any]) -> None:
+        """Append a line, whole or told; what a full disk has torn is parted from the next one."""
+        line = (b"\n" if self._torn else b"") + _line(content)
+        self._torn = True
+        if os.write(self._opened, line) < len(line):
+            raise OSError(ENOSPC, os.strerror(ENOSPC), str(self._path))
+        self._torn = False
 
 
 @contextmanager
@@ -149,6 +168,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in content.splitlines(keepends=True):
-        if line.endswith(b"\n"):
+    for line in content.split(b"\n"):
+        with suppress(ValueError):
             yield json.typed_loadb(line)
