@@ -56,7 +56,7 @@ class Book:
         return bool(self._columns)
 
     def receipts(self, chosen: Chosen) -> list[Receipt]:
-        """Those that name an object, by its key; UsageError is for the caller when there are none."""
+        """Those that name an object, by its key."""
         if not self.known:
             return []
         etag, _, inside = self._named.etag.partition(".")
@@ -76,16 +76,10 @@ class Book:
     def complete(self, hashes: Mapping[str, tuple[int, str]]) -> None:
         """Write down the size and the hash of objects whose rows lack them."""
         for some in _parts(list(hashes)):
-            cases = [
-                f"{self._column(name)} = CASE {self._text_here()} "
-                + " ".join(f"WHEN {self._literal(id)} THEN {value(id)}" for id in some)
-                + " END"
-                for name, value in (
-                    (self._named.bytes, lambda id: str(hashes[id][0])),
-                    (self._named.sha256, lambda id: self._literal(hashes[id][1])),
-                )
-            ]
-            self._change(f"UPDATE {{table}} SET {', '.join(cases)} WHERE {{named}}", some)
+            sizes = self._by_id({id: str(hashes[id][0]) for id in some})
+            texts = self._by_id({id: self._literal(hashes[id][1]) for id in some})
+            values = f"{self._column(self._named.bytes)} = {sizes}, {self._column(self._named.sha256)} = {texts}"
+            self._change(f"UPDATE {{table}} SET {values} WHERE {{named}}", some)
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows of some files, and those of their failures."""
@@ -124,6 +118,11 @@ class Book:
         place = self._warehouse.sql(self._warehouse.named(table or self._move.block.table))
         condition = f"{self._text_here()} IN ({', '.join(map(self._literal, ids))})"
         self._warehouse.ask(statement.replace("{table}", place).replace("{named}", condition))
+
+    def _by_id(self, values: Mapping[str, str]) -> str:
+        """An expression with a value for each of some files."""
+        cases = " ".join(f"WHEN {self._literal(id)} THEN {value}" for id, value in values.items())
+        return f"CASE {self._text_here()} {cases} END"
 
     def _in(self, ids: Sequence[str]) -> str:
         return f"{self._text(self._identity)} IN ({_list(ids)})"

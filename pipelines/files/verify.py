@@ -111,8 +111,8 @@ def judged(receipt: Receipt, head: Head | None) -> Finding:
     """How an object compares with its row."""
     if head is None:
         return Finding("+", receipt.key, receipt.id, "is not there", "move again")
-    wrong = _wrong(receipt, head)
-    return Finding("*" if wrong else "=", receipt.key, receipt.id, *(wrong or ("", None)), head, receipt.sha256)
+    what, mend = _wrong(receipt, head) or ("", None)
+    return Finding("*" if what else "=", receipt.key, receipt.id, what, mend, head, receipt.sha256)
 
 
 def _wrong(receipt: Receipt, head: Head) -> tuple[str, Mend] | None:
