@@ -61,6 +61,7 @@ class _Phase:
     def run(self) -> set[str]:
         """Move what is due; which of the names that were asked for this resource has."""
         left = read(self.journal_file)
+        self.receipts.prepare()
         transfer = self.ledger.transfer(self.dataset, self.move.resource)
         in_doubt = transfer is not None and (bool(transfer.in_doubt) or not left.knows(transfer.run_id))
         self.receipts.record(left.receipts.values(), [])

@@ -17,8 +17,10 @@ from dlt.extract import DltResource, DltSource
 from pipelines.errors import in_one_line, without_secrets
 from pipelines.files.declared import Move
 from pipelines.files.mover import NotMoved
+from pipelines.files.tables import prepare
 from pipelines.files.work import Prior
 from pipelines.load import Load
+from pipelines.warehouse import open_warehouse
 from pipelines.working import LOADER_FORMAT
 
 UPSERT: Any = {"disposition": "merge", "strategy": "upsert"}
@@ -46,6 +48,14 @@ class Receipts:
     def __init__(self, load: Load, move: Move) -> None:
         self._load = load.ordered(replace(load.order, limit=None, since=None, until=None, full_refresh=False))
         self._move, self._name = move, f"{load.spec.name}_files"
+
+    def prepare(self) -> None:
+        """Have the tables as the source declares them for this kind of warehouse, before dlt makes its own."""
+        environment, pipeline = self._load.environment, self._load.beside()
+        known = self._name in pipeline.schema_names and self._move.block.table in pipeline.schemas[self._name].tables
+        if self._move.files.tables.get(environment.kind) and not known:
+            with open_warehouse(environment, self._load.report.dataset) as warehouse:
+                prepare(warehouse, self._move.files, self._move.block)
 
     def record(self, receipts: Iterable[Row], failures: Iterable[Row]) -> None:
         """Load them, in one package."""

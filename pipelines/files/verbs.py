@@ -39,5 +39,7 @@ def move_of(environment: Environment, spec: Spec) -> Move:
     if len(found) != 1:
         raise UsageError(f"{spec.name}: moves the files of {len(found)} resources; these commands know specs of one")
     if found[0].block.to not in environment.buckets:
-        raise SettingError(f"{spec.name}: its files go to {found[0].block.to}; add [{environment.name}.{found[0].block.to}]")
+        raise SettingError(
+            f"{spec.name}: its files go to {found[0].block.to}; add [{environment.name}.{found[0].block.to}]"
+        )
     return found[0]

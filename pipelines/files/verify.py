@@ -87,9 +87,7 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
     return Exit.CHECKS if (mended.left if mended else wrong) else Exit.OK
 
 
-def compared(
-    store: Store, receipts: Sequence[Receipt], known: set[str], prefixes: Sequence[str]
-) -> Iterator[Finding]:
+def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixes: Sequence[str]) -> Iterator[Finding]:
     """Each receipt with its object; then, where prefixes are listed, the objects there that no receipt knows."""
     listed = {head.key: head for prefix in prefixes for head in store.listed(prefix)}
 

@@ -72,9 +72,7 @@ class Tables:
     def __init__(self, warehouse: Warehouse, move: Move) -> None:
         self._warehouse, self._move, self._there = warehouse, move, warehouse.tables()
         self._id = _quoted(move.files.identity)
-        self._items, self._receipts, self._failures = map(
-            _quoted, (move.table, move.block.table, move.block.failures)
-        )
+        self._items, self._receipts, self._failures = map(_quoted, (move.table, move.block.table, move.block.failures))
         self._has_items, self._has_receipts, self._has_failures = (
             table in self._there for table in (move.table, move.block.table, move.block.failures)
         )
@@ -98,7 +96,8 @@ class Tables:
         if not ids or not self._has_receipts:
             return set()
         id = _text(f"r.{self._id}")
-        return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {_any_in([id], ids)}")}
+        where = f"{_any_in([id], ids)} AND {self._names_object}"
+        return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {where}")}
 
     def left_alone(self, now: datetime) -> dict[str, int]:
         """How many failed files are not due, by status."""
@@ -130,17 +129,18 @@ class Tables:
     def drop_repaired(self) -> None:
         """Delete the failures of files that are stored."""
         if self._has_failures and self._has_receipts:
-            stored = self._written(f"SELECT r.{self._id} FROM {self._receipts} AS r")
+            stored = self._written(f"SELECT r.{self._id} FROM {self._receipts} AS r WHERE {self._names_object}")
             self._change(f"DELETE FROM {{}} WHERE {{}} IN ({stored})")
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
         columns = [f"i.{_quoted(c)}" for c in self._there[self._move.table] if not c.startswith("_dlt_")]
+        columns += [f"i.{_quoted(name)}" for name in self._move.files.ranks]
         columns += [f"{f'f.{name}' if self._has_failures else 'NULL'} AS etl__{name}" for name in PRIOR]
         failures = f"LEFT JOIN {self._failures} AS f ON f.{self._id} = i.{self._id}" if self._has_failures else ""
         order = [*(["COALESCE(f.attempts, 0)"] if self._has_failures else []), *self._oldest_first(), f"i.{self._id}"]
         return (
-            f"SELECT {_listed(columns)} FROM {self._items} AS i {failures} "
+            f"SELECT {_listed(columns)} FROM {self._ranked()} AS i {failures} "
             f"WHERE {' AND '.join(self._conditions(wanted))} ORDER BY {_listed(order)}"
         )
 
@@ -172,10 +172,25 @@ class Tables:
         both = set(self._there[self._move.block.table]) & set(self._there.get(self._move.table, ()))
         same = [column for column in self._move.files.same if column in both and table == "i"]
         without = [
-            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE r.{column} = {table}.{column})"
+            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE r.{column} = {table}.{column} AND {self._names_object})"
             for column in (self._id, *map(_quoted, same))
         ]
         return f"({' AND '.join(without)})"
+
+    @property
+    def _names_object(self) -> str:
+        """The condition for rows of receipts that are some; others may write rows without an object."""
+        key = self._move.files.named.key
+        return f"r.{_quoted(key)} IS NOT NULL" if key in self._there[self._move.block.table] else "TRUE"
+
+    def _ranked(self) -> str:
+        """The items, each with its place among others of all of them."""
+        ranks = [
+            f"CASE WHEN a.{_quoted(of)} IS NOT NULL THEN ROW_NUMBER() OVER (PARTITION BY a.{_quoted(of)} ORDER BY "
+            f"{_listed(f'a.{_quoted(name)} NULLS LAST' for name in order)}, a.{self._id}) END AS {_quoted(rank)}"
+            for rank, (of, order) in self._move.files.ranks.items()
+        ]
+        return f"(SELECT {_listed(['a.*', *ranks])} FROM {self._items} AS a)" if ranks else self._items
 
     def _failed_states(self, now: datetime, more: str = "") -> list[tuple[str, str | None, int | None, int]]:
         """Failed files by state and what else tells groups of them apart."""

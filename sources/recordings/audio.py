@@ -89,6 +89,8 @@ POSTGRES = (
         first_seen_at TIMESTAMPTZ, last_attempt_at TIMESTAMPTZ, attempts INTEGER,
         status TEXT, http_status INTEGER, error TEXT, ignore_until TIMESTAMPTZ
     )""",
+    "ALTER TABLE {failures} ADD COLUMN IF NOT EXISTS first_error TEXT,"
+    " ADD COLUMN IF NOT EXISTS quarantine_key TEXT, ADD COLUMN IF NOT EXISTS run_id TEXT",
 )
 
 
