@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlglot import exp
 
 from pipelines.files.declared import Move
+from pipelines.files.stores import QUARANTINE
 from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
 
 AT_ONCE = 500  # rows of one statement
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +64,35 @@ class Book:
         etag, _, inside = self._named.etag.partition(".")
         told = [self._named.key, self._named.bytes, self._named.sha256, etag]
         columns = [self._text(self._identity), *(f'"{name}"' if name in self._columns else "NULL" for name in told)]
-        where = " AND ".join([f'"{self._named.key}" IS NOT NULL', *self._conditions(chosen)])
+        starts = self._starts(self._named.key, chosen.prefix)
+        where = [f'"{self._named.key}" IS NOT NULL', *self._among(self._move.block.table, chosen), *starts]
+        where += self._since(self._named.stored_at, chosen)
         rows = self._ask(
-            f'SELECT {", ".join(columns)} FROM "{self._move.block.table}" WHERE {where} ORDER BY "{self._named.key}"'
+            f'SELECT {", ".join(columns)} FROM "{self._move.block.table}" WHERE {" AND ".join(where)} '
+            f'ORDER BY "{self._named.key}"'
         )
         return [Receipt(id, key, size, sha256, _inside(etag, inside)) for id, key, size, sha256, etag in rows]
 
+    def failed(self, chosen: Chosen) -> list[tuple[str, str | None]]:
+        """Files that are not stored, with the objects of those in quarantine."""
+        table = self._move.block.failures
+        if table not in self._there:
+            return []
+        within = f"{QUARANTINE}/{chosen.prefix}" if chosen.prefix else None
+        where = ["TRUE", *self._among(table, chosen), *self._starts("quarantine_key", within)]
+        where += self._since("first_seen_at", chosen)
+        id = self._text(self._identity)
+        rows = self._ask(f'SELECT {id}, quarantine_key FROM "{table}" WHERE {" AND ".join(where)} ORDER BY {id}')
+        return [(str(row[0]), row[1]) for row in rows]
+
     def reopen(self, ids: Sequence[str]) -> None:
         """Let files be moved again; their rows stay, as other tables may refer to them."""
-        for some in _parts(ids):
+        for some in parts(ids):
             self._change(f"UPDATE {{table}} SET {self._column(self._named.key)} = NULL WHERE {{named}}", some)
 
     def complete(self, hashes: Mapping[str, tuple[int, str]]) -> None:
         """Write down the size and the hash of objects whose rows lack them."""
-        for some in _parts(list(hashes)):
+        for some in parts(list(hashes)):
             sizes = self._by_id({id: str(hashes[id][0]) for id in some})
             texts = self._by_id({id: self._literal(hashes[id][1]) for id in some})
             values = f"{self._column(self._named.bytes)} = {sizes}, {self._column(self._named.sha256)} = {texts}"
@@ -83,7 +100,7 @@ class Book:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows of some files, and those of their failures."""
-        for some in _parts(ids):
+        for some in parts(ids):
             for table in (self._move.block.table, self._move.block.failures):
                 if table in self._there:
                     self._change("DELETE FROM {table} WHERE {named}", some, table)
@@ -93,21 +110,28 @@ class Book:
         if self._move.table not in self._there:
             return set()
         found: set[str] = set()
-        for some in _parts(ids):
+        for some in parts(ids):
             names = self._in(some)
             found |= {row[0] for row in self._ask(
                 f'SELECT {self._text(self._identity)} FROM "{self._move.table}" WHERE {names}'
             )}  # fmt: skip
         return found
 
-    def _conditions(self, chosen: Chosen) -> Iterator[str]:
+    def _among(self, table: str, chosen: Chosen) -> Iterator[str]:
+        """The condition for the files that are named, as a table has the columns for it."""
         if chosen.only:
-            names = [name for name in (self._identity, *self._move.files.names) if name in self._columns]
+            names = [name for name in (self._identity, *self._move.files.names) if name in self._there[table]]
             yield "(" + " OR ".join(f"{self._text(name)} IN ({_list(chosen.only)})" for name in names) + ")"
-        if chosen.prefix:
-            yield f'STARTS_WITH("{self._named.key}", {_quoted(chosen.prefix)})'
+
+    @staticmethod
+    def _starts(column: str, prefix: str | None) -> Iterator[str]:
+        if prefix:
+            yield f'STARTS_WITH("{column}", {_quoted(prefix)})'
+
+    @staticmethod
+    def _since(column: str, chosen: Chosen) -> Iterator[str]:
         if chosen.since:
-            yield f"\"{self._named.stored_at}\" >= CAST('{chosen.since.isoformat()}' AS TIMESTAMPTZ)"
+            yield f"\"{column}\" >= CAST('{chosen.since.isoformat()}' AS TIMESTAMPTZ)"
 
     def _ask(self, sql: str) -> list[tuple[Any, ...]]:
         named = parse(sql).written(self._warehouse.kind, lambda reference: self._warehouse.named(reference.table))
@@ -156,7 +180,8 @@ def _list(texts: Sequence[str]) -> str:
     return ", ".join(map(_quoted, texts))
 
 
-def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
+def parts(rows: Sequence[T]) -> Iterator[list[T]]:
+    """So many as one statement takes."""
+    rest = iter(rows)
     while some := list(islice(rest, AT_ONCE)):
         yield some

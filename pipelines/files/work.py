@@ -172,7 +172,8 @@ class Tables:
         both = set(self._there[self._move.block.table]) & set(self._there.get(self._move.table, ()))
         same = [column for column in self._move.files.same if column in both and table == "i"]
         without = [
-            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE r.{column} = {table}.{column} AND {self._names_object})"
+            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r "
+            f"WHERE r.{column} = {table}.{column} AND {self._names_object})"
             for column in (self._id, *map(_quoted, same))
         ]
         return f"({' AND '.join(without)})"
