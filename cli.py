@@ -57,7 +57,7 @@ Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", "-l", help="At most N rows per resource, the cursor stays; where files are moved, the next N."),
+    typer.Option("--limit", "-l", help="At most N rows per resource, the cursor stays; of files the next N."),
 ]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]

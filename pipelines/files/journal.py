@@ -1,7 +1,7 @@
 """What a run has stored and not yet recorded: a file on this machine that the next run goes on from.
 
 A line is written before each PUT and one after it. Nothing waits for the disk: a killed process loses no line, and
-after a power cut the lines are of another boot, which `knows` tells.
+after a power cut the lines are of another boot, which `is_short_of` tells.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 
 from dlt.common import json
 
+from pipelines.environment import Environment
+from pipelines.ledger import Transfer
 from sources.kit.files import FileItem, Files, Stored
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -42,9 +44,16 @@ class Left:
     runs: list[str] = field(default_factory=list)
     boot: str = ""
 
-    def knows(self, run_id: str) -> bool:
-        """Whether nothing a run has stored is missing here."""
-        return run_id in self.runs and self.boot == boot()
+    def is_short_of(self, transfer: Transfer | None) -> bool:
+        """Whether objects may be stored that it has no line of: by a run elsewhere, or before a power cut."""
+        if transfer is None:
+            return False
+        return bool(transfer.in_doubt) or transfer.run_id not in self.runs or self.boot != boot()
+
+
+def journal_of(environment: Environment, spec: str, resource: str) -> Path:
+    """Where the journal of a resource is."""
+    return environment.state_dir / "files" / f"{spec}.{resource}.jsonl"
 
 
 def read(path: Path) -> Left:

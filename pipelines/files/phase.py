@@ -18,7 +18,7 @@ from typing import Any, cast
 from pipelines.files import stores
 from pipelines.files.audio import inspect
 from pipelines.files.declared import Move, moves_of
-from pipelines.files.journal import Journal, Left, journal, read
+from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
 from pipelines.files.tally import Tally
@@ -53,7 +53,7 @@ class _Phase:
         self.load, self.move = load, move
         self.dataset, self.ledger, self.report = load.report.dataset, load.ledger, load.report
         self.folder = load.environment.state_dir / "files"
-        self.journal_file = self.folder / f"{load.spec.name}.{move.resource}.jsonl"
+        self.journal_file = journal_of(load.environment, load.spec.name, move.resource)
         self.receipts = Receipts(load, move)
         self.wanted = Wanted(load.order, load.window, datetime.now(UTC))
         self.tally = self.report.files.setdefault(move.resource, Tally())
@@ -63,7 +63,7 @@ class _Phase:
         left = read(self.journal_file)
         self.receipts.prepare()
         transfer = self.ledger.transfer(self.dataset, self.move.resource)
-        in_doubt = transfer is not None and (bool(transfer.in_doubt) or not left.knows(transfer.run_id))
+        in_doubt = left.is_short_of(transfer)
         self.receipts.record(left.receipts.values(), [])
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder) as file:
@@ -83,8 +83,7 @@ class _Phase:
             tables = Tables(warehouse, self.move)
             for id in tables.recorded(left.intents):
                 del left.intents[id]
-            if not (order.only or order.failed):
-                self.tally.left_alone = tables.left_alone(self.wanted.now)
+            self.tally.left_alone = tables.left_alone(self.wanted)
             tables.fill(work, self.wanted)
             self.tally.due = min(work.rows, order.next_files or work.rows)
             return tables.named(order.only)

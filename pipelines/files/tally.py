@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MEBIBYTE = 2**20
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def in_bytes(count: float) -> str:
+    """`8.2 KiB`."""
+    for unit in UNITS[:-1]:
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} {UNITS[-1]}"
 
 
 @dataclass
@@ -50,8 +59,8 @@ class Tally:
         return ", ".join(self._parts())
 
     def _parts(self) -> Iterator[str]:
-        size, pace = self.bytes / MEBIBYTE, self.bytes_per_second / MEBIBYTE
-        yield f"{self.moved:,} files moved" + (f" ({size:,.1f} MiB, {pace:,.1f} MiB/s)" if self.moved else "")
+        size = f" ({in_bytes(self.bytes)}, {in_bytes(self.bytes_per_second)}/s)" if self.moved else ""
+        yield f"{self.moved:,} files moved{size}"
         named = {"found": "in the store already", "failed": "failed", "quarantined": "quarantined",
                  "same": "stored under another name"}  # fmt: skip
         yield from (f"{getattr(self, name):,} {words}" for name, words in named.items() if getattr(self, name))

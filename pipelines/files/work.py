@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
@@ -99,20 +99,24 @@ class Tables:
         where = f"{_any_in([id], ids)} AND {self._names_object}"
         return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {where}")}
 
-    def left_alone(self, now: datetime) -> dict[str, int]:
-        """How many failed files are not due, by status."""
-        return {state: count for state, _, _, count in self._failed_states(now) if state != DUE}
+    def left_alone(self, wanted: Wanted) -> dict[str, int]:
+        """How many failed files an order passes over as they are not due, by status."""
+        if wanted.order.only or wanted.order.failed:
+            return {}
+        now = wanted.now
+        return {row["state"]: row["files"] for row in self._failed_states(now, ()) if row["state"] != DUE}
 
-    def states(self, now: datetime) -> list[tuple[str, str | None, int | None, int]]:
-        """How many items there are by state, reason and HTTP status."""
+    def states(self, now: datetime) -> list[Row]:
+        """How many items there are by `state`: `files`, `http_status`, `error`."""
         if not self._has_items:
             return []
         stored = self._count(f"{self._items} AS i WHERE NOT ({self._unrecorded('i')})")
         failed = f"EXISTS (SELECT 1 FROM {self._failures} AS f WHERE f.{self._id} = i.{self._id})"
         fresh = f"{self._unrecorded('i')} AND NOT {failed if self._has_failures else 'FALSE'}"
         discovered = self._count(f"{self._items} AS i WHERE {fresh}")
-        counted = [(STORED, None, None, stored), (DISCOVERED, None, None, discovered)]
-        return [*counted, *self._failed_states(now, ", f.error, f.http_status")]
+        whole = {"http_status": None, "error": None}
+        counted = [{"state": STORED, "files": stored, **whole}, {"state": DISCOVERED, "files": discovered, **whole}]
+        return [*counted, *self._failed_states(now, ("http_status", "error"))]
 
     def forgive(self, ids: Collection[str], now: datetime) -> int:
         """Make failed files due, those that are named or all of them; how many there are."""
@@ -193,16 +197,17 @@ class Tables:
         ]
         return f"(SELECT {_listed(['a.*', *ranks])} FROM {self._items} AS a)" if ranks else self._items
 
-    def _failed_states(self, now: datetime, more: str = "") -> list[tuple[str, str | None, int | None, int]]:
-        """Failed files by state and what else tells groups of them apart."""
+    def _failed_states(self, now: datetime, by: Sequence[str]) -> list[Row]:
+        """Failed files by state and some columns, with how many `files` that are."""
         if not self._has_failures:
             return []
         state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
+        groups = [state, *(f"f.{column}" for column in by)]
         rows = self._ask(
-            f"SELECT {state} AS state{more}, count(*) AS files FROM {self._failures} AS f "
-            f"WHERE {self._unrecorded('f')} GROUP BY {state}{more} ORDER BY files DESC, state{more}"
+            f"SELECT {_listed(groups)}, count(*) FROM {self._failures} AS f "
+            f"WHERE {self._unrecorded('f')} GROUP BY {_listed(groups)} ORDER BY {_listed(groups)}"
         )
-        return [(str(row[0]), row[1] if more else None, row[2] if more else None, int(row[-1])) for row in rows]
+        return [{"state": row[0], "files": int(row[-1]), **dict(zip(by, row[1:], strict=False))} for row in rows]
 
     def _only(self, names: Collection[str]) -> str:
         return _any_in([_text(f"i.{column}") for column in self._naming()], names)
