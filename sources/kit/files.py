@@ -53,6 +53,19 @@ class Stored:
     channels: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a receipt are called that say which object it stands for."""
+
+    key: str = "object_key"
+    """A row of the table where this is null is no receipt: its file is still to be moved."""
+    bytes: str = "bytes"
+    sha256: str = "sha256"
+    stored_at: str = "stored_at"
+    etag: str = "etag"
+    """`column.key` where it is a key of a JSON column."""
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -66,4 +79,18 @@ class Files:
     columns: dict[str, Any]
     """dlt's column hints of the receipts."""
     same: tuple[str, ...] = ()
-    """Further columns both tables have: a row whose value a receipt has too has its file already."""
+    """Further columns both tables have: a row whose value a receipt has too has its file already.
+
+    Of several rows with one value only the first (by `identity`) is moved.
+    """
+    when: str | None = None
+    """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
+    names: tuple[str, ...] = ()
+    """Further columns by whose values `--only` finds an item."""
+    named: Columns = Columns()
+    ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with
+    the same value of one column, in the order of others (and of `identity`); null where that one is null."""
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By kind of warehouse: statements, to be run as often as one likes, that make the tables as others know them
+    before dlt adds what it lacks. They say `{dataset}`, `{receipts}` and `{failures}`, which are quoted names."""
