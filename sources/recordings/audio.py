@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from dlt.common.typing import TSecretStrValue
 
@@ -131,12 +132,17 @@ class Naming:
 
 
 def audio(
-    b2_prefix: str = "audio", pseudonymise: bool = False, pseudonym_secret: TSecretStrValue | None = None
+    b2_prefix: str = "audio",
+    pseudonymise: bool = False,
+    pseudonym_secret: TSecretStrValue | None = None,
+    base_url: str | None = None,
 ) -> Files:
     """The audio of the rows of `recordings`, as objects below `b2_prefix`.
 
     `pseudonymise` puts a keyed hash in the place of the phone in the names of objects. The key is the secret
     `pseudonym_secret`: with another one the same phone gets another name.
+
+    `base_url` is asked in the place of every URL's host: a mirror, a proxy, the sandbox. Rows keep their URLs.
     """
     naming = Naming(_prefix(b2_prefix), _secret(pseudonym_secret) if pseudonymise else None)
 
@@ -144,7 +150,7 @@ def audio(
         for row in rows:
             yield FileItem(
                 id=row["url_sha1"],
-                url=row["url"],
+                url=_asked(row["url"], base_url),
                 key=naming.key(row),
                 row=row,
                 media="mp3",
@@ -163,6 +169,13 @@ def audio(
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
         tables={"postgres": POSTGRES},
     )
+
+
+def _asked(url: str, base_url: str | None) -> str:
+    if base_url is None:
+        return url
+    parts = urlsplit(url)
+    return base_url.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def clean(text: str | None) -> str:
