@@ -83,6 +83,13 @@ class Tables:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
 
+    def unrecorded(self) -> Iterator[Row]:
+        """Every item without a receipt."""
+        if self._has_items:
+            sql = f"SELECT {_listed(self._item_columns())} FROM {self._ranked()} AS i WHERE {self._unrecorded('i')}"
+            for page in self._warehouse.pages(self._written(sql), PAGE_ROWS):
+                yield from page
+
     def named(self, names: Collection[str]) -> set[str]:
         """Which of some names items have."""
         if not names or not self._has_items:
@@ -138,8 +145,7 @@ class Tables:
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
-        columns = [f"i.{_quoted(c)}" for c in self._there[self._move.table] if not c.startswith("_dlt_")]
-        columns += [f"i.{_quoted(name)}" for name in self._move.files.ranks]
+        columns = self._item_columns()
         columns += [f"{f'f.{name}' if self._has_failures else 'NULL'} AS etl__{name}" for name in PRIOR]
         failures = f"LEFT JOIN {self._failures} AS f ON f.{self._id} = i.{self._id}" if self._has_failures else ""
         order = [*(["COALESCE(f.attempts, 0)"] if self._has_failures else []), *self._oldest_first(), f"i.{self._id}"]
@@ -187,6 +193,10 @@ class Tables:
         """The condition for rows of receipts that are some; others may write rows without an object."""
         key = self._move.files.named.key
         return f"r.{_quoted(key)} IS NOT NULL" if key in self._there[self._move.block.table] else "TRUE"
+
+    def _item_columns(self) -> list[str]:
+        there = [column for column in self._there[self._move.table] if not column.startswith("_dlt_")]
+        return [f"i.{_quoted(column)}" for column in (*there, *self._move.files.ranks)]
 
     def _ranked(self) -> str:
         """The items, each with its place among others of all of them."""
