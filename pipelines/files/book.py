@@ -80,6 +80,10 @@ class Book:
         )
         return [Receipt(id, key, size, sha256, _inside(etag, inside)) for id, key, size, sha256, etag in rows]
 
+    def receipts_of_all(self) -> list[Receipt]:
+        """Every one that names an object."""
+        return self.receipts(Chosen())
+
     def rows(self, table: str | None = None, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """The rows of a table of receipts, this one or another, as far as they have columns that this one has."""
         table = table or self._move.block.table
