@@ -76,6 +76,9 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         raise UsageError(f"--transfers {order.transfers}: must be at least 1")
     if order.bwlimit is not None:
         bytes_per_second(order.bwlimit)
+    if order.of_files and not any(build.moves(spec) for spec in specs):
+        named = ", ".join(spec.name for spec in specs)
+        raise UsageError(f"{', '.join(order.of_files)}: {named} moves no files; leave it out")
     if order.failed and order.skip_failed:
         raise UsageError("--failed and --skip-failed: give one of them")
     if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):

@@ -15,8 +15,10 @@ from pipelines.files.declared import Move
 from pipelines.files.stores import QUARANTINE
 from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
+from sources.kit.files import Files
 
 AT_ONCE = 500  # rows of one statement
+PAGE_ROWS = 5000
 T = TypeVar("T")
 
 
@@ -53,6 +55,11 @@ class Book:
         self._columns = self._there.get(move.block.table, [])
 
     @property
+    def files(self) -> Files:
+        """What the source says of them."""
+        return self._move.files
+
+    @property
     def known(self) -> bool:
         """Whether the table is there."""
         return bool(self._columns)
@@ -72,6 +79,26 @@ class Book:
             f'ORDER BY "{self._named.key}"'
         )
         return [Receipt(id, key, size, sha256, _inside(etag, inside)) for id, key, size, sha256, etag in rows]
+
+    def receipts_of_all(self) -> list[Receipt]:
+        """Every one that names an object."""
+        return self.receipts(Chosen())
+
+    def rows(self, table: str | None = None, dataset: str | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a table of receipts, this one or another, as far as they have columns that this one has."""
+        table = table or self._move.block.table
+        there = self._warehouse.tables(dataset).get(table, [])
+        columns = [self._column(name) for name in there if name in self._move.files.columns]
+        if columns:
+            place = self._warehouse.sql(self._warehouse.named(table, dataset))
+            for page in self._warehouse.pages(f"SELECT {', '.join(columns)} FROM {place}", PAGE_ROWS):
+                yield from page
+
+    def rename(self, identities: Mapping[str, str]) -> None:
+        """Give rows another identity."""
+        for some in parts(list(identities)):
+            values = self._by_id({id: self._literal(identities[id]) for id in some})
+            self._change(f"UPDATE {{table}} SET {self._column(self._identity)} = {values} WHERE {{named}}", some)
 
     def failed(self, chosen: Chosen) -> list[tuple[str, str | None]]:
         """Files that are not stored, with the objects of those in quarantine."""

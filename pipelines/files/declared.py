@@ -88,8 +88,8 @@ def counted_in_files(spec: Spec, order: Order) -> Order:
 def refuse(environment: Environment, spec: Spec, order: Order) -> None:
     """Refuse an order that its files cannot follow, before anything is read."""
     blocks = chosen(spec, order)
-    if order.of_files and not blocks:
-        raise UsageError(f"{spec.name}: moves no files, so {', '.join(order.of_files)} cannot act; leave it out")
+    if order.of_files and not blocks and build.moves(spec):
+        raise UsageError(f"{spec.name}: {', '.join(order.of_files)}: no resource with files is selected; leave it out")
     for name, block in blocks.items():
         if block.to not in environment.buckets:
             raise SettingError(

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from pipelines.files import stores
-from pipelines.files.audio import inspect
+from pipelines.files.audio import Suspicious, inspect
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
@@ -30,7 +30,7 @@ from pipelines.warehouse import open_warehouse
 from sources.kit.files import FileItem, Stored
 
 CHECKPOINT_SECONDS = 60.0
-ASKED_AT_ONCE = 32
+ASKED_AT_ONCE = 8
 UNKNOWN = "no row has this name; look for it in {}"
 
 
@@ -172,8 +172,14 @@ class _Transfer:
         told = [(item.sha256, head.sha256), (item.bytes, head.bytes), (intent and intent.sha256, head.sha256)]
         if any(expected is not None and expected != there for expected, there in told):
             return None
-        kind = head.content_type or "application/octet-stream"
-        return Stored(item.key, head.bytes, head.sha256, kind, datetime.now(UTC), head.etag, head.version)
+        try:
+            sound = inspect(memoryview(self.store.read(item.key) if item.media != "any" else b""), item.media)
+        except Suspicious:
+            return None
+        return Stored(
+            item.key, head.bytes, head.sha256, head.content_type or sound.content_type, datetime.now(UTC), head.etag,
+            head.version, sound.codec, sound.seconds, sound.sample_rate, sound.channels,
+        )  # fmt: skip
 
     def _note(self, outcome: Outcome) -> None:
         match outcome:

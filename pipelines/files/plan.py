@@ -12,7 +12,7 @@ from pipelines import build
 from pipelines.environment import Environment
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import journal_of, read
-from pipelines.files.tally import in_bytes
+from pipelines.files.tally import alone, in_bytes
 from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import open_ledger
 from pipelines.order import Order
@@ -43,9 +43,9 @@ class PlannedFiles:
         """The plan for a person."""
         unknown = f", {self.of_unknown_size:,} of unknown size" if self.of_unknown_size else ""
         calls = ", ".join(f"{count:,} of class {name}" for name, count in self.calls.items())
-        alone = "".join(f"; {count:,} {status} and not due" for status, count in self.left_alone.items())
         size = in_bytes(self.bytes)
-        return f"moves {self.files:,} files of {self.resource} to {self.to}: {size}{unknown}; calls: {calls}{alone}"
+        moves = f"moves {self.files:,} files of {self.resource} to {self.to}: {size}{unknown}; calls: {calls or 'none'}"
+        return "; ".join([moves, *alone(self.left_alone)])
 
 
 def planned(environment: Environment, spec: Spec, order: Order, window: Window) -> list[PlannedFiles]:

@@ -18,12 +18,18 @@ def in_bytes(count: float) -> str:
     return f"{count:,.1f} {UNITS[-1]}"
 
 
+def alone(counts: dict[str, int]) -> Iterator[str]:
+    """Files that failed and are passed over, for a person."""
+    words = {"waiting": "wait for their next try", "given_up": "given up"}
+    yield from (f"{counts[state]:,} {said}" for state, said in words.items() if counts.get(state))
+
+
 @dataclass
 class Tally:
     """Counts of files.
 
     `found` were in the store already, put there by a run that died; `same` have a receipt by another name, or will
-    have; `left_alone` failed before and are not due, by status.
+    have; `left_alone` failed before and are not due, `waiting` or `given_up`.
     """
 
     due: int = 0
@@ -64,4 +70,4 @@ class Tally:
         named = {"found": "in the store already", "failed": "failed", "quarantined": "quarantined",
                  "same": "stored under another name"}  # fmt: skip
         yield from (f"{getattr(self, name):,} {words}" for name, words in named.items() if getattr(self, name))
-        yield from (f"{count:,} {status} and not due" for status, count in self.left_alone.items())
+        yield from alone(self.left_alone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
@@ -18,6 +18,7 @@ from pipelines.window import Window
 
 PAGE_ROWS = 1000
 DUE, DISCOVERED, STORED = "due", "discovered", "stored"  # states beside those of a failure's row
+WAITING, GIVEN_UP = "waiting", "given_up"
 PRIOR = ("attempts", "first_seen_at", "first_error")
 Row = dict[str, Any]
 
@@ -83,6 +84,13 @@ class Tables:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
 
+    def unrecorded(self) -> Iterator[Row]:
+        """Every item without a receipt."""
+        if self._has_items:
+            sql = f"SELECT {_listed(self._item_columns())} FROM {self._ranked()} AS i WHERE {self._unrecorded('i')}"
+            for page in self._warehouse.pages(self._written(sql), PAGE_ROWS):
+                yield from page
+
     def named(self, names: Collection[str]) -> set[str]:
         """Which of some names items have."""
         if not names or not self._has_items:
@@ -100,11 +108,12 @@ class Tables:
         return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {where}")}
 
     def left_alone(self, wanted: Wanted) -> dict[str, int]:
-        """How many failed files an order passes over as they are not due, by status."""
+        """How many failed files an order passes over, since they are not due or given up."""
         if wanted.order.only or wanted.order.failed:
             return {}
-        now = wanted.now
-        return {row["state"]: row["files"] for row in self._failed_states(now, ()) if row["state"] != DUE}
+        given_up = "f.ignore_until IS NULL"
+        rows = self._failed(given_up, f"NOT COALESCE(f.ignore_until <= {_moment(wanted.now)}, FALSE)")
+        return {GIVEN_UP if row[0] else WAITING: int(row[1]) for row in rows}
 
     def states(self, now: datetime) -> list[Row]:
         """How many items there are by `state`: `files`, `http_status`, `error`."""
@@ -114,9 +123,10 @@ class Tables:
         failed = f"EXISTS (SELECT 1 FROM {self._failures} AS f WHERE f.{self._id} = i.{self._id})"
         fresh = f"{self._unrecorded('i')} AND NOT {failed if self._has_failures else 'FALSE'}"
         discovered = self._count(f"{self._items} AS i WHERE {fresh}")
-        whole = {"http_status": None, "error": None}
-        counted = [{"state": STORED, "files": stored, **whole}, {"state": DISCOVERED, "files": discovered, **whole}]
-        return [*counted, *self._failed_states(now, ("http_status", "error"))]
+        state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
+        groups = [(STORED, None, None, stored), (DISCOVERED, None, None, discovered)]
+        groups += self._failed(f"{state}, f.http_status, f.error")
+        return [{"state": s, "files": int(files), "http_status": h, "error": e} for s, h, e, files in groups]
 
     def forgive(self, ids: Collection[str], now: datetime) -> int:
         """Make failed files due, those that are named or all of them; how many there are."""
@@ -138,8 +148,7 @@ class Tables:
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
-        columns = [f"i.{_quoted(c)}" for c in self._there[self._move.table] if not c.startswith("_dlt_")]
-        columns += [f"i.{_quoted(name)}" for name in self._move.files.ranks]
+        columns = self._item_columns()
         columns += [f"{f'f.{name}' if self._has_failures else 'NULL'} AS etl__{name}" for name in PRIOR]
         failures = f"LEFT JOIN {self._failures} AS f ON f.{self._id} = i.{self._id}" if self._has_failures else ""
         order = [*(["COALESCE(f.attempts, 0)"] if self._has_failures else []), *self._oldest_first(), f"i.{self._id}"]
@@ -182,32 +191,13 @@ class Tables:
         ]
         return f"({' AND '.join(without)})"
 
-    @property
-    def _names_object(self) -> str:
-        """The condition for rows of receipts that are some; others may write rows without an object."""
-        key = self._move.files.named.key
-        return f"r.{_quoted(key)} IS NOT NULL" if key in self._there[self._move.block.table] else "TRUE"
-
-    def _ranked(self) -> str:
-        """The items, each with its place among others of all of them."""
-        ranks = [
-            f"CASE WHEN a.{_quoted(of)} IS NOT NULL THEN ROW_NUMBER() OVER (PARTITION BY a.{_quoted(of)} ORDER BY "
-            f"{_listed(f'a.{_quoted(name)} NULLS LAST' for name in order)}, a.{self._id}) END AS {_quoted(rank)}"
-            for rank, (of, order) in self._move.files.ranks.items()
-        ]
-        return f"(SELECT {_listed(['a.*', *ranks])} FROM {self._items} AS a)" if ranks else self._items
-
-    def _failed_states(self, now: datetime, by: Sequence[str]) -> list[Row]:
-        """Failed files by state and some columns, with how many `files` that are."""
+    def _failed(self, groups: str, condition: str = "TRUE") -> list[tuple[Any, ...]]:
+        """Failed files by some values, with how many they are."""
         if not self._has_failures:
             return []
-        state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
-        groups = [state, *(f"f.{column}" for column in by)]
-        rows = self._ask(
-            f"SELECT {_listed(groups)}, count(*) FROM {self._failures} AS f "
-            f"WHERE {self._unrecorded('f')} GROUP BY {_listed(groups)} ORDER BY {_listed(groups)}"
-        )
-        return [{"state": row[0], "files": int(row[-1]), **dict(zip(by, row[1:], strict=False))} for row in rows]
+        where = f"{self._unrecorded('f')} AND {condition}"
+        sql = f"SELECT {groups}, count(*) FROM {self._failures} AS f WHERE {where} GROUP BY {groups} ORDER BY {groups}"
+        return self._ask(sql)
 
     def _only(self, names: Collection[str]) -> str:
         return _any_in([_text(f"i.{column}") for column in self._naming()], names)
@@ -219,6 +209,25 @@ class Tables:
 
     def _oldest_first(self) -> list[str]:
         return [f"i.{_quoted(self._move.files.when)} NULLS LAST"] if self._move.files.when else []
+
+    @property
+    def _names_object(self) -> str:
+        """The condition for rows of receipts that are some; others may write rows without an object."""
+        key = self._move.files.named.key
+        return f"r.{_quoted(key)} IS NOT NULL" if key in self._there[self._move.block.table] else "TRUE"
+
+    def _item_columns(self) -> list[str]:
+        there = [column for column in self._there[self._move.table] if not column.startswith("_dlt_")]
+        return [f"i.{_quoted(column)}" for column in (*there, *self._move.files.ranks)]
+
+    def _ranked(self) -> str:
+        """The items, each with its place among others of all of them."""
+        ranks = [
+            f"CASE WHEN a.{_quoted(of)} IS NOT NULL THEN ROW_NUMBER() OVER (PARTITION BY a.{_quoted(of)} ORDER BY "
+            f"{_listed(f'a.{_quoted(name)} NULLS LAST' for name in order)}, a.{self._id}) END AS {_quoted(rank)}"
+            for rank, (of, order) in self._move.files.ranks.items()
+        ]
+        return f"(SELECT {_listed(['a.*', *ranks])} FROM {self._items} AS a)" if ranks else self._items
 
     def _count(self, rest: str) -> int:
         return int(self._ask(f"SELECT count(*) AS files FROM {rest}")[0][0])

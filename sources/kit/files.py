@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -66,6 +67,16 @@ class Columns:
     """`column.key` where it is a key of a JSON column."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that an older program has fetched, as its own records say."""
+
+    id: str
+    names: tuple[str, ...]
+    """What the file may be called, without its folders."""
+    bytes: int | None = None
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -94,3 +105,9 @@ class Files:
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By kind of warehouse: statements, to be run as often as one likes, that make the tables as others know them
     before dlt adds what it lacks. They say `{dataset}`, `{receipts}` and `{failures}`, which are quoted names."""
+    recognise: Callable[[Row], str | None] | None = None
+    """The identity of a row that an older program wrote into such a table; None where it stands for no file."""
+    kept: Callable[[Path], Iterator[Kept]] | None = None
+    """What the records of an older program, a file of its own, say it has."""
+    alike: Callable[[str], str] = str
+    """What the key of an object has in common with the one that an older program gave to the same file."""

@@ -27,6 +27,7 @@ from sources.kit.secrets import keep_out
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-+]+")
 NOT_IN_PREFIXES = re.compile(r"[\x00-\x1f\x7f\\]")
+INDEX = re.compile(r"^[0-9]{4,}__")
 LONGEST_PREFIX = 512  # bytes; what follows it takes less than 1,024 - 512
 LONGEST_PART = 90  # characters of a campaign or a recording: with a start both stay below 250
 LONGEST_PHONE = 40
@@ -168,14 +169,25 @@ def audio(
         named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at", "metadata.etag"),
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
         tables={"postgres": POSTGRES},
+        recognise=recognise,
+        alike=without_index,
     )
 
 
-def _asked(url: str, base_url: str | None) -> str:
-    if base_url is None:
-        return url
-    parts = urlsplit(url)
-    return base_url.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
+def recognise(row: Row) -> str | None:
+    """The whole `url_sha1` of a row that the original wrote: its first version kept ten digits of it.
+
+    What its scheduler wrote to stop retries is no recording: its url is none, or its hash another one.
+    """
+    url, given = row.get("url") or "", row.get("url_sha1")
+    whole = hashlib.sha1(url.encode()).hexdigest()
+    return whole if re.match(r"https?://", url, re.I) and given in (whole, whole[:SHORT]) else None
+
+
+def without_index(key: str) -> str:
+    """Phone and name of an object; the original began names with a number that each run counted anew."""
+    *_, phone, name = key.rsplit("/", 2) if "/" in key else ("", key)
+    return f"{phone}/{INDEX.sub('', name)}"
 
 
 def clean(text: str | None) -> str:
@@ -188,6 +200,13 @@ def phone_folder(phone: str | None) -> str:
     digits = _digits(phone)[:LONGEST_PHONE]
     plus = "+" if (phone or "").lstrip().startswith("+") else ""
     return plus + digits if digits else "unknown_phone"
+
+
+def _asked(url: str, base_url: str | None) -> str:
+    if base_url is None:
+        return url
+    parts = urlsplit(url)
+    return base_url.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
