@@ -73,8 +73,8 @@ def spinoco(
     """
     if page_size < 1:
         raise BadSetting(f"spinoco: page_size: {page_size} is no number of tasks; use e.g. 50")
-    defaults = {"max_attempts": max_retry + 1, "backoff_seconds": delay_seconds}
-    upstream = Upstream(base_url, token, page_size, http.open_session("spinoco", retry_post=True, **defaults))
+    session = http.open_session("spinoco", retry_post=True, max_attempts=max_retry + 1, backoff_seconds=delay_seconds)
+    upstream = Upstream(base_url, token, page_size, session)
     overlap, patience = timedelta(minutes=overlap_minutes), timedelta(days=patience_days)
     begin, end = bound("since", since), bound("until", until)
     skills = {"skillsMust": skills_must, "skillsShould": skills_should, "skillsMustNot": skills_must_not}
@@ -136,11 +136,11 @@ def labels(upstream: Upstream) -> Iterator[Any]:
             memory[kind] = digest
 
 
-def _call(task: Any, reading: Reading) -> Row:
+def _call(task: Any, reading: Reading) -> Any:
     if is_task(task):
         return call(task, reading.known.call_id(task))
     said = isinstance(task, notices.Notice)
-    return task if said else notices.rejected(task, "is no task with an id", "POST /task/query")  # type: ignore[no-any-return]
+    return task if said else notices.rejected(task, "is no task with an id", "POST /task/query")
 
 
 def _recordings(task: Row, reading: Reading) -> Iterator[Row]:

@@ -42,6 +42,7 @@ class Reading:
             yield from map(self._looked_up, self.tagged.batches())
             return
         memory: Memory = dlt.current.resource_state()
+        memory.setdefault("waiting", {})
         seen: set[str] = set()
         for pages in _growing(self.upstream.pages(self._start(memory))):
             found = [task for page in pages for task in page.tasks]
@@ -51,7 +52,7 @@ class Reading:
             self._move_on(memory, tasks, pages[-1].sent_at)
             if len(tasks) < len(found):
                 break
-        yield from self._looked_at_again(memory, seen, pages[-1].sent_at)
+        yield from self._looked_at_again(memory["waiting"], seen, pages[-1].sent_at)
 
     def _start(self, memory: Memory) -> int:
         since = milliseconds(self.since) if self.since else 0
@@ -75,31 +76,28 @@ class Reading:
         memory["last_update"] = last
         memory["recent"] = {guid: changed for guid, changed in recent.items() if changed >= begin}
         for task in filter(is_task, tasks):
-            self._wait_for(memory, task, now)
+            self._wait_for(memory["waiting"], task, now)
 
-    def _wait_for(self, memory: Memory, task: Row, now: datetime) -> None:
-        """Keep in mind a call one of whose recordings is not there yet."""
-        waiting = memory.setdefault("waiting", {})
-        if not (is_waited_for(task) and _changes([task])):
+    def _wait_for(self, waiting: Memory, task: Row, now: datetime) -> None:
+        """Keep in mind a call one of whose recordings is not there yet, unless it has not been there for long."""
+        young = any(milliseconds(now - self.patience) <= changed for changed in _changes([task]))
+        if young and is_waited_for(task):
+            waiting[task["id"]] = {"at": task["lastUpdate"], "asked": milliseconds(now), "missing": _missing(task)}
+        else:
             waiting.pop(task["id"], None)
-            return
-        first = waiting.get(task["id"], {}).get("since", milliseconds(now))
-        asked = {"since": first, "asked": milliseconds(now), "at": task["lastUpdate"], "missing": _missing(task)}
-        waiting[task["id"]] = asked
 
-    def _looked_at_again(self, memory: Memory, seen: set[str], now: datetime) -> Iterator[list[Any]]:
-        """Calls whose recordings have come though nothing says that they changed; for how long, `patience` says."""
-        waiting: Memory = memory.get("waiting", {})
+    def _looked_at_again(self, waiting: Memory, seen: set[str], now: datetime) -> Iterator[list[Any]]:
+        """Calls whose recordings have come or gone though nothing says that they changed."""
+        met: dict[str, Row] = {}
         for guid, entry in sorted(waiting.items(), key=lambda item: int(item[1]["at"])):
-            if milliseconds(now) - entry["since"] > self.patience // MILLISECOND:
-                del waiting[guid]
-            elif guid not in seen and _is_due(entry, milliseconds(now)):
-                found = [t for t in self.upstream.first_page(entry["at"]).tasks if is_task(t) and t["id"] == guid]
-                entry["asked"] = milliseconds(now)
-                changed = [task for task in found if _missing(task) != entry["missing"]]
-                yield self._looked_up(changed[:1])
-                for task in changed[:1]:
-                    self._wait_for(memory, task, now)
+            if guid in seen or not _is_due(entry, milliseconds(now)):
+                continue
+            if guid not in met:
+                met |= {task["id"]: task for task in self.upstream.first_page(entry["at"]).tasks if is_task(task)}
+            task = met.get(guid, {})
+            if task and _missing(task) != entry["missing"]:
+                yield self._looked_up([task])
+            self._wait_for(waiting, {"id": guid, "lastUpdate": entry["at"], **task}, now)
 
 
 def is_task(task: Any) -> bool:
@@ -121,7 +119,9 @@ def bound(name: str, text: str | None) -> datetime | None:
 
 def _is_news(task: Any, memory: Memory) -> bool:
     """Whether it is not just as it was when it was read last."""
-    return not (is_task(task) and _changes([task]) == [memory.get("recent", {}).get(task["id"])])
+    if not is_task(task) or _changes([task]) != [memory.get("recent", {}).get(task["id"])]:
+        return True
+    return bool(_missing(task) != memory["waiting"].get(task["id"], {}).get("missing", []))
 
 
 def _growing(pages: Iterator[Page]) -> Iterator[list[Page]]:
@@ -152,5 +152,5 @@ def _missing(task: Row) -> list[str]:
 
 
 def _is_due(entry: Memory, now: int) -> bool:
-    """Whether it has been left alone for as long as it had been waited for when it was asked for last."""
-    return bool(now - entry["asked"] >= entry["asked"] - entry["since"])
+    """Whether it has been left alone for half as long as it had been waited for when it was asked for last."""
+    return bool(now - entry["asked"] >= (entry["asked"] - entry["at"]) / 2)
