@@ -167,6 +167,17 @@ def kinds(root: Path) -> set[str]:
     }
 
 
+def all_buckets(root: Path) -> set[str]:
+    """The names of the filesystem destinations that some environment of a workspace has."""
+    tables = [value for value in _read(root).values() if isinstance(value, dict)]
+    return {
+        name
+        for table in tables
+        for name, value in table.items()
+        if isinstance(value, dict) and value.get("destination_type") == "filesystem"
+    }
+
+
 def load(root: Path, name: str) -> Environment:
     """The environment called `name`; SettingError when it is unknown, SpecError when its table is wrong."""
     root = root.resolve()

@@ -16,6 +16,7 @@ from pipelines.specs.spec import Spec
 from pipelines.tokens.stores import Store, put_in_place
 from pipelines.window import iso, parse
 
+RATES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -39,6 +40,21 @@ class Order:
     verb: str = "run"
     to: str | None = None
     drop_direct: bool = False
+    only: tuple[str, ...] = ()
+    failed: bool = False
+    skip_failed: bool = False
+    transfers: int | None = None
+    bwlimit: str | None = None
+    next_files: int | None = None
+
+    @property
+    def of_files(self) -> list[str]:
+        """The options it has that act on files alone."""
+        given = {
+            "--only": self.only, "--failed": self.failed, "--skip-failed": self.skip_failed,
+            "--transfers": self.transfers, "--bwlimit": self.bwlimit,
+        }  # fmt: skip
+        return [option for option, value in given.items() if value]
 
     @property
     def freezes_cursor(self) -> bool:
@@ -56,8 +72,25 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         )
     if order.max_retry is not None and order.max_retry < 0:
         raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
+    if order.transfers is not None and order.transfers < 1:
+        raise UsageError(f"--transfers {order.transfers}: must be at least 1")
+    if order.bwlimit is not None:
+        bytes_per_second(order.bwlimit)
+    if order.of_files and not any(build.moves(spec) for spec in specs):
+        named = ", ".join(spec.name for spec in specs)
+        raise UsageError(f"{', '.join(order.of_files)}: {named} moves no files; leave it out")
+    if order.failed and order.skip_failed:
+        raise UsageError("--failed and --skip-failed: give one of them")
     if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
         raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
+
+
+def bytes_per_second(rate: str) -> int:
+    """`500K`, `10M`, `1G` or plain bytes a second."""
+    found = re.fullmatch(r"(\d{1,6})([KMG]?)", rate)
+    if not found or not int(found[1]):
+        raise UsageError(f"--bwlimit {rate}: write bytes a second such as 500K or 10M")
+    return int(found[1]) * RATES[found[2]]
 
 
 def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> Store:
@@ -93,11 +126,16 @@ def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
         "--limit": order.limit,
         "--max-retry": order.max_retry,
         "--to": order.to,
+        "--only": ",".join(order.only),
+        "--transfers": order.transfers,
+        "--bwlimit": order.bwlimit,
     }
     words = ["etl", order.verb, spec.name]
     words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
     words += ["--full-refresh"] if order.full_refresh else []
     words += ["--drop-direct"] if order.drop_direct else []
+    words += ["--failed"] if order.failed else []
+    words += ["--skip-failed"] if order.skip_failed else []
     words += [part for value in order.values for part in ("--with", _harmless(value))]
     return shlex.join(words)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
 from pipelines.errors import STATUS, EtlError, Exit
+from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 from pipelines.models.make import Made
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
 
 SCHEMA = "etl.run.v1"
+MOST_ITEMS = 50  # of those that failed, in what a person reads
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Report:
     expired: dict[str, int] = field(default_factory=dict)
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
+    files: dict[str, Tally] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -119,6 +122,7 @@ class Report:
             },
             "tables": self.tables,
             "raw_files": self.raw_files,
+            "files": {resource: tally.as_dict() for resource, tally in self.files.items()},
             "rejected": self.rejected,
             "models": [made.as_dict() for made in self.models],
             "checks": [check.as_dict() for check in self.checks],
@@ -137,7 +141,10 @@ class Report:
             f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
             for r, n in self.rejected.items()
         ]
-        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
+        out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
+        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
+        more = len(self.failed_items) - MOST_ITEMS
+        out += [f"{self.spec}: {more:,} more failed; see runs/{self.run_id}/error.json"] if more > 0 else []
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
         return [*out, *self.lines_after(), self.verdict()]
 

@@ -75,6 +75,7 @@ def metrics(report: Report) -> dict[str, Any]:
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
         "gears": gears(report.gears),
         "http": report.requests,
+        "files": {resource: tally.as_dict() for resource, tally in report.files.items()},
     }
 
 
@@ -208,6 +209,15 @@ class Progress(Collector):
             self._last = time.monotonic()
             self._check()
             self._tell()
+
+    def say(self, phase: str, text: str, **numbers: Any) -> None:
+        """Tell how far something is that dlt does not count."""
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._check()
+            self._trace.progress(phase, text, **numbers)
+            if self._show:
+                self._show(f"{phase}: {text}")
 
     def _start(self, step: str) -> None:
         self._check()

@@ -268,7 +268,9 @@ class Moves(Strict):
     cooldown: Wait = Field(
         "1h", description="How long a failed file is left alone: 1h; twice as long after each further run, up to a day."
     )
-    gives_up_after: GivesUp = Field(GivesUp(), description="When a file answered with 403, 404 or 410 is given up.")
+    gives_up_after: GivesUp = Field(
+        GivesUp(tries=5, days=3), description="When a file that is refused (403, 404, 410) or no sound is given up."
+    )
     checkpoint: Positive = Field(5000, description="How many receipts make one load.")
 
     @property

@@ -1,0 +1,228 @@
+"""The second half of a run: the files that loaded rows name are moved, and receipts say so.
+
+A kill loses nothing. What is stored and not yet recorded stands in the journal of this machine; `_etl.transfers` says
+that a run has not come to its end, so that one on another machine asks the store for each file before it moves it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, cast
+
+from pipelines.files import stores
+from pipelines.files.audio import Suspicious, inspect
+from pipelines.files.declared import Move, moves_of
+from pipelines.files.journal import Journal, Left, journal, journal_of, read
+from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
+from pipelines.files.receipts import Receipts, Row, failure_of
+from pipelines.files.tally import Tally
+from pipelines.files.work import Prior, Tables, Wanted, Work
+from pipelines.ledger import Transfer
+from pipelines.load import Load
+from pipelines.order import bytes_per_second
+from pipelines.warehouse import open_warehouse
+from sources.kit.files import FileItem, Stored
+
+CHECKPOINT_SECONDS = 60.0
+ASKED_AT_ONCE = 8
+UNKNOWN = "no row has this name; look for it in {}"
+
+
+def move_files(load: Load) -> None:
+    """Move the files that an order is about; the report tells what became of them."""
+    moves = moves_of(load.environment.root, load.spec, load.order)
+    unknown = set(load.order.only)
+    for move in moves:
+        with load.timed(f"files of {move.resource}"):
+            unknown -= _Phase(load, move).run()
+    tables = ", ".join(move.table for move in moves)
+    for name in sorted(unknown):
+        load.report.failed_items.append({"resource": tables, "item": name, "reason": UNKNOWN.format(tables)})
+
+
+class _Phase:
+    """The files of one resource in one run."""
+
+    def __init__(self, load: Load, move: Move) -> None:
+        self.load, self.move = load, move
+        self.dataset, self.ledger, self.report = load.report.dataset, load.ledger, load.report
+        self.folder = load.environment.state_dir / "files"
+        self.journal_file = journal_of(load.environment, load.spec.name, move.resource)
+        self.receipts = Receipts(load, move)
+        self.wanted = Wanted(load.order, load.window, datetime.now(UTC))
+        self.tally = self.report.files.setdefault(move.resource, Tally())
+
+    def run(self) -> set[str]:
+        """Move what is due; which of the names that were asked for this resource has."""
+        left = read(self.journal_file)
+        transfer = self.ledger.transfer(self.dataset, self.move.resource)
+        in_doubt = left.is_short_of(transfer)
+        self.receipts.record(left.receipts.values(), [])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            work = Work(file)
+            known = self._look(work, left)
+            if work.rows or left.intents or transfer:
+                self._move(work, left, in_doubt)
+        if left.receipts or self.tally.moved or self.tally.found:
+            with open_warehouse(self.load.environment, self.dataset) as warehouse:
+                Tables(warehouse, self.move).drop_repaired()
+        return known
+
+    def _look(self, work: Work, left: Left) -> set[str]:
+        """Find what is due, and which intents are settled; which names this resource has."""
+        order = self.load.order
+        with open_warehouse(self.load.environment, self.dataset) as warehouse:
+            tables = Tables(warehouse, self.move)
+            for id in tables.recorded(left.intents):
+                del left.intents[id]
+            self.tally.left_alone = tables.left_alone(self.wanted)
+            tables.fill(work, self.wanted)
+            self.tally.due = min(work.rows, order.next_files or work.rows)
+            return tables.named(order.only)
+
+    def _move(self, work: Work, left: Left, in_doubt: bool) -> None:
+        """Move the work, while the warehouse and a journal say that it goes on."""
+        left.receipts.clear()
+        with journal(self.journal_file, self.move.files, left, self.report.run_id) as journal_:
+            begun = Transfer(self.dataset, self.move.resource, self.report.run_id, int(in_doubt), self.wanted.now)
+            self.ledger.begin_transfer(begun)
+            transfer = _Transfer(self, journal_, work, in_doubt)
+            transfer.run()
+            settled = not journal_.in_doubt and (self.wanted.is_whole or not in_doubt)
+            if settled:
+                self.ledger.end_transfer(self.dataset, self.move.resource)
+
+
+class _Transfer:
+    """Files on their way, and what becomes of them."""
+
+    def __init__(self, phase: _Phase, journal: Journal, work: Work, in_doubt: bool) -> None:
+        self.load, self.move, self.report, self.tally = phase.load, phase.move, phase.report, phase.tally
+        self.receipts, self.journal, self.work, self.in_doubt = phase.receipts, journal, work, in_doubt
+        self.intents = journal.in_doubt
+        self.store = stores.opened(self.move.block.to)
+        self.settings = _settings(phase)
+        self.priors: dict[Any, Prior] = {}
+        self.failures: list[Row] = []
+        self.begun = self.committed = time.monotonic()
+
+    def run(self) -> None:
+        """Move all of it; what was moved is recorded, however it ends."""
+        mover = Mover(self.store, self.settings, self.journal, inspect)
+        try:
+            with closing(cast("Generator[Outcome]", mover.move(self._items()))) as outcomes:
+                for outcome in outcomes:
+                    self._note(outcome)
+                    self._went_on()
+        finally:
+            self.tally.seconds = time.monotonic() - self.begun
+            self._commit()
+
+    def _items(self) -> Iterator[FileItem]:
+        """The files to move: without those of a limit, those that are known by another name, and those in the store."""
+        items = self._not_same(self.move.files.items(self._rows()))
+        chosen = islice(items, self.load.order.next_files)
+        return self._not_stored(chosen) if self.in_doubt or self.intents else chosen
+
+    def _rows(self) -> Iterator[Row]:
+        for row, prior in self.work:
+            if prior:
+                self.priors[row[self.move.files.identity]] = prior
+            yield row
+
+    def _not_same(self, items: Iterable[FileItem]) -> Iterator[FileItem]:
+        """Of files that are the same the first; what fails with that, another run tries with the next."""
+        seen: set[tuple[str, Any]] = set()
+        for item in items:
+            mine = {(column, value) for column in self.move.files.same if (value := item.row.get(column)) is not None}
+            if mine & seen:
+                self.tally.same += 1
+            else:
+                seen |= mine
+                yield item
+
+    def _not_stored(self, items: Iterator[FileItem]) -> Iterator[FileItem]:
+        """Those that the store has not; where it has one that is in doubt, that is its receipt."""
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            while batch := list(islice(items, ASKED_AT_ONCE)):
+                for item, stored in zip(batch, pool.map(self._found, batch), strict=True):
+                    if stored is None:
+                        yield item
+                    else:
+                        self.journal.stored(item, stored)
+                        self.tally.found += 1
+                        self._went_on()
+
+    def _found(self, item: FileItem) -> Stored | None:
+        """The object of an item, where a run that died has stored it."""
+        intent = self.intents.get(item.id)
+        if intent is None and not self.in_doubt:
+            return None
+        head = self.store.head(item.key)
+        if head is None or head.sha256 is None or head.source_id not in (None, item.id):
+            return None
+        told = [(item.sha256, head.sha256), (item.bytes, head.bytes), (intent and intent.sha256, head.sha256)]
+        if any(expected is not None and expected != there for expected, there in told):
+            return None
+        try:
+            sound = inspect(memoryview(self.store.read(item.key) if item.media != "any" else b""), item.media)
+        except Suspicious:
+            return None
+        return Stored(
+            item.key, head.bytes, head.sha256, head.content_type or sound.content_type, datetime.now(UTC), head.etag,
+            head.version, sound.codec, sound.seconds, sound.sample_rate, sound.channels,
+        )  # fmt: skip
+
+    def _note(self, outcome: Outcome) -> None:
+        match outcome:
+            case Moved(_, stored):
+                self.tally.moved += 1
+                self.tally.bytes += stored.bytes
+            case NotMoved(item, kind, reason):
+                prior = self.priors.pop(item.row[self.move.files.identity], None)
+                now = datetime.now(UTC)
+                self.failures.append(failure_of(outcome, prior, self.move, self.report.run_id, now))
+                self.tally.quarantined += kind == "quarantined"
+                self.tally.failed += kind != "quarantined"
+                self.report.failed_items.append({"resource": self.move.resource, "item": item.id, "reason": reason})
+
+    def _went_on(self) -> None:
+        """Say how far it is, and load receipts when there are many, or it is time."""
+        tally = self.tally
+        tally.seconds = time.monotonic() - self.begun
+        self.load.progress.say(
+            "files", f"{self.move.resource}: {tally.done:,} of {tally.due:,}, {tally.line()}",
+            done=tally.done, total=tally.due, percent=round(100 * tally.done / tally.due, 1) if tally.due else None,
+            bytes=tally.bytes, eta_seconds=tally.seconds_left(),
+        )  # fmt: skip
+        many = self.journal.unrecorded + len(self.failures) >= self.move.block.checkpoint
+        if many or time.monotonic() - self.committed >= CHECKPOINT_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Record what is stored and what failed."""
+        receipts = self.journal.receipts()
+        self.receipts.record(receipts.values(), self.failures)
+        self.journal.forget(receipts)
+        self.failures = []
+        self.committed = time.monotonic()
+
+
+def _settings(phase: _Phase) -> Settings:
+    """How to move: the command line before the spec."""
+    order, block = phase.load.order, phase.move.block
+    rate = order.bwlimit or block.bwlimit
+    return Settings(
+        spool=phase.folder / "spool" / phase.load.spec.name,
+        transfers=order.transfers or block.transfers,
+        bwlimit=bytes_per_second(rate) if rate else None,
+        tries=block.tries if order.max_retry is None else order.max_retry + 1,
+        per_host=block.per_host,
+    )

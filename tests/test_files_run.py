@@ -1,0 +1,236 @@
+"""A run of a spec that moves files: what is moved, what is left, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.files.declared import Move
+from pipelines.files.mover import NotMoved
+from pipelines.files.receipts import failure_of
+from pipelines.files.work import Prior
+from pipelines.specs.types import GivesUp, Moves
+from sources.kit.files import FileItem, Files
+from tests import files_toy as toy
+from tests.workspace import Result, Workspace
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HTML = b"<!doctype html><html>gone</html>"
+
+
+class Site:
+    """A workspace with the vault, and its host."""
+
+    def __init__(self, workspace: Workspace, host: toy.Host) -> None:
+        self.workspace, self.host, self.bucket = workspace, host, workspace.root / "audio"
+
+    def etl(self, *words: str) -> Result:
+        return self.workspace.etl(*words, "--env", "test")
+
+    def run(self, *words: str) -> Result:
+        return self.etl("run", "vault", *words)
+
+    def receipts(self) -> list[str]:
+        return [id for (id,) in self.workspace.query("SELECT id FROM vault.audio_files ORDER BY id")]
+
+    def failures(self, columns: str = "id, status, http_status, attempts, error, first_error") -> list[Any]:
+        return self.workspace.query(f"SELECT {columns} FROM vault.audio_failures ORDER BY id")
+
+    def objects(self) -> dict[str, int]:
+        """Every object with when it was stored."""
+        files = [file for file in self.bucket.rglob("*") if file.is_file()]
+        return {file.relative_to(self.bucket).as_posix(): file.stat().st_mtime_ns for file in files}
+
+    def mend(self, number: int) -> None:
+        self.host.bodies[f"/{number}.mp3"] = toy.mp3(number, 1)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with toy.host() as host:
+        yield Site(Workspace(tmp_path / "a workspace"), host)
+
+
+def test_what_rows_name_is_moved_once(site: Site) -> None:
+    rows = toy.vault(site.workspace, site.host, 4)
+    first = site.run("--output", "json")
+    told, stored = first.json[0], site.objects()
+    assert (first.code, told["files"]["recordings"]["moved"]) == (0, 4)
+    assert told["tables"] == {"audio_files": 4, "notes": 1, "recordings": 4}
+    assert set(stored) == {f"calls/{row['id']}.mp3" for row in rows}
+    assert site.workspace.query("SELECT sum(bytes), min(seconds) FROM vault.audio_files") == [(4 * 8352, 1.008)]
+    assert site.workspace.query("SELECT * FROM _etl.transfers") == []
+    second = site.run()
+    assert (second.code, site.host.gets, site.objects()) == (0, 4, stored)
+    toy.write(site.workspace, [*rows, toy.row(site.host, 9)])
+    assert (site.run().code, site.host.gets) == (0, 5)
+    assert site.receipts() == ["r001", "r002", "r003", "r004", "r009"]
+
+
+def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 4)
+    site.host.bodies |= {"/2.mp3": 404, "/3.mp3": HTML}
+    first = site.run("--output", "json")
+    counts = first.json[0]["files"]["recordings"]
+    assert (first.code, counts["moved"], counts["failed"], counts["quarantined"]) == (3, 2, 1, 1)
+    assert [error["unit"] for error in first.json[0]["errors"]] == ["recordings:r002", "recordings:r003"]
+    (refused, strange) = site.failures()
+    assert refused[:4] == ("r002", "transient", 404, 1)
+    assert strange[:4] == ("r003", "quarantined", None, 1)
+    assert "HTML" in strange[4]
+    ((key,),) = site.workspace.query("SELECT quarantine_key FROM vault.audio_failures WHERE id = 'r003'")
+    assert (site.bucket / key).read_bytes() == HTML
+    asked = site.host.gets
+    waiting = site.run()
+    assert (waiting.code, site.host.gets) == (0, asked)
+    assert "2 wait for their next try" in waiting.out
+    states = site.etl("files", "status", "vault", "--output", "json").json["files"]["recordings"]
+    assert {row["state"]: row["files"] for row in states} == {
+        "stored": 2, "discovered": 0, "transient": 1, "quarantined": 1,
+    }  # fmt: skip
+    site.mend(2)
+    site.mend(3)
+    repaired = site.run("--failed")
+    assert (repaired.code, site.host.gets, site.failures()) == (0, asked + 2, [])
+    assert site.receipts() == ["r001", "r002", "r003", "r004"]
+
+
+def test_retry_makes_failed_files_due(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    site.host.bodies |= {"/1.mp3": 410, "/2.mp3": 404}
+    assert site.run().code == 3
+    assert site.etl("files", "retry", "vault").code == 2
+    due = site.etl("files", "retry", "vault", "--only", "call_p02", "--output", "json")
+    assert due.json["due"] == {"recordings": 1}
+    site.mend(2)
+    assert (site.run().code, site.receipts()) == (0, ["r002", "r003"])
+    assert site.etl("files", "retry", "vault", "--failed", "--output", "json").json["due"] == {"recordings": 1}
+    assert site.run().code == 3
+    assert site.failures("id, attempts, http_status") == [("r001", 2, 410)]
+
+
+def test_a_run_takes_the_files_that_it_is_asked_for(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 8)
+    site.host.bodies["/1.mp3"] = 404
+    assert (site.run("--limit", "2").code, site.receipts()) == (3, ["r002"])
+    assert (site.run("--limit", "2", "--skip-failed").code, site.receipts()) == (0, ["r002", "r003", "r004"])
+    window = ("--since", "2024-01-06", "--until", "2024-01-07")
+    assert (site.run(*window).code, site.receipts()) == (0, ["r002", "r003", "r004", "r005"])
+    some = site.run("--only", "call_p07,r008,r001,nobody")
+    assert (some.code, site.receipts()) == (3, ["r002", "r003", "r004", "r005", "r007", "r008"])
+    assert "nobody: no row has this name" in some.out
+    assert site.failures("id, attempts") == [("r001", 2)]
+    assert (site.run("--select", "notes").code, len(site.receipts())) == (0, 6)
+    assert (site.run().code, len(site.receipts())) == (0, 7)
+
+
+def test_rows_that_are_the_same_file_move_it_once(site: Site) -> None:
+    rows = toy.vault(site.workspace, site.host, 3)
+    toy.write(site.workspace, [{**row, "twin": "t"} for row in rows])
+    site.host.bodies["/1.mp3"] = 404
+    assert (site.run().code, site.host.gets) == (3, 1)
+    assert (site.run().code, site.host.gets, site.receipts()) == (0, 2, ["r002"])
+    assert (site.run("--failed").code, site.host.gets) == (0, 2)
+
+
+def test_tables_made_anew_move_no_file_again(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    text = (site.workspace.root / "destinations.toml").read_text()
+    site.workspace.write("destinations.toml", text.replace("[test]\n", "[test]\nkeep_raw = true\n", 1))
+    assert (site.run().code, site.host.gets) == (0, 3)
+    assert site.etl("rebuild", "vault", "--yes").code == 0
+    assert site.run("--full-refresh", "--yes").code == 0
+    assert (site.host.gets, site.receipts()) == (3, ["r001", "r002", "r003"])
+    assert site.etl("fetch", "vault").code == site.etl("ingest", "vault").code == 0
+
+
+def test_a_plan_tells_what_is_to_be_moved(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    site.host.bodies["/1.mp3"] = 404
+    assert site.run("--limit", "1").code == 3
+    asked = site.host.gets
+    plan = site.etl("plan", "vault", "--limit", "1", "--output", "json").json[0]
+    assert plan["files"] == [
+        {
+            "resource": "recordings", "to": "audio", "files": 1, "bytes": 0, "of_unknown_size": 1,
+            "left_alone": {"waiting": 1}, "calls": {"A": 1, "B": 0, "C": 0},
+        }
+    ]  # fmt: skip
+    assert plan["cursor_stays"] is False
+    dry = site.run("--mode", "dry")
+    assert "then moves 2 files of recordings to audio" in dry.out
+    assert (dry.code, site.host.gets, site.receipts() if site.objects() else []) == (0, asked, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--transfers", "0"], "--transfers 0: must be at least 1"),
+        (["--bwlimit", "fast"], "--bwlimit fast: write bytes a second such as 500K or 10M"),
+        (["--failed", "--skip-failed"], "--failed and --skip-failed: give one of them"),
+        (["--select", "notes", "--only", "r001"], "vault: --only: no resource with files is selected"),
+    ],
+)
+def test_an_order_that_cannot_be_meant_is_refused(site: Site, words: list[str], said: str) -> None:
+    toy.vault(site.workspace, site.host, 1)
+    result = site.run(*words)
+    assert (result.code, site.host.gets) == (2, 0)
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("by: audio", "by: video", "resources.recordings.files.by: sources/vault.py has no public function"),
+        ("by: audio", "by: audio, to: lake", "resources.recordings.files.to: no environment has a filesystem"),
+        ("audio_failures", "notes", "resources.recordings.files: notes and files of recordings would both write"),
+        ("by: audio", "by: audio, bwlimit: fast", "expected bytes a second such as 500K or 10M"),
+        ("recordings:", "records:", "resources.records: no such resource (did you mean 'recordings'?)"),
+    ],
+)
+def test_a_wrong_block_is_told_at_its_place(site: Site, was: str, becomes: str, said: str) -> None:
+    toy.vault(site.workspace, site.host, 1)
+    file = site.workspace.root / "specs/vault.yaml"
+    file.write_text(file.read_text().replace(was, becomes, 1))
+    result = site.workspace.etl("validate")
+    assert result.code == 2
+    assert said in result.out
+
+
+BLOCK = Moves(by="audio", table="audio_files", failures="audio_failures", gives_up_after=GivesUp(tries=3, days=2))
+FILES = Files("id", lambda rows: iter(()), lambda item, stored: {}, {})
+MOVE = Move("recordings", "recordings", BLOCK, FILES)
+ITEM = FileItem("a", "http://host/a", "a.mp3", {"id": "a"})
+REFUSED = NotMoved(ITEM, "permanent", "answered 404", 404)
+BUSY = NotMoved(ITEM, "transient", "answered 503", 503)
+STRANGE = NotMoved(ITEM, "quarantined", "an HTML page", 200, "quarantine/a.mp3")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "prior", "status", "wait"),
+    [
+        (REFUSED, None, "transient", HOUR),
+        (REFUSED, Prior(1, NOW - HOUR, "first"), "transient", 2 * HOUR),
+        (REFUSED, Prior(2, NOW - HOUR, "first"), "transient", 4 * HOUR),
+        (REFUSED, Prior(1, NOW - 2 * DAY, "first"), "transient", 2 * HOUR),
+        (REFUSED, Prior(2, NOW - 2 * DAY, "first"), "permanent", None),
+        (BUSY, Prior(50, NOW - 9 * DAY, "first"), "transient", DAY),
+        (replace(BUSY, retry_after=7200.0), None, "transient", 2 * HOUR),
+        (STRANGE, None, "quarantined", HOUR),
+        (STRANGE, Prior(2, NOW - 2 * DAY, "first"), "quarantined", None),
+    ],
+)
+def test_a_failure_waits_longer_each_time_and_is_given_up_late(
+    outcome: NotMoved, prior: Prior | None, status: str, wait: timedelta | None
+) -> None:
+    row = failure_of(outcome, prior, MOVE, "run", NOW)
+    assert (row["status"], row["ignore_until"]) == (status, wait and NOW + wait)
+    assert row["attempts"] == (prior.attempts if prior else 0) + 1
+    assert row["first_error"] == ("first" if prior else row["error"])
+    assert row["first_seen_at"] == (prior.first_seen_at if prior else NOW)
