@@ -53,6 +53,16 @@ class Stored:
     channels: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What the folder of a run is to have of the rows that it has loaded into a table."""
+
+    file: str
+    """Of JSON lines."""
+    line: Callable[[Row], dict[str, Any]]
+    """What a row of the table is there; a row of the resource's own table stands for a file that was moved, too."""
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -71,3 +81,7 @@ class Files:
     """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
     names: tuple[str, ...] = ()
     """Further columns by whose values `--only` finds an item."""
+    lines: Mapping[str, Lines] = field(default_factory=dict)
+    """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
+    kept_as: Callable[[Row], str] | None = None
+    """What a file is called where runs keep their audio, by its receipt; otherwise as its object."""

@@ -12,6 +12,7 @@ from dlt.common.typing import TSecretStrValue
 
 from sources.kit import secrets
 from sources.kit.files import FileItem, Files, Row, Stored
+from sources.spinoco.lines import LINES
 from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
@@ -63,7 +64,16 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
                     seconds=row["duration_seconds"] if validate_ogg_header else None,
                 )
 
-    return Files(identity=IDENTITY, items=items, receipt=_receipt, columns=RECEIPT)
+    return Files(
+        identity=IDENTITY,
+        items=items,
+        receipt=_receipt,
+        columns=RECEIPT,
+        when="started_at",
+        names=("recording_id", "call_id", "spinoco_call_guid"),
+        lines=LINES,
+        kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
+    )
 
 
 def object_key(row: Row) -> str:
