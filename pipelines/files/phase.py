@@ -61,6 +61,7 @@ class _Phase:
     def run(self) -> set[str]:
         """Move what is due; which of the names that were asked for this resource has."""
         left = read(self.journal_file)
+        self.receipts.prepare()
         transfer = self.ledger.transfer(self.dataset, self.move.resource)
         in_doubt = left.is_short_of(transfer)
         self.receipts.record(left.receipts.values(), [])

@@ -14,11 +14,14 @@ import dlt
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
+from pipelines.environment import Environment
 from pipelines.errors import in_one_line, without_secrets
 from pipelines.files.declared import Move
 from pipelines.files.mover import NotMoved
+from pipelines.files.tables import prepare
 from pipelines.files.work import Prior
 from pipelines.load import Load
+from pipelines.warehouse import open_warehouse
 from pipelines.working import LOADER_FORMAT
 
 UPSERT: Any = {"disposition": "merge", "strategy": "upsert"}
@@ -45,33 +48,51 @@ class Receipts:
 
     def __init__(self, load: Load, move: Move) -> None:
         self._load = load.ordered(replace(load.order, limit=None, since=None, until=None, full_refresh=False))
-        self._move, self._name = move, f"{load.spec.name}_files"
+        self._move = move
+
+    def prepare(self) -> None:
+        """Have the tables as the source declares them for this kind of warehouse, before dlt makes its own."""
+        load = self._load
+        if is_due(load.beside(), load.environment, load.spec.name, self._move):
+            with open_warehouse(load.environment, load.report.dataset) as warehouse:
+                prepare(warehouse, self._move)
 
     def record(self, receipts: Iterable[Row], failures: Iterable[Row]) -> None:
         """Load them, in one package."""
-        wanted = [*self._receipts([*receipts]), *self._failures([*failures])]
-        if wanted:
+        source = source_of(self._load.spec.name, self._move, [*receipts], [*failures])
+        if source.resources:
             pipeline = self._load.beside()
-            source = DltSource(Schema(self._name), self._load.spec.name, wanted)
             pipeline.extract(source, loader_file_format=LOADER_FORMAT)
             self._load.load(pipeline)
 
-    def _receipts(self, rows: list[Row]) -> Iterable[DltResource]:
-        if rows:
-            yield self._table(self._move.block.table, rows, self._move.files.columns)
 
-    def _failures(self, rows: list[Row]) -> Iterable[DltResource]:
-        if rows:
-            kind = self._move.files.columns.get(self._move.files.identity, {}).get("data_type", "text")
-            columns = {self._move.files.identity: {"data_type": kind, "nullable": False}, **FAILURES}
-            yield self._table(self._move.block.failures, rows, columns)
+def source_of(spec: str, move: Move, receipts: list[Row], failures: list[Row]) -> DltSource:
+    """Receipts and failures as dlt takes them."""
+    identity = move.files.identity
+    kind = move.files.columns.get(identity, {}).get("data_type", "text")
+    columns = {identity: {"data_type": kind, "nullable": False}, **FAILURES}
+    tables = ((move.block.table, receipts, move.files.columns), (move.block.failures, failures, columns))
+    return DltSource(Schema(schema_name(spec)), spec, [_table(move, *each) for each in tables if each[1]])
 
-    def _table(self, name: str, rows: list[Row], columns: dict[str, Any]) -> DltResource:
-        resource: DltResource = dlt.resource(
-            rows, name=name, columns=columns, primary_key=self._move.files.identity, write_disposition=UPSERT,
-            schema_contract={"data_type": "freeze"},
-        )  # fmt: skip
-        return resource
+
+def is_due(pipeline: dlt.Pipeline, environment: Environment, spec: str, move: Move) -> bool:
+    """Whether the tables that a source declares are still to be made: dlt does not know them yet."""
+    schema = schema_name(spec)
+    known = schema in pipeline.schema_names and move.block.table in pipeline.schemas[schema].tables
+    return bool(move.files.tables.get(environment.kind)) and not known
+
+
+def schema_name(spec: str) -> str:
+    """The schema of receipts and failures in the dataset of a spec."""
+    return f"{spec}_files"
+
+
+def _table(move: Move, name: str, rows: list[Row], columns: dict[str, Any]) -> DltResource:
+    resource: DltResource = dlt.resource(
+        rows, name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
+        schema_contract={"data_type": "freeze"},
+    )  # fmt: skip
+    return resource
 
 
 def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, now: datetime) -> Row:

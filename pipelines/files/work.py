@@ -84,6 +84,13 @@ class Tables:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
 
+    def unrecorded(self) -> Iterator[Row]:
+        """Every item without a receipt."""
+        if self._has_items:
+            sql = f"SELECT {_listed(self._item_columns())} FROM {self._ranked()} AS i WHERE {self._unrecorded('i')}"
+            for page in self._warehouse.pages(self._written(sql), PAGE_ROWS):
+                yield from page
+
     def named(self, names: Collection[str]) -> set[str]:
         """Which of some names items have."""
         if not names or not self._has_items:
@@ -97,7 +104,8 @@ class Tables:
         if not ids or not self._has_receipts:
             return set()
         id = _text(f"r.{self._id}")
-        return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {_any_in([id], ids)}")}
+        where = f"{_any_in([id], ids)} AND {self._names_object}"
+        return {str(row[0]) for row in self._ask(f"SELECT {id} FROM {self._receipts} AS r WHERE {where}")}
 
     def left_alone(self, wanted: Wanted) -> dict[str, int]:
         """How many failed files an order passes over, since they are not due or given up."""
@@ -135,17 +143,17 @@ class Tables:
     def drop_repaired(self) -> None:
         """Delete the failures of files that are stored."""
         if self._has_failures and self._has_receipts:
-            stored = self._written(f"SELECT r.{self._id} FROM {self._receipts} AS r")
+            stored = self._written(f"SELECT r.{self._id} FROM {self._receipts} AS r WHERE {self._names_object}")
             self._change(f"DELETE FROM {{}} WHERE {{}} IN ({stored})")
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
-        columns = [f"i.{_quoted(c)}" for c in self._there[self._move.table] if not c.startswith("_dlt_")]
+        columns = self._item_columns()
         columns += [f"{f'f.{name}' if self._has_failures else 'NULL'} AS etl__{name}" for name in PRIOR]
         failures = f"LEFT JOIN {self._failures} AS f ON f.{self._id} = i.{self._id}" if self._has_failures else ""
         order = [*(["COALESCE(f.attempts, 0)"] if self._has_failures else []), *self._oldest_first(), f"i.{self._id}"]
         return (
-            f"SELECT {_listed(columns)} FROM {self._items} AS i {failures} "
+            f"SELECT {_listed(columns)} FROM {self._ranked()} AS i {failures} "
             f"WHERE {' AND '.join(self._conditions(wanted))} ORDER BY {_listed(order)}"
         )
 
@@ -177,7 +185,8 @@ class Tables:
         both = set(self._there[self._move.block.table]) & set(self._there.get(self._move.table, ()))
         same = [column for column in self._move.files.same if column in both and table == "i"]
         without = [
-            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE r.{column} = {table}.{column})"
+            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r "
+            f"WHERE r.{column} = {table}.{column} AND {self._names_object})"
             for column in (self._id, *map(_quoted, same))
         ]
         return f"({' AND '.join(without)})"
@@ -200,6 +209,25 @@ class Tables:
 
     def _oldest_first(self) -> list[str]:
         return [f"i.{_quoted(self._move.files.when)} NULLS LAST"] if self._move.files.when else []
+
+    @property
+    def _names_object(self) -> str:
+        """The condition for rows of receipts that are some; others may write rows without an object."""
+        key = self._move.files.named.key
+        return f"r.{_quoted(key)} IS NOT NULL" if key in self._there[self._move.block.table] else "TRUE"
+
+    def _item_columns(self) -> list[str]:
+        there = [column for column in self._there[self._move.table] if not column.startswith("_dlt_")]
+        return [f"i.{_quoted(column)}" for column in (*there, *self._move.files.ranks)]
+
+    def _ranked(self) -> str:
+        """The items, each with its place among others of all of them."""
+        ranks = [
+            f"CASE WHEN a.{_quoted(of)} IS NOT NULL THEN ROW_NUMBER() OVER (PARTITION BY a.{_quoted(of)} ORDER BY "
+            f"{_listed(f'a.{_quoted(name)} NULLS LAST' for name in order)}, a.{self._id}) END AS {_quoted(rank)}"
+            for rank, (of, order) in self._move.files.ranks.items()
+        ]
+        return f"(SELECT {_listed(['a.*', *ranks])} FROM {self._items} AS a)" if ranks else self._items
 
     def _count(self, rest: str) -> int:
         return int(self._ask(f"SELECT count(*) AS files FROM {rest}")[0][0])
