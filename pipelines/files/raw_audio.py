@@ -203,7 +203,8 @@ class _HandOn:
         self._folder.mkdir(parents=True, exist_ok=True)
         part, count = self._folder / f".{lines.file}.part", 0
         with part.open("w", encoding="utf-8") as file:
-            for count, row in enumerate(rows, 1):
+            for row in rows:
+                count += 1
                 line = lines.line({name: value for name, value in row.items() if not name.startswith("_dlt_")})
                 audio = kept.get(str(row.get(self._move.files.identity)))
                 file.write(json.dumps({**line, **({"audio": audio} if audio else {})}, ensure_ascii=False, default=str))
