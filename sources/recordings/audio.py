@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from dlt.common.typing import TSecretStrValue
 
@@ -132,12 +133,16 @@ class Naming:
 
 
 def audio(
-    b2_prefix: str = "audio", pseudonymise: bool = False, pseudonym_secret: TSecretStrValue | None = None
+    b2_prefix: str = "audio",
+    pseudonymise: bool = False,
+    pseudonym_secret: TSecretStrValue | None = None,
+    base_url: str | None = None,
 ) -> Files:
     """The audio of the rows of `recordings`, as objects below `b2_prefix`.
 
     `pseudonymise` puts a keyed hash in the place of the phone in the names of objects. The key is the secret
-    `pseudonym_secret`: with another one the same phone gets another name.
+    `pseudonym_secret`: with another one the same phone gets another name. `base_url` is asked in the place of the
+    hosts that the lists name, say since the vendor has moved; the identity of a recording stays the URL in the list.
     """
     naming = Naming(_prefix(b2_prefix), _secret(pseudonym_secret) if pseudonymise else None)
 
@@ -145,7 +150,7 @@ def audio(
         for row in rows:
             yield FileItem(
                 id=row["url_sha1"],
-                url=row["url"],
+                url=_address(row["url"], base_url),
                 key=naming.key(row),
                 row=row,
                 media="mp3",
@@ -214,6 +219,13 @@ def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
         "created_at": stored.stored_at,
         "metadata": {name: value for name, value in found.items() if value is not None},
     }
+
+
+def _address(url: str, base_url: str | None) -> str:
+    if base_url is None:
+        return url
+    _, _, path, query, _ = urlsplit(url)
+    return base_url.rstrip("/") + urlunsplit(("", "", path, query, ""))
 
 
 def _digits(text: str | None) -> str:
