@@ -39,8 +39,8 @@ class Exchange:
             handle.setopt(option, value)
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
-        handle.setopt(pycurl.HEADERFUNCTION, self.lines.append)
-        handle.setopt(pycurl.WRITEFUNCTION, request.into or self.body.append)
+        handle.setopt(pycurl.HEADERFUNCTION, self._line if request.into else self.lines.append)
+        handle.setopt(pycurl.WRITEFUNCTION, request.into.write if request.into else self.body.append)
         handle.setopt(pycurl.TIMEOUT_MS, max(1, int(request.seconds * 1000)))
         handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
         handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
@@ -49,6 +49,11 @@ class Exchange:
             handle.setopt(pycurl.AWS_SIGV4, f"aws:amz:{request.signature.region}:s3")
             handle.setopt(pycurl.USERNAME, request.signature.key)
             handle.setopt(pycurl.PASSWORD, request.signature.secret)
+
+    def _line(self, line: bytes) -> None:
+        self.lines.append(line)
+        if line[:15].lower() == b"content-length:" and self.request.into and line[15:].strip().isdigit():
+            self.request.into.expect(int(line[15:]))
 
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""
