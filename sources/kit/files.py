@@ -108,6 +108,8 @@ class Files:
     """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
     names: tuple[str, ...] = ()
     """Further columns by whose values `--only` finds an item."""
+    about: tuple[str, ...] = ()
+    """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
     lines: Mapping[str, Lines] = field(default_factory=dict)
     """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
     kept_as: Callable[[Row], str] | None = None

@@ -71,6 +71,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         columns=RECEIPT,
         when="started_at",
         names=("recording_id", "call_id", "spinoco_call_guid"),
+        about=("caller", "callee"),
         lines=LINES,
         kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
     )
