@@ -296,6 +296,15 @@ def test_only_so_many_bytes_are_held_in_memory(site: Site, monkeypatch):
     assert list((site.folder / "spool").iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [LONG[:-100], LONG[:50_000] + b"x" + LONG[50_001:], b"{" * 50_000], ids=len)
+def test_a_long_body_is_looked_at_as_well(site: Site, monkeypatch, content: bytes):
+    monkeypatch.setattr(files_mover, "IN_MEMORY", 20_000)
+    site.answer("/a", reply(200, content, OGG))
+    (outcome,) = site.move(site.item())
+    assert isinstance(outcome, NotMoved)
+    assert outcome.kind == "quarantined"
+
+
 def test_a_full_disk_stops_everything(site: Site, monkeypatch):
     monkeypatch.setattr(files_mover, "IN_MEMORY", 20_000)
     site.answer("/a", reply(200, LONG, OGG))
