@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipelines.files.throttle import Throttle
+
 SPILL = 2**20
 ReadAt = Callable[[int, int], bytes]
 
@@ -61,9 +63,9 @@ class Stream:
 class Incoming:
     """A body that is coming; it is the context of all that is done with it."""
 
-    def __init__(self, buffer: bytearray, in_memory: int, spool: Path) -> None:
+    def __init__(self, buffer: bytearray, in_memory: int, spool: Path, throttle: Throttle | None = None) -> None:
         """At most `in_memory` bytes and a chunk are held; longer bodies go to a file in the folder `spool`."""
-        self.buffer, self._spool = buffer, spool
+        self.buffer, self._spool, self._throttle = buffer, spool, throttle
         """What it began with, or a larger one: good for the next body, once this one is done with."""
         self._in_memory, self._file = in_memory, -1
         self.trouble: OSError | None = None
@@ -81,8 +83,14 @@ class Incoming:
             os.close(self._file)
             self._file = -1
 
+    def expect(self, size: int) -> None:
+        """So many bytes are coming: too many for memory are not gathered there first."""
+        self._limit = self._in_memory if size <= self._in_memory else min(SPILL, self._in_memory)
+
     def write(self, chunk: bytes) -> int | None:
         """Take bytes as libcurl gives them: 16 KiB at most, so they are gathered first."""
+        if self._throttle:
+            self._throttle.take(len(chunk))
         end = self._end + len(chunk)
         if end > len(self.buffer):  # never made longer in place: someone may still look at it
             self.buffer = self.buffer[: self._end].ljust(max(end, min(2 * end, self._limit)), b"\0")

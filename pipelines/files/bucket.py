@@ -160,22 +160,23 @@ class Bucket:
         fine: tuple[int, ...] = (200,),
         in_doubt: tuple[str, About] | None = None,
     ) -> Steps[Answer]:
-        """The answer, once the weather allows; when none came, what was `in_doubt` may be there all the same."""
+        """The answer, once the weather allows; what is `in_doubt` may be there although its answer says otherwise."""
         tried, after = 0, None
         while True:
             tried += 1
             try:
                 answer: Answer = yield replace(request, seconds=min(request.seconds, patience.left()), fresh=tried > 1)
             except Broken as broken:
-                trouble, after = str(broken), None
-                if in_doubt and (stored := (yield from self._stored(*in_doubt, patience))):
-                    return stored
+                trouble, after, unknown = str(broken), None, True
             else:
                 if answer.status in fine and b"<Error>" not in answer.body[:500]:
                     return answer
                 if not (is_weather(answer.status) or answer.status in fine):
                     raise self._refused(request, answer)
                 trouble, after = f"the bucket answered {_said(answer)}", answer.retry_after
+                unknown = answer.status not in (429, 503)
+            if unknown and in_doubt and (stored := (yield from self._stored(*in_doubt, patience))):
+                return stored
             wait = patience.wait(tried, after)
             if wait is None:
                 raise Weather(trouble)

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-import certifi
 import pycurl
+from requests.certs import where
 
 from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, lines_of
 
 T = TypeVar("T")
 AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the rest of the program trusts, too
-CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), certifi.where())
+CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), where())
 BUFFER = 512 * 1024
 SLOW = 1000
 _OF_THIS_THREAD = threading.local()
@@ -39,8 +39,8 @@ class Exchange:
             handle.setopt(option, value)
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
-        handle.setopt(pycurl.HEADERFUNCTION, self.lines.append)
-        handle.setopt(pycurl.WRITEFUNCTION, request.into or self.body.append)
+        handle.setopt(pycurl.HEADERFUNCTION, self._line if request.into else self.lines.append)
+        handle.setopt(pycurl.WRITEFUNCTION, request.into.write if request.into else self.body.append)
         handle.setopt(pycurl.TIMEOUT_MS, max(1, int(request.seconds * 1000)))
         handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
         handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
@@ -49,6 +49,11 @@ class Exchange:
             handle.setopt(pycurl.AWS_SIGV4, f"aws:amz:{request.signature.region}:s3")
             handle.setopt(pycurl.USERNAME, request.signature.key)
             handle.setopt(pycurl.PASSWORD, request.signature.secret)
+
+    def _line(self, line: bytes) -> None:
+        self.lines.append(line)
+        if line[:15].lower() == b"content-length:" and self.request.into and line[15:].strip().isdigit():
+            self.request.into.expect(int(line[15:]))
 
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""

@@ -28,6 +28,16 @@ class Readable(Protocol):
         """Go on from there."""
 
 
+class Sink(Protocol):
+    """Takes the bytes of an answer as they come."""
+
+    def expect(self, size: int) -> None:
+        """So many bytes are coming."""
+
+    def write(self, chunk: bytes) -> int | None:
+        """Take bytes; anything but None breaks the request off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """Whose key signs a request, for which region."""
@@ -46,7 +56,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Readable | None = None
     size: int = 0
-    into: Callable[[bytes], int | None] | None = None
+    into: Sink | None = None
     """Takes the bytes of the answer; without it they come with the answer."""
     signature: Signature | None = None
     seconds: float = 3600

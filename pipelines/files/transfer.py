@@ -89,7 +89,8 @@ class Carrier:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
-        incoming = Incoming(self.buffers.pop() if self.buffers else bytearray(), self.in_memory, self.spool)
+        buffer = self.buffers.pop() if self.buffers else bytearray()
+        incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
         try:
             answer = yield from self._fetched(item, incoming, patience)
             if isinstance(answer, Answer):
@@ -123,7 +124,7 @@ class Carrier:
                 "GET",
                 url,
                 headers,
-                into=self._into(incoming),
+                into=incoming,
                 seconds=patience.left(),
                 stall_seconds=self.stall_seconds,
             )
@@ -132,17 +133,6 @@ class Carrier:
             headers = headers if urlsplit(answer.redirect)[:2] == urlsplit(url)[:2] else {}
             url = answer.redirect
         raise Broken(f"redirected more than {REDIRECTS} times")
-
-    def _into(self, incoming: Incoming) -> Callable[[bytes], int | None]:
-        if self.throttle is None:
-            return incoming.write
-        take = self.throttle.take
-
-        def write(chunk: bytes) -> int | None:
-            take(len(chunk))
-            return incoming.write(chunk)
-
-        return write
 
     def _kept(self, item: FileItem, answer: Answer, body: Body, patience: Patience) -> Steps[Outcome]:
         """Verified and stored, or in quarantine."""
@@ -187,7 +177,7 @@ class Carrier:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
-        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
+        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, quarantine_key=key)
 
     def _put(self, item: FileItem, key: str, body: Body, about: About, patience: Patience) -> Steps[Put | NotMoved]:
         try:
