@@ -59,6 +59,7 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", "-l", help="At most N rows per resource, the cursor stays; of files the next N."),
 ]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Only objects whose keys begin so.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
@@ -508,6 +509,66 @@ def files_retry(
     from pipelines.files import command
 
     finish(command.retry(root(), env, name, listed(only), failed, printer(output)))
+
+
+@files_app.command("verify")
+def files_verify(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the bucket, too: finds objects without a row.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Have what is missing or wrong moved again, write hashes.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Compare rows with objects: = as it should be, + no object, - no row, * differs (exit 4); asks for each object."""
+    from pipelines.files import verify
+    from pipelines.files.book import Chosen
+
+    chosen = Chosen(tuple(listed(only)), prefix)
+    finish(verify.verify(root(), env, name, chosen, listing, fix, printer(output)))
+
+
+@files_app.command("undo")
+def files_undo(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    since: Annotated[str | None, typer.Option("--since", help="What was stored from then on.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Objects below --prefix that no row names, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Delete the objects and rows of a batch; the next run that names them moves them again."""
+    from pipelines import commands
+    from pipelines.files import undo
+
+    what = f"files undo deletes objects and rows of {name}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    chosen = undo.chosen(root(), name, listed(only), prefix, since)
+    finish(undo.undo(root(), env, name, chosen, listing, dry_run, printer(output)))
+
+
+@files_app.command("adopt")
+def files_adopt(
+    name: Name,
+    env: Env = "dev",
+    table: Annotated[str | None, typer.Option("--table", help="A table of receipts of an older program.")] = None,
+    records: Annotated[Path | None, typer.Option("--records", help="Its own records, e.g. processed.sqlite.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option("--folder", help="Where the files of --records lie.")] = None,
+    prefix: Annotated[str | None, typer.Option("--prefix", help="Objects of the bucket whose keys begin so.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be adopted.")] = False,
+    output: Output = "text",
+) -> None:
+    """Write receipts of files that an older program has stored or fetched, once they verify; fetches nothing."""
+    from pipelines.files import adopt
+
+    old = adopt.Old(table, records, tuple(folder or ()), prefix)
+    finish(adopt.adopt(root(), env, name, old, dry_run, printer(output)))
 
 
 @app.command()

@@ -16,7 +16,6 @@ from typing import Any
 from sandbox.sound import mp3
 from tests.workspace import Workspace
 
-AUDIO = '[{}.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
 SPEC = """
 resources:
   recordings:
@@ -123,9 +122,6 @@ def host() -> Iterator[Host]:
 def vault(workspace: Workspace, host: Host, count: int, more: str = "", first: int = 1) -> list[dict[str, Any]]:
     """Write the spec, the source and its rows; the host has their files."""
     workspace.source("vault", SOURCE, SPEC.format(more=f", {more}" if more else ""))
-    destinations = workspace.root / "destinations.toml"
-    buckets = [AUDIO.format(name) for name in ("test", "pg") if f"[{name}]" in destinations.read_text()]
-    destinations.write_text(destinations.read_text() + "".join(buckets))
     rows = [row(host, number) for number in range(first, first + count)]
     write(workspace, rows)
     return rows

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests import files_toy as toy
 from tests.killed import At, Moment, killed, run, start
 from tests.postgres_server import database
 from tests.warehouse import Ask
-from tests.workspace import Result, Workspace
+from tests.workspace import Workspace
 
 LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
 PIPELINE = "dlt.pipeline.pipeline:Pipeline"

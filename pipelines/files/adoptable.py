@@ -70,7 +70,8 @@ def in_records(
     listed, there = {item.id: item for item in items}, _by_name(folders)
     for kept in files.kept(records):
         paths = [path for name in kept.names for path in there.get(name, [])]
-        yield Candidate(f"{records.name} {kept.id}", partial(_of_file, files, store, listed.get(kept.id), kept, paths, dry_run))
+        receipt = partial(_of_file, files, store, listed.get(kept.id), kept, paths, dry_run)
+        yield Candidate(f"{records.name} {kept.id}", receipt)
 
 
 def in_store(

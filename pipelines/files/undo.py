@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.files.verbs import looking, move_of
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.warehouse import open_warehouse
+from pipelines.window import parse
 
 AT_ONCE = 32
 
@@ -31,6 +33,11 @@ class Batch:
     def keys(self) -> list[str]:
         """The objects."""
         return [key for _, key in self.rows if key] + self.orphans
+
+
+def chosen(root: Path, name: str, only: Sequence[str], prefix: str | None, since: str | None) -> Chosen:
+    """What the command line names; a time without offset is in the zone of the spec."""
+    return Chosen(tuple(only), prefix, parse(since, None, specs.load(root, name).timezone or "UTC").since)
 
 
 def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run: bool, printer: Printer) -> Exit:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from dlt.common.typing import TSecretStrValue
 
@@ -141,9 +141,8 @@ def audio(
     """The audio of the rows of `recordings`, as objects below `b2_prefix`.
 
     `pseudonymise` puts a keyed hash in the place of the phone in the names of objects. The key is the secret
-    `pseudonym_secret`: with another one the same phone gets another name.
-
-    `base_url` is asked in the place of every URL's host: a mirror, a proxy, the sandbox. Rows keep their URLs.
+    `pseudonym_secret`: with another one the same phone gets another name. `base_url` is asked in the place of the
+    hosts that the lists name, say since the vendor has moved; the identity of a recording stays the URL in the list.
     """
     naming = Naming(_prefix(b2_prefix), _secret(pseudonym_secret) if pseudonymise else None)
 
@@ -151,7 +150,7 @@ def audio(
         for row in rows:
             yield FileItem(
                 id=row["url_sha1"],
-                url=_asked(row["url"], base_url),
+                url=_address(row["url"], base_url),
                 key=naming.key(row),
                 row=row,
                 media="mp3",
@@ -202,13 +201,6 @@ def phone_folder(phone: str | None) -> str:
     return plus + digits if digits else "unknown_phone"
 
 
-def _asked(url: str, base_url: str | None) -> str:
-    if base_url is None:
-        return url
-    parts = urlsplit(url)
-    return base_url.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
-
-
 def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
     found = {
         "codec": stored.codec,
@@ -227,6 +219,13 @@ def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
         "created_at": stored.stored_at,
         "metadata": {name: value for name, value in found.items() if value is not None},
     }
+
+
+def _address(url: str, base_url: str | None) -> str:
+    if base_url is None:
+        return url
+    _, _, path, query, _ = urlsplit(url)
+    return base_url.rstrip("/") + urlunsplit(("", "", path, query, ""))
 
 
 def _digits(text: str | None) -> str:
