@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from sandbox.sound import mp3
-from tests.workspace import DESTINATIONS, Workspace
+from tests.workspace import Workspace
 
-AUDIO = '[test.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
 SPEC = """
 resources:
   recordings:
@@ -122,9 +122,6 @@ def host() -> Iterator[Host]:
 def vault(workspace: Workspace, host: Host, count: int, more: str = "", first: int = 1) -> list[dict[str, Any]]:
     """Write the spec, the source and its rows; the host has their files."""
     workspace.source("vault", SOURCE, SPEC.format(more=f", {more}" if more else ""))
-    destinations = workspace.root / "destinations.toml"
-    if "audio" not in destinations.read_text():
-        destinations.write_text(destinations.read_text().replace(DESTINATIONS, DESTINATIONS + AUDIO))
     rows = [row(host, number) for number in range(first, first + count)]
     write(workspace, rows)
     return rows
@@ -143,5 +140,5 @@ def row(host: Host, number: int, **other: Any) -> dict[str, Any]:
     host.bodies[path] = mp3(number, 1)
     return {
         "id": f"r{number:03}", "twin": None, "part": f"call_p{number:02}", "url": host.url + path,
-        "started": f"2024-01-{number % 28 + 1:02}T00:00:00Z", **other,
+        "started": f"{date(2024, 1, 1) + timedelta(number)}T00:00:00Z", **other,
     }  # fmt: skip

@@ -8,15 +8,18 @@ import os
 import struct
 import wave
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy
 import pytest
+import requests
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.files.audio import Sound, Suspicious, agrees, inspect
-from sandbox import sound
+from sandbox import recordings, sound
+from sandbox.server import Sandbox
 
 VORBIS, OPUS, MP3 = sound.vorbis("a", 1.5), sound.opus("a", 1.5), sound.mp3("a", 0.5)
 HEADER = b"\xff\xf3\x88\xc4"
@@ -234,6 +237,7 @@ PAGES = sound.pieces(VORBIS)
         (MP3[: 288 * 14], "cut after byte 4032 of 4320"),
         (MP3 + b"<html>", "no MP3 frame at byte 4320, where frame 16 must start"),
         (MP3[:800] + b"\0" + MP3[800:], "no MP3 frame at byte 864, where frame 4 must start"),
+        (MP3 + b"ID3" + bytes(7) + MP3, "no MP3 frame at byte 4320, where frame 16 must start"),
         (MP3[:-1] + b"?", "its sound is damaged: the checksum differs"),
         (MP3[:288], "cut after frame 1 of 14"),
         (b"ID3\x04\0\0\0\0\x7f\x7f", "no MP3 frame at byte 16393, where the first must start"),
@@ -317,6 +321,26 @@ def test_pages_of_any_packets_are_followed(pages, start):
     end = streamed[-1][1]
     begun = max(0, streamed[0][1] - 4096 * len(pages[0]))
     assert found == Sound("flac", "audio/ogg", (end - begun) / 16_000, 16_000, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("flipped", {}, "its sound is damaged: the checksum differs"),
+        ("cut", {"pieces": 5}, "cut after frame 5 of "),
+        ("cut", {}, "cut after frame "),
+        ("wrong_length", {}, "cut "),
+        ("empty", {}, "an empty file"),
+        ("html", {}, "an HTML page"),
+    ],
+)
+def test_what_the_sandbox_spoils_is_suspicious(tmp_path, kind, options, expected):
+    with Sandbox(folder=tmp_path) as running:
+        call = recordings.listed(running.world)[0]
+        url = f"{running.url}/vault{urlsplit(call.url).path}"
+        running.fault("vault", kind, **options)
+        assert reason(requests.get(url, timeout=10).content, "mp3").startswith(expected)
+        assert agrees(looked(requests.get(url, timeout=10).content, "mp3"), call.seconds)
 
 
 @pytest.mark.parametrize("make", [sound.vorbis, sound.opus, sound.mp3])

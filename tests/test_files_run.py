@@ -81,7 +81,7 @@ def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
     assert [error["unit"] for error in first.json[0]["errors"]] == ["recordings:r002", "recordings:r003"]
     (refused, strange) = site.failures()
     assert refused[:4] == ("r002", "transient", 404, 1)
-    assert strange[:4] == ("r003", "quarantined", None, 1)
+    assert strange[:4] == ("r003", "quarantined", 200, 1)
     assert "HTML" in strange[4]
     ((key,),) = site.workspace.query("SELECT quarantine_key FROM vault.audio_failures WHERE id = 'r003'")
     assert (site.bucket / key).read_bytes() == HTML

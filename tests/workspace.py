@@ -28,6 +28,9 @@ credentials = "warehouse.duckdb"
 [test.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[test.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 """
 POSTGRES = """
 [pg]
@@ -41,6 +44,9 @@ username = "{user}"
 [pg.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[pg.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 """
 BIGQUERY = """
 [bq]

@@ -1,1 +1,1 @@
-"""Files: what items name is moved into the environment's bucket, each verified first and stored once."""
+"""Files: what the rows of a resource name is moved to the environment's bucket, and receipts say so."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from pipelines.errors import TryLater
+from pipelines.files.bodies import Body
+from pipelines.files.steps import Patience, Steps
 
 QUARANTINE = "quarantine"
 """The folder of the store for bytes that are not what they should be."""
@@ -15,6 +16,14 @@ QUARANTINE = "quarantine"
 
 class CapExceeded(TryLater):
     """The account's daily cap is used up; nothing goes on until it is reset, at 00:00 GMT."""
+
+
+class Weather(Exception):
+    """A store did not take an object this time, nor the times after; another run may have better luck."""
+
+
+class Refusal(Exception):
+    """A store will not have this object, however often it is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An object in the store; `listed` knows no more than key, bytes, etag of a bucket's."""
+    """An object in a store; one that was `listed` says key and bytes, and its etag where it has one."""
 
     key: str
     bytes: int
@@ -50,32 +59,23 @@ class Head:
     version: str | None = None
 
 
-class Body(Protocol):
-    """The bytes of one file, in memory or on disk."""
-
-    size: int
-
-    def stream(self) -> BinaryIO:
-        """All of it from the start; it is closed with the body."""
-
-    def view(self) -> AbstractContextManager[memoryview]:
-        """All of it at once."""
-
-
 class Store(Protocol):
     """Objects by key, below the destination's `bucket_url`; every call may be made from any thread."""
 
+    def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
+        """`put`, step by step."""
+
     def put(self, key: str, body: Body, about: About) -> Put:
-        """Store an object whole, or nothing; `Weather` when it may be tried again."""
+        """Store an object whole, or nothing: Weather when not this time, Refusal when never."""
 
     def head(self, key: str) -> Head | None:
-        """What is there, or None. A folder reads the whole file for its hash."""
+        """What is there, or None. A folder reads the whole file for its hash and knows no source id."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
     def listed(self, prefix: str) -> Iterator[Head]:
-        """The objects whose keys begin so; costs class C calls in a bucket."""
+        """The objects whose keys begin so; in a bucket, a class C call for every thousand."""
 
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
@@ -83,4 +83,15 @@ class Store(Protocol):
 
 def opened(destination: str) -> Store:
     """The store of a filesystem destination of the active environment, e.g. `audio`."""
-    raise NotImplementedError
+    from dlt.common.configuration.resolve import resolve_configuration
+    from dlt.common.storages.configuration import FilesystemConfiguration
+
+    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", destination))
+    if config.protocol == "s3":
+        from pipelines.files.bucket import Bucket
+
+        return Bucket.of(destination, config)
+    from pipelines import buckets
+    from pipelines.files.folder import Folder
+
+    return Folder(*buckets.opened(destination))

@@ -168,6 +168,21 @@ def test_a_receipt_has_the_columns_of_its_table() -> None:
     assert (item.id, item.url, item.media, item.seconds) == (SHA1, URL, "mp3", 65.223)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "url", "asked"),
+    [
+        (None, f"{URL}?a=b%2F#c", f"{URL}?a=b%2F#c"),
+        ("http://127.0.0.1:9/vault", URL, "http://127.0.0.1:9/vault/vr/PR_67ee516e.mp3"),
+        ("http://127.0.0.1:9/", f"{URL}?a=b%2F", "http://127.0.0.1:9/vr/PR_67ee516e.mp3?a=b%2F"),
+    ],
+)
+def test_another_host_may_be_asked_and_the_row_keeps_its_url(base_url: str | None, url: str, asked: str) -> None:
+    files = audio(base_url=base_url)
+    (item,) = files.items([{**ROW, "url": url}])
+    stored = Stored(item.key, 1, "ab" * 32, "audio/mpeg", datetime(2025, 7, 1, tzinfo=UTC))
+    assert (item.url, files.receipt(item, stored)["url"]) == (asked, url)
+
+
 def test_one_url_and_one_recording_are_one_file_each() -> None:
     assert audio().same == ("recording_id", "url")
 

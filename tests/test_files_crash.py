@@ -1,0 +1,164 @@
+"""kill -9 at each step of moving files, then one run: no lost row, no object twice, nothing stored is asked for again.
+
+The kills follow one another on one site, each in a run that goes on from the one before and finds new rows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import files_toy as toy
+from tests.killed import At, Moment, killed, run, start
+from tests.postgres_server import database
+from tests.warehouse import Ask
+from tests.workspace import Workspace
+
+LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
+PIPELINE = "dlt.pipeline.pipeline:Pipeline"
+NEW_ROWS = 2
+CHECKPOINT = "checkpoint: 3"
+POINTS = {
+    "the warehouse knows, nothing is moved": At(f"{LEDGER}.begin_transfer", "after"),
+    "a file is noted, not stored": At(f"{JOURNAL}.intends", "after", 2),
+    "a file is stored, not noted": At(f"{JOURNAL}.stored", nth=2),
+    "a file is stored and noted": At(f"{JOURNAL}.stored", "after", 2),
+    "receipts are extracted": At(f"{PIPELINE}.extract", "after", 2),
+    "receipts are merged, the load is not counted": At("dlt.load.load:Load.complete_package", nth=2),
+    "some receipts are recorded, others are not": At(f"{JOURNAL}.forget", "after", 1),
+    "all is recorded, the warehouse does not know": At(f"{LEDGER}.end_transfer", nth=2),
+    "all is recorded, the journal is there": At(f"{JOURNAL}.close"),
+    "failures of stored files are left": At("pipelines.files.work:Tables.drop_repaired"),
+}
+FEW = [
+    "a file is noted, not stored", "a file is stored, not noted", "receipts are merged, the load is not counted",
+    "all is recorded, the warehouse does not know",
+]  # fmt: skip
+
+
+@dataclass
+class Site:
+    """The vault in a warehouse, with a folder as its bucket."""
+
+    workspace: Workspace
+    host: toy.Host
+    url: str | None = None
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ("run", "vault", "--env", "pg" if self.url else "test")
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(self.workspace, self.url)
+
+    @property
+    def bucket(self) -> Path:
+        return self.workspace.root / "audio"
+
+    def grow(self) -> None:
+        """Let the source have new rows."""
+        file = self.workspace.root / "vault.json"
+        rows = json.loads(file.read_text())
+        toy.write(self.workspace, [*rows, *(toy.row(self.host, len(rows) + n) for n in range(1, NEW_ROWS + 1))])
+
+    def stored(self) -> dict[str, int]:
+        """How often each stored file was asked for."""
+        names = [file.stem for file in self.bucket.rglob("*.mp3")]
+        return {name: self.host.asked[f"/{int(name[1:])}.mp3"] for name in names}
+
+    def kill(self, moment: Moment) -> None:
+        """Kill a run that has new rows; it asks for nothing that was stored before."""
+        self.grow()
+        before = self.stored()
+        killed(self.workspace, moment, *self.command)
+        self.has_not_asked_again(before, str(moment))
+
+    def ends(self) -> None:
+        """One run, and all is as if there had been no kill."""
+        before = self.stored()
+        result = run(self.workspace, *self.command)
+        assert result.code == 0, result
+        self.has_not_asked_again(before, "the last run")
+        self.is_whole()
+        asked, stored = self.host.gets, self.stamps()
+        assert run(self.workspace, *self.command).code == 0
+        assert (self.host.gets, self.stamps()) == (asked, stored), "a run with nothing to do did something"
+
+    def has_not_asked_again(self, before: dict[str, int], when: str) -> None:
+        after = self.stored()
+        assert {name: after.get(name) for name in before} == before, f"asked again or lost at: {when}"
+
+    def is_whole(self) -> None:
+        """Every row has its object and its receipt, once."""
+        rows = json.loads((self.workspace.root / "vault.json").read_text())
+        ids = sorted(row["id"] for row in rows)
+        assert self.ask("SELECT id FROM vault.recordings ORDER BY id") == [(id,) for id in ids]
+        receipts = self.ask("SELECT id, key, bytes, seconds FROM vault.audio_files ORDER BY id")
+        assert receipts == [(id, f"calls/{id}.mp3", 8352, 1.008) for id in ids]
+        assert sorted(file.stem for file in self.bucket.rglob("*") if file.is_file()) == ids
+        assert self.ask("SELECT * FROM _etl.transfers") == []
+        assert not list(self.workspace.root.rglob("state/*/files/*.jsonl"))
+
+    def stamps(self) -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in self.bucket.rglob("*.mp3")}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with installed(tmp_path / "a site") as site:
+        yield site
+
+
+@contextmanager
+def installed(folder: Path, url: str | None = None) -> Iterator[Site]:
+    with toy.host() as host:
+        workspace = Workspace(folder)
+        if url:
+            workspace.postgres(url)
+        toy.vault(workspace, host, 0, CHECKPOINT)
+        yield Site(workspace, host, url)
+
+
+def test_a_kill_at_any_step_loses_and_repeats_nothing(site: Site) -> None:
+    for moment in POINTS.values():
+        site.kill(moment)
+    site.ends()
+
+
+def test_nor_on_postgres(postgres_url: str, tmp_path: Path) -> None:
+    with database(postgres_url) as url, installed(tmp_path / "pg", url) as site:
+        for name in FEW:
+            site.kill(POINTS[name])
+        site.ends()
+
+
+@pytest.mark.parametrize("lost", ["the machine", "the memory"])
+def test_without_a_journal_the_store_is_asked_first(site: Site, lost: str) -> None:
+    site.kill(POINTS["a file is stored and noted"])
+    state = site.workspace.root / ".dlt/state"
+    if lost == "the machine":
+        shutil.rmtree(state)
+    else:
+        (journal,) = state.rglob("*.jsonl")
+        journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0].replace(b'"boot":"', b'"boot":"other '))
+    limited = run(site.workspace, *site.command, "--limit", "1")
+    assert limited.code == 0
+    assert len(site.ask("SELECT * FROM _etl.transfers WHERE in_doubt = 1")) == 1
+    site.ends()
+
+
+def test_a_second_run_leaves_while_the_first_one_moves(site: Site) -> None:
+    site.grow()
+    first = start(site.workspace, *site.command, moment=At(f"{JOURNAL}.intends", nth=2), act=0).until_waiting()
+    second = run(site.workspace, *site.command)
+    assert second.code == 7
+    assert first.go_on().ended().code == 0
+    site.is_whole()
+    assert site.host.gets == NEW_ROWS
