@@ -16,7 +16,6 @@ from typing import Any
 from sandbox.sound import mp3
 from tests.workspace import Workspace
 
-AUDIO = '[{}.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
 SPEC = """
 resources:
   recordings:
@@ -65,15 +64,16 @@ def audio(prefix: str = "calls"):
 
     def receipt(item, stored):
         return {
-            "id": item.id, "twin": item.row["twin"], "key": stored.key, "bytes": stored.bytes,
+            "id": item.id, "twin": item.row["twin"], "object_key": stored.key, "bytes": stored.bytes,
             "sha256": stored.sha256, "seconds": stored.seconds,
         }
 
     columns = {
-        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"}, "key": {"data_type": "text"},
+        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"}, "object_key": {"data_type": "text"},
         "bytes": {"data_type": "bigint"}, "sha256": {"data_type": "text"}, "seconds": {"data_type": "double"},
     }
-    return Files("id", items, receipt, columns, same=("twin",), when="started", names=("part",))
+    more = {"same": ("twin",), "when": "started", "names": ("part",), "about": ("twin",)}
+    return Files("id", items, receipt, columns, **more)
 '''
 
 
@@ -123,9 +123,6 @@ def host() -> Iterator[Host]:
 def vault(workspace: Workspace, host: Host, count: int, more: str = "", first: int = 1) -> list[dict[str, Any]]:
     """Write the spec, the source and its rows; the host has their files."""
     workspace.source("vault", SOURCE, SPEC.format(more=f", {more}" if more else ""))
-    destinations = workspace.root / "destinations.toml"
-    buckets = [AUDIO.format(name) for name in ("test", "pg") if f"[{name}]" in destinations.read_text()]
-    destinations.write_text(destinations.read_text() + "".join(buckets))
     rows = [row(host, number) for number in range(first, first + count)]
     write(workspace, rows)
     return rows

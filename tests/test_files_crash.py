@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ from tests import files_toy as toy
 from tests.killed import At, Moment, killed, run, start
 from tests.postgres_server import database
 from tests.warehouse import Ask
-from tests.workspace import Result, Workspace
+from tests.workspace import Workspace
 
 LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
 PIPELINE = "dlt.pipeline.pipeline:Pipeline"
@@ -101,7 +100,7 @@ class Site:
         rows = json.loads((self.workspace.root / "vault.json").read_text())
         ids = sorted(row["id"] for row in rows)
         assert self.ask("SELECT id FROM vault.recordings ORDER BY id") == [(id,) for id in ids]
-        receipts = self.ask("SELECT id, key, bytes, seconds FROM vault.audio_files ORDER BY id")
+        receipts = self.ask("SELECT id, object_key, bytes, seconds FROM vault.audio_files ORDER BY id")
         assert receipts == [(id, f"calls/{id}.mp3", 8352, 1.008) for id in ids]
         assert sorted(file.stem for file in self.bucket.rglob("*") if file.is_file()) == ids
         assert self.ask("SELECT * FROM _etl.transfers") == []

@@ -33,12 +33,14 @@ AS_TEXT: dict[str, dict[Any, str]] = {  # what a driver would give as something 
 class Snapshot:
     """What a spec has loaded; `read` runs a query."""
 
-    def __init__(self, schema: Schema, client: SqlClientBase[Any], kind: str, read: Read) -> None:
-        self.schema, self._client, self._kind, self._read = schema, client, kind, read
+    def __init__(self, schemas: Sequence[Schema], client: SqlClientBase[Any], kind: str, read: Read) -> None:
+        self.schema, self._client, self._kind, self._read = schemas[0], client, kind, read
+        self._schemas = {table: schema for schema in reversed(schemas) for table in schema.tables}
 
     def chosen(self, patterns: Sequence[str]) -> list[str]:
         """Tables by name or glob; all with data, and none of dlt's own, where nothing is named."""
-        data = sorted(self.schema.data_table_names(seen_data_only=True))
+        schemas = {schema.name: schema for schema in self._schemas.values()}.values()
+        data = sorted(table for schema in schemas for table in schema.data_table_names(seen_data_only=True))
         known = [*data, *self.schema.dlt_table_names()]
         for pattern in patterns:
             if not any(fnmatchcase(table, pattern) for table in known):
@@ -48,7 +50,7 @@ class Snapshot:
 
     def columns(self, table: str) -> TTableSchemaColumns:
         """The columns that a table has in the destination."""
-        return self.schema.get_table_columns(table)
+        return self._schemas[table].get_table_columns(table)
 
     def arrow_schema(self, table: str) -> pa.Schema:
         """The types of its columns."""
@@ -77,7 +79,9 @@ def snapshot(environment: Environment, spec: Spec) -> Iterator[Snapshot]:
                 f"{environment.name}"
             )
         with pipeline.sql_client() as client, READERS[environment.kind](client) as read:
-            yield Snapshot(pipeline.default_schema, client, environment.kind, read)
+            others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
+            schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
+            yield Snapshot(schemas, client, environment.kind, read)
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -23,13 +23,14 @@ from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, is_weather
-from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather
+from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather, metadata_of, sound_in
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 PARTS_ABOVE = 200 * 10**6
 PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
+PLAIN = " /:;,.-_~=+@()[]"
 ABORT_SECONDS = 5
 
 
@@ -128,6 +129,7 @@ class Bucket:
             content_type=told.get("content-type"),
             etag=_etag(told),
             version=told.get("x-amz-version-id"),
+            sound=sound_in({name.removeprefix(META): value for name, value in told.items()}, told.get("content-type")),
         )
 
     def _putting_parts(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
@@ -160,22 +162,23 @@ class Bucket:
         fine: tuple[int, ...] = (200,),
         in_doubt: tuple[str, About] | None = None,
     ) -> Steps[Answer]:
-        """The answer, once the weather allows; when none came, what was `in_doubt` may be there all the same."""
+        """The answer, once the weather allows; what is `in_doubt` may be there although its answer says otherwise."""
         tried, after = 0, None
         while True:
             tried += 1
             try:
                 answer: Answer = yield replace(request, seconds=min(request.seconds, patience.left()), fresh=tried > 1)
             except Broken as broken:
-                trouble, after = str(broken), None
-                if in_doubt and (stored := (yield from self._stored(*in_doubt, patience))):
-                    return stored
+                trouble, after, unknown = str(broken), None, True
             else:
                 if answer.status in fine and b"<Error>" not in answer.body[:500]:
                     return answer
                 if not (is_weather(answer.status) or answer.status in fine):
                     raise self._refused(request, answer)
                 trouble, after = f"the bucket answered {_said(answer)}", answer.retry_after
+                unknown = answer.status not in (429, 503)
+            if unknown and in_doubt and (stored := (yield from self._stored(*in_doubt, patience))):
+                return stored
             wait = patience.wait(tried, after)
             if wait is None:
                 raise Weather(trouble)
@@ -249,11 +252,8 @@ def region_of(endpoint: str) -> str | None:
 
 def _told(about: About) -> dict[str, str]:
     """The headers of an object; what is not plain ASCII is written like in a URL."""
-    told = {"content-type": about.content_type, f"{META}sha256": about.sha256}
-    told[f"{META}source-id"] = quote(about.source_id, safe=" /:;,.-_~=+@()[]")
-    if about.reason:
-        told[f"{META}reason"] = quote(about.reason[:500], safe=" /:;,.-_~=+@()[]")
-    return told
+    told = {f"{META}{name}": quote(text[:500], safe=PLAIN) for name, text in metadata_of(about).items()}
+    return {"content-type": about.content_type, **told}
 
 
 def _read(value: str | None) -> str | None:

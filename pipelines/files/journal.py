@@ -56,6 +56,11 @@ def journal_of(environment: Environment, spec: str, resource: str) -> Path:
     return environment.state_dir / "files" / f"{spec}.{resource}.jsonl"
 
 
+def journals_of(environment: Environment, spec: str) -> Iterator[Path]:
+    """The journals that are left of a spec: of runs that did not come to their end."""
+    yield from journal_of(environment, spec, "*").parent.glob(journal_of(environment, spec, "*").name)
+
+
 def read(path: Path) -> Left:
     """What a journal holds; a line that was torn was not yet acted on."""
     left = Left()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Mover:
     def __init__(self, store: Store, settings: Settings, journal: Journal, inspect: Inspect) -> None:
         self._store, self._settings, self._journal, self._inspect = store, settings, journal, inspect
 
-    def move(self, items: Iterable[FileItem]) -> Iterator[Outcome]:
+    def move(self, items: Iterable[FileItem]) -> Generator[Outcome, None, None]:
         """Outcomes as they come; close it, or let an error pass, and the transfers end within a second.
 
         Items are drawn from `items` in the caller's thread, up to a thousand ahead; no two may have the same key.

@@ -142,7 +142,8 @@ class Carrier:
             return (yield from self._quarantined(item, body, str(why), patience))
         content_type = sound.content_type if item.media != "any" else _content_type(answer)
         self.journal.intends(item, body.size, body.sha256)
-        put = yield from self._put(item, item.key, body, About(content_type, body.sha256, item.id), patience)
+        about = About(content_type, body.sha256, item.id, sound=sound)
+        put = yield from self._put(item, item.key, body, about, patience)
         if isinstance(put, NotMoved):
             return put
         stored = Stored(
@@ -177,7 +178,7 @@ class Carrier:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
-        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
+        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, quarantine_key=key)
 
     def _put(self, item: FileItem, key: str, body: Body, about: About, patience: Patience) -> Steps[Put | NotMoved]:
         try:

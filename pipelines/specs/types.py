@@ -250,8 +250,8 @@ Coverage = Annotated[Periods | Items, Field(discriminator="by")]
 class GivesUp(Strict):
     """When a file that its source refuses is given up; it may only appear after its call is listed."""
 
-    tries: Positive = Field(5, description="In how many runs it was refused.")
-    days: Positive = Field(3, description="How many days since it was refused first.")
+    tries: Positive = Field(5, description="In how many runs it was refused (5).")
+    days: Positive = Field(3, description="How many days since it was refused first (3).")
 
 
 class Moves(Strict):
@@ -260,18 +260,18 @@ class Moves(Strict):
     by: Identifier = Field(description="Public function of the source's module that returns its `Files`.")
     table: Dataset = Field(description="Table of the receipts: one row per stored file.")
     failures: Dataset = Field(description="Table of the files that could not be stored, and why.")
-    to: Identifier = Field("audio", description="Filesystem destination of the environment that takes them.")
-    transfers: Positive = Field(32, description="Files at once.")
+    to: Identifier = Field("audio", description="Filesystem destination of the environment that takes them (`audio`).")
+    transfers: Positive = Field(32, description="Files at once (32).")
     per_host: Positive | None = Field(None, description="Files at once from one host.")
     bwlimit: Rate | None = Field(None, description="Bytes a second in all, e.g. 500K or 10M.")
-    tries: Positive = Field(9, description="How often a run asks for one file.")
+    tries: Positive = Field(9, description="How often a run asks for one file (9).")
     cooldown: Wait = Field(
-        "1h", description="How long a failed file is left alone: 1h; twice as long after each further run, up to a day."
+        "1h", description="How long a failed file is left alone (1h), doubled by each further failure, up to a day."
     )
     gives_up_after: GivesUp = Field(
         GivesUp(tries=5, days=3), description="When a file that is refused (403, 404, 410) or no sound is given up."
     )
-    checkpoint: Positive = Field(5000, description="How many receipts make one load.")
+    checkpoint: Positive = Field(5000, description="How many receipts make one load (5000).")
 
     @property
     def cools_down_in(self) -> timedelta:
