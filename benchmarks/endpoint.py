@@ -24,7 +24,9 @@ def serve(data: Path) -> Iterator[str]:
         if compiler is None:
             raise DidNotFinish("there is no C compiler here (cc) for the endpoint; install one")
         subprocess.run([compiler, "-O2", "-pthread", "-o", program, CODE], check=True)
-    with subprocess.Popen([program, data / PAYLOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [program, data / PAYLOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
