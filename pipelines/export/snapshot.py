@@ -51,8 +51,8 @@ class Snapshot:
     def chosen(self, patterns: Sequence[str]) -> list[str]:
         """Tables and models by name or glob; all with data, and none of dlt's own, where nothing is named."""
         schemas = {schema.name: schema for schema in self._schemas.values()}.values()
-        tables = [table for schema in schemas for table in schema.data_table_names(seen_data_only=True)]
-        data = sorted([*tables, *self._models])
+        loaded = [table for schema in schemas for table in schema.data_table_names(seen_data_only=True)]
+        data = sorted([*loaded, *self._models])
         known = [*data, *self.schema.dlt_table_names()]
         for pattern in patterns:
             if not any(fnmatchcase(table, pattern) for table in known):
@@ -104,11 +104,11 @@ def snapshot(environment: Environment, spec: Spec) -> Iterator[Snapshot]:
                 f"{environment.name}"
             )
         with pipeline.sql_client() as client, READERS[environment.kind](client) as read:
-            others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
-            schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
             names = [model.name for model in promises.read(environment.root, spec).models]
             warehouse = Warehouse(client, environment, client.dataset_name)
             models = derived(warehouse, names) if names else {}
+            others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
+            schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
             yield Snapshot(schemas, client, environment.kind, read, models)
 
 
