@@ -25,6 +25,7 @@ SCALARS = {
     "dataset_name_layout": str,  # e.g. "dp_%s"
     "keep_raw": bool,  # a run fetches raw files into landing and loads those
     "raw_compression": str,  # of raw files: "zstd" or "none"
+    "keep_audio": bool,  # a run leaves the audio it moved in its folder, too
     "tokens": str,  # where sign-ins are kept
 }
 TOKENS = ("file", "environment", "destination")
@@ -70,6 +71,10 @@ class Environment:
     @property
     def packs_raw(self) -> bool:
         return bool(self.table.get("raw_compression", "zstd") == "zstd")
+
+    @property
+    def keeps_audio(self) -> bool:
+        return bool(self.table.get("keep_audio", False))
 
     @property
     def layout(self) -> str:

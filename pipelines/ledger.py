@@ -61,7 +61,7 @@ TABLES = {
         "built_at": "time",
     },
     "transfers": {
-        "dataset": "text", "resource": "text", "run_id": "text", "in_doubt": "int", "since": "time",
+        "spec": "text", "dataset": "text", "resource": "text", "run_id": "text", "in_doubt": "int", "since": "time",
     },
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
@@ -146,6 +146,7 @@ class Transfer:
     `in_doubt`: 1 where objects may be stored that no journal of this machine knows of.
     """
 
+    spec: str
     dataset: str
     resource: str
     run_id: str

@@ -85,6 +85,11 @@ class Load:
                     )
                 self.load(working, self.refresh)
 
+    @property
+    def load_ids(self) -> list[str]:
+        """The loads of this run, in their order."""
+        return list(self._load_ids)
+
     @contextmanager
     def asking(self) -> Iterator[DltSource]:
         """The source with what was asked of it, its requests counted."""

@@ -16,6 +16,7 @@ from pipelines.models.make import Made
 
 if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
+    from pipelines.files.raw_audio import RawAudio
 
 SCHEMA = "etl.run.v1"
 MOST_ITEMS = 50  # of those that failed, in what a person reads
@@ -55,6 +56,7 @@ class Report:
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
     files: dict[str, Tally] = field(default_factory=dict)
+    raw_audio: RawAudio | None = None
 
     @property
     def status(self) -> str:

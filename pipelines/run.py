@@ -13,6 +13,7 @@ from pipelines.after_load import after_load
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
 from pipelines.files.declared import chosen, counted_in_files, refuse
+from pipelines.files.raw_audio import RawAudio, hand_on
 from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
@@ -51,6 +52,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
         trace.begin()
         tokens = settle(environment, spec, order)
         refuse(environment, spec, order)
+        report.raw_audio = RawAudio.of(environment, spec, order)
         with (
             held(environment, spec.name, run_id, order.wait_seconds) as still_held,
             open_ledger(environment) as ledger,
@@ -59,8 +61,8 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             ledger.begin(report.row(), partial(end_of, environment.runs_dir))
             trace.recorded()
             record_missed(environment, spec.name, ledger)
+            load = Load(environment, spec, order, report, ledger, Progress(trace, still_held, show))
             with _told(report):
-                load = Load(environment, spec, order, report, ledger, Progress(trace, still_held, show))
                 perform(load)
                 still_held()
                 if order.verb == "run":
@@ -68,6 +70,8 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
                     still_held()
                 if order.verb != "fetch":
                     after_load(environment, spec, order, report, ledger)
+            with _told(report):
+                hand_on(load, trace.folder)
             report.warnings += tokens.warnings
             report.finish()
             ledger.finish(report.row())

@@ -48,9 +48,9 @@ class Trace:
 
     def end(self, retry: str) -> None:
         """Write the last word; `retry` is the command that does what is left."""
-        report = self._report
-        write_json(self.folder / "manifest.json", report.as_dict())
-        write_json(self.folder / "metrics.json", metrics(report))
+        report, handed = self._report, self._report.raw_audio
+        write_json(self.folder / "manifest.json", handed.manifest(report) if handed else report.as_dict())
+        write_json(self.folder / "metrics.json", metrics(report) | (handed.metrics(report) if handed else {}))
         self.progress("end", report.status)
         if report.exit is Exit.OK:
             write_text(self.folder / "success.ok", "")
@@ -60,6 +60,7 @@ class Trace:
                 "exit_code": report.exit,
                 "errors": report.errors(),
                 "retry_command": retry,
+                **(handed.error(report, retry) if handed else {}),
             }
             write_json(self.folder / "error.json", error)
 
@@ -96,6 +97,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
         content, said = _read(manifest), _read(folder / "progress.json")
         mine = (content.get("spec"), content.get("environment")) == (report.spec, report.environment)
         if mine and not _runs(said):
+            content.pop("run_status", None)
             write_json(manifest, {**content, "status": "crashed", "exit_code": int(Exit.FAILED)})
             error = {
                 "error": "ended without a word: killed, or the machine stopped",
@@ -122,9 +124,9 @@ def record_missed(environment: Environment, spec: str, ledger: Ledger) -> None:
 def end_of(runs_dir: Path, run_id: str) -> End:
     """How a run ended whose row in the destination is still open: what its folder says, else it crashed."""
     said = _read(runs_dir / run_id / "manifest.json")
-    if said.get("status", "running") in ("running", "crashed"):
+    if _status(said) in ("running", "crashed"):
         return "crashed", int(Exit.FAILED), "ended without a word"
-    return said["status"], said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
+    return _status(said), said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
 
 
 def local_runs(environment: Environment, spec: str | None, limit: int | None = 20) -> list[RunRow]:
@@ -154,11 +156,16 @@ def _row_of(folder: Path) -> RunRow | None:
         return None
     finished, counts = said.get("finished_at"), said["counts"]
     return RunRow(
-        said["run_id"], said["spec"], said["environment"], said["mode"], said["status"], said["exit_code"],
+        said["run_id"], said["spec"], said["environment"], said["mode"], _status(said), said["exit_code"],
         datetime.fromisoformat(said["started_at"]), datetime.fromisoformat(finished) if finished else None,
         counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
         _read(folder / "error.json").get("error"),
     )  # fmt: skip
+
+
+def _status(said: dict[str, Any]) -> str:
+    """How a run ended or that it runs, by its manifest; that of raw audio has words of its own for it."""
+    return str(said.get("run_status") or said.get("status", "running"))
 
 
 def _verb(said: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.subject import Site, Subject, keyed, newest
+from tests.subject import Site, Subject, keyed, newest, without
 
 Promise = Callable[[Subject], None]
 
@@ -70,9 +70,13 @@ def next_day_adds_only_what_is_new(subject: Subject) -> None:
     assert subject.full(2) != subject.full(), "the stand-in has nothing new on day 2"
     after = subject.after(1, 1, 2).tables()
     for table in after | subject.full(2):
-        key = subject.keys.get(table, [])
+        key, first_seen = subject.keys.get(table, []), subject.first_seen.get(table, set())
+        kept = {*key, *first_seen}
+        lost = keyed(subject.full()[table], [*kept]) - keyed(after[table], [*kept]) if first_seen else set()
+        assert not lost, f"{table}: what is to stay as it was first seen does not, e.g. {next(iter(lost))}"
         now, then, wanted = (
-            newest(tables.get(table, Counter()), key) for tables in (after, subject.full(), subject.full(2))
+            newest(without(tables.get(table, Counter()), first_seen), key)
+            for tables in (after, subject.full(), subject.full(2))
         )
         assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
         assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"

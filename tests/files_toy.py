@@ -64,15 +64,16 @@ def audio(prefix: str = "calls"):
 
     def receipt(item, stored):
         return {
-            "id": item.id, "twin": item.row["twin"], "key": stored.key, "bytes": stored.bytes,
+            "id": item.id, "twin": item.row["twin"], "object_key": stored.key, "bytes": stored.bytes,
             "sha256": stored.sha256, "seconds": stored.seconds,
         }
 
     columns = {
-        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"}, "key": {"data_type": "text"},
+        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"}, "object_key": {"data_type": "text"},
         "bytes": {"data_type": "bigint"}, "sha256": {"data_type": "text"}, "seconds": {"data_type": "double"},
     }
-    return Files("id", items, receipt, columns, same=("twin",), when="started", names=("part",))
+    more = {"same": ("twin",), "when": "started", "names": ("part",), "about": ("twin",)}
+    return Files("id", items, receipt, columns, **more)
 '''
 
 

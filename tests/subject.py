@@ -13,7 +13,9 @@ from typing import Any, Self
 import pytest
 
 import sandbox
+from pipelines import build
 from pipelines.build import load_module
+from pipelines.specs import spec as specs
 from sandbox.server import Sandbox, World, as_environment
 from tests.postgres_server import database
 from tests.warehouse import Ask
@@ -22,6 +24,7 @@ from tests.workspace import REPOSITORY, Result, Workspace
 RECORDS = 120
 ALWAYS = 100_000
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
+FIRST_SEEN = "x-first-seen"
 HTML = "<!DOCTYPE html><html><body>Checking your browser.</body></html>"
 
 Row = frozenset[tuple[str, str]]
@@ -80,6 +83,13 @@ class Subject:
     def keys(self) -> dict[str, list[str]]:
         """The declared key of each resource's table."""
         return {resource["table"]: resource["primary_key"] for resource in self.plan["resources"]}
+
+    @cached_property
+    def first_seen(self) -> dict[str, set[str]]:
+        """The columns of each table that keep the value they were loaded with first: `x-first-seen` in the source."""
+        outline = build.outline(self.home, specs.load(self.home, self.name))
+        tables = [(resource.table_name, resource.compute_table_schema()) for resource in outline.resources.values()]
+        return {str(name): {c for c, hints in t["columns"].items() if FIRST_SEEN in hints} for name, t in tables}
 
     @property
     def resources(self) -> list[str]:
@@ -233,3 +243,8 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:
     """The keys of rows."""
     return {frozenset(cell for cell in row if cell[0] in key) for row in rows}
+
+
+def without(rows: Counter[Row], columns: set[str]) -> Counter[Row]:
+    """Rows as they are but for some columns."""
+    return Counter(frozenset(cell for cell in row if cell[0] not in columns) for row in rows.elements())

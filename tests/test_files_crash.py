@@ -100,7 +100,7 @@ class Site:
         rows = json.loads((self.workspace.root / "vault.json").read_text())
         ids = sorted(row["id"] for row in rows)
         assert self.ask("SELECT id FROM vault.recordings ORDER BY id") == [(id,) for id in ids]
-        receipts = self.ask("SELECT id, key, bytes, seconds FROM vault.audio_files ORDER BY id")
+        receipts = self.ask("SELECT id, object_key, bytes, seconds FROM vault.audio_files ORDER BY id")
         assert receipts == [(id, f"calls/{id}.mp3", 8352, 1.008) for id in ids]
         assert sorted(file.stem for file in self.bucket.rglob("*") if file.is_file()) == ids
         assert self.ask("SELECT * FROM _etl.transfers") == []

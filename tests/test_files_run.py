@@ -12,8 +12,11 @@ import pytest
 
 from pipelines.files.declared import Move
 from pipelines.files.mover import NotMoved
+from pipelines.files.phase import settings_of
 from pipelines.files.receipts import failure_of
+from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
+from pipelines.order import Order
 from pipelines.specs.types import GivesUp, Moves
 from sources.kit.files import FileItem, Files
 from tests import files_toy as toy
@@ -21,6 +24,14 @@ from tests.workspace import Result, Workspace
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HTML = b"<!doctype html><html>gone</html>"
+
+
+SUBJECTS = """
+subjects:
+  device:
+    rows: [recordings.twin, audio_files.twin, audio_failures.twin]
+    objects: [audio_files.object_key, audio_failures.quarantine_key]
+"""
 
 
 class Site:
@@ -81,7 +92,7 @@ def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
     assert [error["unit"] for error in first.json[0]["errors"]] == ["recordings:r002", "recordings:r003"]
     (refused, strange) = site.failures()
     assert refused[:4] == ("r002", "transient", 404, 1)
-    assert strange[:4] == ("r003", "quarantined", 200, 1)
+    assert (*strange[:2], strange[3]) == ("r003", "quarantined", 1)
     assert "HTML" in strange[4]
     ((key,),) = site.workspace.query("SELECT quarantine_key FROM vault.audio_failures WHERE id = 'r003'")
     assert (site.bucket / key).read_bytes() == HTML
@@ -127,6 +138,46 @@ def test_a_run_takes_the_files_that_it_is_asked_for(site: Site) -> None:
     assert site.failures("id, attempts") == [("r001", 2)]
     assert (site.run("--select", "notes").code, len(site.receipts())) == (0, 6)
     assert (site.run().code, len(site.receipts())) == (0, 7)
+
+
+def test_two_files_of_one_name_do_not_overwrite_each_other(site: Site) -> None:
+    rows = toy.vault(site.workspace, site.host, 2)
+    source = site.workspace.root / "sources/vault.py"
+    source.write_text(source.read_text().replace("{row['id']}.mp3", "one.mp3"))
+    assert (site.run().code, site.receipts(), list(site.objects())) == (3, ["r001"], ["calls/one.mp3"])
+    assert "another file of this run has its key calls/one.mp3" in site.failures()[0][4]
+    assert len(rows) == 2
+
+
+def test_a_refused_token_stops_the_run_and_keeps_what_was_moved(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3, "transfers: 1")
+    site.host.bodies["/3.mp3"] = 401
+    stopped = site.run()
+    assert stopped.code == 6
+    assert "127.0.0.1: answered 401 to r003; sign in, or mend its token" in stopped.err
+    assert site.receipts() == ["r001", "r002"]
+    site.mend(3)
+    assert (site.run().code, site.host.gets) == (0, 4)
+
+
+def test_what_was_moved_is_exported_and_erased_with_its_person(site: Site) -> None:
+    rows = toy.vault(site.workspace, site.host, 3)
+    site.host.bodies["/2.mp3"] = HTML
+    toy.write(site.workspace, [{**row, "twin": f"+4930{row['id']}" if row["id"] < "r003" else None} for row in rows])
+    spec = site.workspace.root / "specs/vault.yaml"
+    spec.write_text(spec.read_text() + SUBJECTS)
+    assert site.run().code == 3
+    assert len(site.objects()) == 3
+    assert site.etl("export", "vault", "--format", "jsonl").code == 0
+    assert (site.workspace.root / "exports/test/vault/audio_files.jsonl").read_text().count("calls/") == 2
+    journal = site.workspace.write(".dlt/state/test/files/vault.recordings.jsonl", "")
+    refused = site.etl("erase", "--device", "+4930r001", "--yes")
+    assert (refused.code, "a run was killed while it moved files" in refused.err) == (1, True)
+    journal.unlink()
+    for id, left in (("r001", ["calls/r003.mp3", "quarantine/calls/r002.mp3"]), ("r002", ["calls/r003.mp3"])):
+        assert site.etl("erase", "--device", f"+4930{id}", "--yes").code == 0
+        assert sorted(site.objects()) == left
+    assert (site.receipts(), site.failures()) == (["r003"], [])
 
 
 def test_rows_that_are_the_same_file_move_it_once(site: Site) -> None:
@@ -234,3 +285,32 @@ def test_a_failure_waits_longer_each_time_and_is_given_up_late(
     assert row["attempts"] == (prior.attempts if prior else 0) + 1
     assert row["first_error"] == ("first" if prior else row["error"])
     assert row["first_seen_at"] == (prior.first_seen_at if prior else NOW)
+
+
+@pytest.mark.parametrize(
+    ("order", "block", "settings"),
+    [
+        ({}, {}, {"transfers": 32, "bwlimit": None, "tries": 9, "per_host": None}),
+        (
+            {},
+            {"transfers": 4, "bwlimit": "2K", "tries": 3, "per_host": 2},
+            {"transfers": 4, "bwlimit": 2048, "tries": 3, "per_host": 2},
+        ),
+        (
+            {"transfers": 5, "bwlimit": "1M", "max_retry": 1},
+            {"transfers": 4, "bwlimit": "2K", "tries": 3},
+            {"transfers": 5, "bwlimit": 2**20, "tries": 2},
+        ),
+    ],
+)
+def test_the_command_line_comes_before_the_spec(
+    order: dict[str, Any], block: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    given = settings_of(Order(**order), BLOCK.model_copy(update=block), Path("spool"))
+    assert {name: getattr(given, name) for name in settings} == settings
+
+
+def test_a_tally_says_how_long_it_will_take() -> None:
+    tally = Tally(due=10, moved=3, failed=1, bytes=3 * 2**20, seconds=2)
+    assert (tally.seconds_left(), Tally(due=3).seconds_left()) == (3, None)
+    assert tally.line() == "3 files moved (3.0 MiB, 1.5 MiB/s), 1 failed"

@@ -101,7 +101,7 @@ def test_a_file_costs_one_get_and_one_put(site: Site):
     for item in items:
         (made,) = site.b2.versions("audio", item.key)
         assert (made.content, made.kind) == (SOUND, "audio/ogg")
-        assert made.metadata == {"sha256": SHA256, "source-id": item.id}
+        assert {**made.metadata, "sha256": SHA256, "source-id": item.id} == made.metadata
         told = [line for line, name in site.journal.lines if name == item.id]
         assert told == ["intends", "stored"]
 
@@ -294,6 +294,15 @@ def test_only_so_many_bytes_are_held_in_memory(site: Site, monkeypatch):
         (made,) = site.b2.versions("audio", f"x/{name}.ogg")
         assert made.content == LONG
     assert list((site.folder / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [LONG[:-100], LONG[:50_000] + b"x" + LONG[50_001:], b"{" * 50_000], ids=len)
+def test_a_long_body_is_looked_at_as_well(site: Site, monkeypatch, content: bytes):
+    monkeypatch.setattr(files_mover, "IN_MEMORY", 20_000)
+    site.answer("/a", reply(200, content, OGG))
+    (outcome,) = site.move(site.item())
+    assert isinstance(outcome, NotMoved)
+    assert outcome.kind == "quarantined"
 
 
 def test_a_full_disk_stops_everything(site: Site, monkeypatch):

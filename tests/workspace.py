@@ -53,6 +53,9 @@ BIGQUERY = """
 [bq.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[bq.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 [bq.warehouse]
 destination_type = "bigquery"
 """

@@ -23,7 +23,7 @@ from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, is_weather
-from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather
+from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather, metadata_of, sound_in
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 PARTS_ABOVE = 200 * 10**6
@@ -31,6 +31,7 @@ PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
 PATIENCE = Patience()
+PLAIN = " /:;,.-_~=+@()[]"
 ABORT_SECONDS = 5
 
 
@@ -126,6 +127,7 @@ class Bucket:
             content_type=told.get("content-type"),
             etag=_etag(told),
             version=told.get("x-amz-version-id"),
+            sound=sound_in({name.removeprefix(META): value for name, value in told.items()}, told.get("content-type")),
         )
 
     def _putting_parts(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
@@ -248,11 +250,8 @@ def region_of(endpoint: str) -> str | None:
 
 def _told(about: About) -> dict[str, str]:
     """The headers of an object; what is not plain ASCII is written like in a URL."""
-    told = {"content-type": about.content_type, f"{META}sha256": about.sha256}
-    told[f"{META}source-id"] = quote(about.source_id, safe=" /:;,.-_~=+@()[]")
-    if about.reason:
-        told[f"{META}reason"] = quote(about.reason[:500], safe=" /:;,.-_~=+@()[]")
-    return told
+    told = {f"{META}{name}": quote(text[:500], safe=PLAIN) for name, text in metadata_of(about).items()}
+    return {"content-type": about.content_type, **told}
 
 
 def _read(value: str | None) -> str | None:

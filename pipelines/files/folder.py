@@ -13,11 +13,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.files.bodies import Body
 from pipelines.files.steps import Call, Patience, Steps
-from pipelines.files.stores import About, Head, Put, Weather
+from pipelines.files.stores import About, Head, Put, Weather, metadata_of, sound_in
 
 BITE = 2**20
 PART = ".part"
-SHA256, SOURCE_ID, REASON = "sha256", "source-id", "reason"
+SHA256, SOURCE_ID = "sha256", "source-id"
 
 
 class Folder:
@@ -37,8 +37,7 @@ class Folder:
         if self._is_local:
             return self._put_file(Path(self._path(key)), body)
         try:
-            with body.view() as view:
-                self.filesystem.pipe_file(self._path(key), bytes(view), **self._told(about))
+            self.filesystem.pipe_file(self._path(key), bytes(body.view()), **self._told(about))
         except (ConnectionError, TimeoutError) as error:
             raise Weather(str(error) or type(error).__name__) from error
         return Put()
@@ -61,6 +60,7 @@ class Folder:
             content_type=info.get("contentType"),
             etag=info.get("etag"),
             version=info.get("generation"),
+            sound=sound_in(metadata, info.get("contentType")),
         )
 
     def delete(self, key: str) -> None:
@@ -105,10 +105,7 @@ class Folder:
         """What Google's bucket is told of an object; memory has no place for it."""
         if "gs" not in self.filesystem.protocol:
             return {}
-        metadata = {SHA256: about.sha256, SOURCE_ID: about.source_id}
-        if about.reason:
-            metadata[REASON] = about.reason
-        return {"content_type": about.content_type, "metadata": metadata}
+        return {"content_type": about.content_type, "metadata": metadata_of(about)}
 
     def _sha256(self, key: str) -> str:
         with self.filesystem.open(self._path(key), "rb") as file:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 from pipelines.files import stores
-from pipelines.files.audio import Suspicious, inspect
+from pipelines.files.audio import Sound, Suspicious, inspect
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
@@ -25,7 +26,8 @@ from pipelines.files.tally import Tally
 from pipelines.files.work import Prior, Tables, Wanted, Work
 from pipelines.ledger import Transfer
 from pipelines.load import Load
-from pipelines.order import bytes_per_second
+from pipelines.order import Order, bytes_per_second
+from pipelines.specs.types import Moves
 from pipelines.warehouse import open_warehouse
 from sources.kit.files import FileItem, Stored
 
@@ -92,7 +94,8 @@ class _Phase:
         """Move the work, while the warehouse and a journal say that it goes on."""
         left.receipts.clear()
         with journal(self.journal_file, self.move.files, left, self.report.run_id) as journal_:
-            begun = Transfer(self.dataset, self.move.resource, self.report.run_id, int(in_doubt), self.wanted.now)
+            spec, resource, run_id = self.load.spec.name, self.move.resource, self.report.run_id
+            begun = Transfer(spec, self.dataset, resource, run_id, int(in_doubt), self.wanted.now)
             self.ledger.begin_transfer(begun)
             transfer = _Transfer(self, journal_, work, in_doubt)
             transfer.run()
@@ -109,7 +112,7 @@ class _Transfer:
         self.receipts, self.journal, self.work, self.in_doubt = phase.receipts, journal, work, in_doubt
         self.intents = journal.in_doubt
         self.store = stores.opened(self.move.block.to)
-        self.settings = _settings(phase)
+        self.settings = settings_of(phase.load.order, self.move.block, phase.folder / "spool" / phase.load.spec.name)
         self.priors: dict[Any, Prior] = {}
         self.failures: list[Row] = []
         self.begun = self.committed = time.monotonic()
@@ -118,7 +121,7 @@ class _Transfer:
         """Move all of it; what was moved is recorded, however it ends."""
         mover = Mover(self.store, self.settings, self.journal, inspect)
         try:
-            with closing(cast("Generator[Outcome]", mover.move(self._items()))) as outcomes:
+            with closing(mover.move(self._items())) as outcomes:
                 for outcome in outcomes:
                     self._note(outcome)
                     self._went_on()
@@ -139,14 +142,20 @@ class _Transfer:
             yield row
 
     def _not_same(self, items: Iterable[FileItem]) -> Iterator[FileItem]:
-        """Of files that are the same the first; what fails with that, another run tries with the next."""
-        seen: set[tuple[str, Any]] = set()
+        """Of files that are the same the first; what fails with that, another run tries with the next.
+
+        Files that are not the same and have one name would overwrite each other: the second is refused.
+        """
+        seen, keys = set[tuple[str, Any]](), set[int]()
         for item in items:
             mine = {(column, value) for column in self.move.files.same if (value := item.row.get(column)) is not None}
             if mine & seen:
                 self.tally.same += 1
+            elif hash(item.key) in keys:
+                self._note(NotMoved(item, "permanent", f"another file of this run has its key {item.key}"))
             else:
                 seen |= mine
+                keys.add(hash(item.key))
                 yield item
 
     def _not_stored(self, items: Iterator[FileItem]) -> Iterator[FileItem]:
@@ -172,14 +181,20 @@ class _Transfer:
         told = [(item.sha256, head.sha256), (item.bytes, head.bytes), (intent and intent.sha256, head.sha256)]
         if any(expected is not None and expected != there for expected, there in told):
             return None
-        try:
-            sound = inspect(memoryview(self.store.read(item.key) if item.media != "any" else b""), item.media)
-        except Suspicious:
+        sound = head.sound or self._inspected(item)
+        if sound is None:
             return None
         return Stored(
             item.key, head.bytes, head.sha256, head.content_type or sound.content_type, datetime.now(UTC), head.etag,
             head.version, sound.codec, sound.seconds, sound.sample_rate, sound.channels,
         )  # fmt: skip
+
+    def _inspected(self, item: FileItem) -> Sound | None:
+        """What an object is whose store has not written it down, or None when it is not what it should be."""
+        try:
+            return inspect(memoryview(self.store.read(item.key) if item.media != "any" else b""), item.media)
+        except Suspicious:
+            return None
 
     def _note(self, outcome: Outcome) -> None:
         match outcome:
@@ -216,12 +231,11 @@ class _Transfer:
         self.committed = time.monotonic()
 
 
-def _settings(phase: _Phase) -> Settings:
+def settings_of(order: Order, block: Moves, spool: Path) -> Settings:
     """How to move: the command line before the spec."""
-    order, block = phase.load.order, phase.move.block
     rate = order.bwlimit or block.bwlimit
     return Settings(
-        spool=phase.folder / "spool" / phase.load.spec.name,
+        spool=spool,
         transfers=order.transfers or block.transfers,
         bwlimit=bytes_per_second(rate) if rate else None,
         tries=block.tries if order.max_retry is None else order.max_retry + 1,

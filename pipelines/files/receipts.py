@@ -70,7 +70,8 @@ def source_of(spec: str, move: Move, receipts: list[Row], failures: list[Row]) -
     """Receipts and failures as dlt takes them."""
     identity = move.files.identity
     kind = move.files.columns.get(identity, {}).get("data_type", "text")
-    columns = {identity: {"data_type": kind, "nullable": False}, **FAILURES}
+    about = {name: move.files.columns[name] for name in move.files.about}
+    columns = {identity: {"data_type": kind, "nullable": False}, **FAILURES, **about}
     tables = ((move.block.table, receipts, move.files.columns), (move.block.failures, failures, columns))
     return DltSource(Schema(schema_name(spec)), spec, [_table(move, *each) for each in tables if each[1]])
 
@@ -114,6 +115,7 @@ def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, 
         "ignore_until": None if given_up else now + _wait(attempts, outcome.retry_after, move),
         "quarantine_key": outcome.quarantine_key,
         "run_id": run_id,
+        **{name: outcome.item.row.get(name) for name in move.files.about},
     }
 
 

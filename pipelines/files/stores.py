@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipelines.errors import TryLater
 from pipelines.files.bodies import Body
+from pipelines.files.sound import Sound
 from pipelines.files.steps import Patience, Steps
 
 QUARANTINE = "quarantine"
@@ -36,6 +37,8 @@ class About:
     """`FileItem.id`."""
     reason: str | None = None
     """Why it is in quarantine."""
+    sound: Sound | None = None
+    """What was found in it; a bucket keeps it, so that a receipt can be written without reading it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,26 @@ class Head:
     content_type: str | None = None
     etag: str | None = None
     version: str | None = None
+    sound: Sound | None = None
+
+
+def metadata_of(about: About) -> dict[str, str]:
+    """What an object says of itself as names and texts, but its kind."""
+    sound = about.sound or Sound(None, about.content_type)
+    told = {
+        "sha256": about.sha256, "source-id": about.source_id, "reason": about.reason, "codec": sound.codec,
+        "seconds": sound.seconds, "sample-rate": sound.sample_rate, "channels": sound.channels,
+    }  # fmt: skip
+    return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def sound_in(metadata: Mapping[str, str], content_type: str | None) -> Sound | None:
+    """What was found in an object when it was stored; None where nobody wrote it down."""
+    try:
+        codec, seconds = metadata["codec"], float(metadata["seconds"])
+        return Sound(codec, content_type or "", seconds, int(metadata["sample-rate"]), int(metadata["channels"]))
+    except (KeyError, ValueError):
+        return None
 
 
 class Store(Protocol):

@@ -142,7 +142,8 @@ class Carrier:
             return (yield from self._quarantined(item, body, str(why), patience))
         content_type = sound.content_type if item.media != "any" else _content_type(answer)
         self.journal.intends(item, body.size, body.sha256)
-        put = yield from self._put(item, item.key, body, About(content_type, body.sha256, item.id), patience)
+        about = About(content_type, body.sha256, item.id, sound=sound)
+        put = yield from self._put(item, item.key, body, about, patience)
         if isinstance(put, NotMoved):
             return put
         stored = Stored(
@@ -163,8 +164,7 @@ class Carrier:
 
     def _verified(self, item: FileItem, body: Body) -> Sound:
         """What it is; Suspicious when it is not what the source says."""
-        with body.view() as view:
-            sound = self.inspect(view, item.media)
+        sound = self.inspect(body.view(), item.media)
         if item.bytes not in (None, body.size):
             raise Suspicious(f"{body.size:,} bytes instead of {item.bytes:,}")
         if item.sha256 not in (None, body.sha256):

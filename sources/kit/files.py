@@ -55,6 +55,16 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """What the folder of a run is to have of the rows that it has loaded into a table."""
+
+    file: str
+    """Of JSON lines."""
+    line: Callable[[Row], dict[str, Any]]
+    """What a row of the table is there; a row of the resource's own table stands for a file that was moved, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """What the columns of a receipt are called that say which object it stands for."""
 
@@ -98,6 +108,12 @@ class Files:
     """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
     names: tuple[str, ...] = ()
     """Further columns by whose values `--only` finds an item."""
+    about: tuple[str, ...] = ()
+    """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
+    lines: Mapping[str, Lines] = field(default_factory=dict)
+    """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
+    kept_as: Callable[[Row], str] | None = None
+    """What a file is called where runs keep their audio, by its receipt; otherwise as its object."""
     named: Columns = Columns()
     ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with
