@@ -289,6 +289,23 @@ def a_run_leaves_a_trace(subject: Subject) -> None:
     ]  # fmt: skip
 
 
+def files_are_moved_once(subject: Subject) -> None:
+    """Each file is stored once, as its receipt says; a run with nothing new asks for none."""
+    if not subject.files:
+        pytest.skip(f"{subject.name} moves no files")
+    site, before = subject.site(moving=True), dict[str, tuple[int, str, int]]()
+    for day, grows in ((1, True), (1, False), (2, True)):
+        subject.sandbox.move_to(day)
+        result = site.run("--output", "json")
+        assert result.code == 0, f"a run that should be whole is not: {result}"
+        objects, moved = site.objects(), sum(files["moved"] for files in result.json[0]["files"].values())
+        assert (moved > 0) == grows, f"day {day}: {moved} files are moved"
+        assert moved == len(objects) - len(before), "files share an object"
+        assert [(key, *told[:2]) for key, told in objects.items()] == site.receipts(), "receipts tell something else"
+        assert before.items() <= objects.items(), "an object is stored again"
+        before = objects
+
+
 def models_say_what_the_tables_say(subject: Subject) -> None:
     """After runs on two days models are as they are when they are made anew: not stale, and not made up."""
     if not subject.plan["models"]:
@@ -325,6 +342,7 @@ PROMISES: tuple[Promise, ...] = (
     no_secret_in_output,
     timestamps_are_utc,
     a_run_leaves_a_trace,
+    files_are_moved_once,
     models_say_what_the_tables_say,
 )
 
