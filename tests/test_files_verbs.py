@@ -1,0 +1,135 @@
+"""`etl files verify`, `undo` and `adopt`: rows against objects, batches taken back, and what older programs left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.files.book import Receipt
+from pipelines.files.stores import Head
+from pipelines.files.verify import judged
+from tests.files_toy import mp3
+from tests.recordings_toy import Site, site
+from tests.workspace import Result
+
+__all__ = ["site"]  # a fixture
+MANY = 5000
+SHA, OTHER = "a" * 64, "b" * 64
+
+
+def files(site: Site, verb: str, *words: str) -> Result:
+    """A verb on the files of recordings."""
+    return site.etl("files", verb, "recordings", *words)
+
+
+def change(site: Site, sql: str) -> None:
+    with duckdb.connect(str(site.workspace.root / "warehouse.duckdb")) as connection:
+        connection.execute(sql)
+
+
+def path(site: Site, key: str) -> Path:
+    return site.workspace.root / "audio" / key
+
+
+@pytest.mark.parametrize(
+    ("receipt", "head", "expected"),
+    [
+        ((9, SHA, None), (9, SHA, None), ("=", "", None)),
+        ((9, SHA, "e"), (9, None, '"e"'), ("=", "", None)),
+        ((None, SHA, None), (9, SHA, None), ("=", "", None)),
+        ((9, SHA, None), None, ("+", "is not there", "move again")),
+        ((9, SHA, None), (8, SHA, None), ("*", "has 8 bytes, its row says 9", "move again")),
+        ((9, SHA, None), (9, OTHER, None), ("*", "its bytes have another hash", "move again")),
+        ((9, None, None), (9, SHA, None), ("*", "its row has no hash", "write its hash")),
+        ((9, None, "e"), (9, None, "e"), ("*", "its row has no hash", "read it")),
+        ((9, SHA, "e"), (9, None, "f"), ("*", "somebody else stored it since", "read it")),
+        ((9, SHA, None), (9, None, "f"), ("*", "tells no hash, so somebody else stored it", "read it")),
+    ],
+)
+def test_how_an_object_compares_with_its_row(receipt: Any, head: Any, expected: tuple[str, str, str]) -> None:
+    there = head and Head("k", head[0], head[1], etag=head[2])
+    finding = judged(Receipt("i", "k", *receipt), there)
+    assert (finding.sign, finding.what, finding.mend) == expected
+
+
+def test_each_difference_is_found_among_thousands_and_only_that_is_mended(site: Site) -> None:
+    site.list(1, 2, 3, 4, 5)
+    site.run()
+    data = path(site, site.key(1)).read_bytes()
+    bulk = path(site, "audio/bulk")
+    bulk.mkdir()
+    for number in range(MANY - 5):
+        (bulk / f"{number}.mp3").write_bytes(data)
+    change(
+        site,
+        "INSERT INTO media_pipeline.audio_files BY NAME SELECT * EXCLUDE (n) REPLACE ('u' || n AS url, "
+        "sha1('u' || n) AS url_sha1, NULL AS recording_id, 'audio/bulk/' || n || '.mp3' AS b2_object_key) "
+        f"FROM media_pipeline.audio_files, range({MANY - 5}) AS numbers(n) WHERE recording_id = 'rec1'",
+    )
+    assert files(site, "verify", "--list").out.splitlines()[0] == f"= {MANY} as their rows say"
+
+    path(site, site.key(1)).unlink()  # missing
+    truncated, changed = (path(site, site.key(number)) for number in (2, 3))
+    truncated.write_bytes(truncated.read_bytes()[:-100])
+    changed.write_bytes(b"x" + changed.read_bytes()[1:])
+    change(site, "UPDATE media_pipeline.audio_files SET content_sha256 = NULL WHERE recording_id = 'rec4'")
+    (bulk / "orphan.mp3").write_bytes(data)
+    gone = f"audio/bulk/{MANY - 6}.mp3"
+    path(site, gone).unlink()  # no list names it
+    before = {name: path(site, name).stat().st_mtime_ns for name in site.objects()}
+
+    found = files(site, "verify", "--list", "--output", "json")
+    assert (found.code, found.json["counts"]) == (4, {"=": MANY - 5, "+": 2, "-": 1, "*": 3})
+    signs = {each["key"]: each["sign"] for each in found.json["found"]}
+    expected = {site.key(1): "+", gone: "+", site.key(2): "*", site.key(3): "*", site.key(4): "*"}
+    assert signs == {**expected, "audio/bulk/orphan.mp3": "-"}
+    two = files(site, "verify", "--only", "rec1,rec5").out.splitlines()
+    assert two[:2] == [f"+ {site.key(1)}: is not there", "= 1 as their rows say"]
+
+    mended = files(site, "verify", "--list", "--fix")
+    assert mended.code == 4, "the orphan and the file that no list names are left"
+    assert "3 will be moved again, 1 hashes written, 2 left as they are" in mended.out
+    asked = site.host.gets
+    site.run()
+    assert site.host.gets == asked + 3
+    after = {name: path(site, name).stat().st_mtime_ns for name in site.objects()}
+    assert {name for name in after if after[name] != before.get(name)} == {site.key(number) for number in (1, 2, 3)}
+    left = files(site, "verify", "--list", "--output", "json").json
+    assert left["counts"] == {"=": MANY - 1, "+": 1, "-": 1, "*": 0}
+
+
+def test_a_batch_is_taken_back(site: Site) -> None:
+    site.list(1, 2)
+    site.run()
+    site.list(3, 4)
+    site.host.bodies["/vr/PR_4.mp3"] = b"<html>"
+    test = ("--with", "b2_prefix=audio/test")
+    assert site.etl("run", "recordings", *test).code == 3
+    orphan = path(site, "audio/test/orphan.mp3")
+    orphan.write_bytes(b"x")
+    whole = site.objects()
+
+    assert files(site, "undo").code == 2
+    assert "give --only, --prefix or --since" in files(site, "undo", "--yes").err
+    assert files(site, "undo", "--list", "--only", "rec3", "--yes").code == 2
+    asked = files(site, "undo", "--prefix", "audio/test/")
+    assert (asked.code, "add --yes to confirm" in asked.err) == (2, True)
+    dry = files(site, "undo", "--prefix", "audio/test/", "--list", "--dry-run", "--output", "json")
+    mine = [key for key in whole if key.startswith(("audio/test/", "quarantine/audio/test/"))]
+    assert sorted(dry.json["objects"]) == mine
+    assert site.objects() == whole
+
+    done = files(site, "undo", "--prefix", "audio/test/", "--list", "--yes")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "recordings: 3 objects and 2 rows deleted")
+    assert site.objects() == [site.key(2), site.key(1)]
+    assert site.workspace.query("SELECT count(*) FROM media_pipeline.audio_files") == [(2,)]
+    assert site.workspace.query("SELECT count(*) FROM media_pipeline.audio_failures") == [(0,)]
+    assert files(site, "undo", "--since", "2099-01-01", "--yes").out == "recordings: 0 objects and 0 rows deleted\n"
+    assert files(site, "undo", "--since", "2024-01-01", "--only", "rec1", "--yes").code == 0
+    assert site.objects() == [site.key(2)]
+    site.host.bodies["/vr/PR_4.mp3"] = mp3(4, 1)
+    site.run()
+    assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
