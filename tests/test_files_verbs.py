@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipelines.files.book import Receipt
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
 from tests.files_toy import mp3
-from tests.recordings_toy import Site, site
+from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import Result
 
 __all__ = ["site"]  # a fixture
@@ -133,3 +134,88 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     site.host.bodies["/vr/PR_4.mp3"] = mp3(4, 1)
     site.run()
     assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
+
+
+def listed_only(site: Site) -> None:
+    """Load the lists without moving a file."""
+    for verb in ("fetch", "ingest"):
+        result = site.etl(verb, "recordings")
+        assert result.code == 0, result.err
+
+
+def test_objects_of_the_original_are_adopted_by_their_names(site: Site) -> None:
+    site.list(1, 2, 3, 4)
+    listed_only(site)
+    for number in (1, 2, 3):
+        folder, _, name = site.key(number).removeprefix(PREFIX).rpartition("/")
+        old = path(site, f"audio/old{folder}/{number:04}__{name}")
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_bytes(mp3(number, 1) if number < 3 else b"")
+    (old.parent / "0009__notes.mp3").write_bytes(b"x")
+    words = ("--prefix", "audio/old/", "--output", "json")
+    dry, adopted, again = (files(site, "adopt", *words, *more) for more in (("--dry-run",), (), ()))
+    expected = [sha1(site.url(2)), sha1(site.url(1))]
+    refused = {
+        "audio/old/+4915000001/0003__" + site.key(3).rpartition("/")[2]: "has 0 bytes, its source says more than none",
+        "audio/old/+4915000001/0009__notes.mp3": "no listed file without a receipt has this name",
+    }
+    assert (dry.code, dry.json["adopted"], dry.json["refused"]) == (3, expected, refused)
+    assert (adopted.code, adopted.json["adopted"], adopted.json["refused"]) == (3, expected, refused)
+    assert (again.code, again.json["adopted"]) == (3, [])
+    assert site.host.gets == 0
+    assert "2 files moved" in site.run().out
+    assert set(site.host.asked) == {"/vr/PR_3.mp3", "/vr/PR_4.mp3"}
+    assert files(site, "verify").out.splitlines()[0] == "= 4 as their rows say"
+
+
+def test_rows_of_another_table_are_adopted_once_their_objects_are_there(site: Site) -> None:
+    site.list(1, 2, 3, 4, 5)
+    listed_only(site)
+    rows = []
+    for number in (1, 2, 3):
+        data = mp3(number, 1)
+        path(site, f"old/{number}.mp3").parent.mkdir(parents=True, exist_ok=True)
+        if number != 3:
+            path(site, f"old/{number}.mp3").write_bytes(data)
+        digits = 10 if number == 1 else 40
+        size = len(data) + (number == 2)
+        rows.append((site.url(number), sha1(site.url(number))[:digits], f"old/{number}.mp3", size))
+    rows += [(site.url(4), sha1(site.url(4)), None, None), ("SKIPPED: gone", "0" * 32, None, None)]
+    change(site, "CREATE TABLE main.audio_files (url TEXT, url_sha1 TEXT, b2_object_key TEXT, file_size_bytes BIGINT)")
+    for row in rows:
+        change(site, "INSERT INTO main.audio_files VALUES " + str(row).replace("None", "NULL"))
+    assert "name one place" in files(site, "adopt").err
+    assert "has no rows" in files(site, "adopt", "--table", "main.nothing").err
+    adopted = files(site, "adopt", "--table", "main.audio_files", "--output", "json")
+    size = rows[1][3]
+    assert adopted.json == {
+        "spec": "recordings",
+        "dry_run": False,
+        "adopted": [sha1(site.url(1))],
+        "bytes": len(mp3(1, 1)),
+        "refused": {
+            f"audio_files {sha1(site.url(2))}": f"its file_size_bytes is {size}, that of the object {size - 1}; "
+            "see: etl files verify",
+            f"audio_files {sha1(site.url(3))}": "its object is not there; etl files verify --fix has it moved again",
+            f"audio_files {sha1(site.url(4))}": "names no object; the next run moves its file",
+            f"audio_files {'0' * 32}": "is no row of a file",
+        },
+    }
+    assert adopted.code == 3
+    assert files(site, "adopt", "--table", "main.audio_files", "--output", "json").json["adopted"] == []
+    site.run()
+    assert sorted(site.host.asked) == [f"/vr/PR_{number}.mp3" for number in (2, 3, 4, 5)]
+    hashes = site.workspace.query(
+        "SELECT content_sha256 FROM media_pipeline.audio_files WHERE b2_object_key LIKE 'old/%'"
+    )
+    assert hashes == [(hashlib.sha256(mp3(1, 1)).hexdigest(),)]
+
+
+def test_nothing_is_adopted_before_the_lists_are_known(site: Site) -> None:
+    site.list(1)
+    change(site, "SELECT 1")
+    result = files(site, "adopt", "--prefix", "audio/")
+    assert (result.code, "etl fetch recordings --env test && etl ingest recordings --env test" in result.err) == (
+        2,
+        True,
+    )
