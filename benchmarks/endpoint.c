@@ -1,8 +1,8 @@
 /* A source of files and an S3 bucket that keeps nothing but names, fast enough to be nobody's bottleneck.
  *
  * endpoint PAYLOAD prints the port of 127.0.0.1 it listens on. Every file and every object is the payload.
- * GET /source/… is the source, GET /counts tells the requests so far, all else is the bucket: PUT, HEAD, GET, list
- * and multipart uploads, neither signatures nor bodies are looked at. It ends with its standard input.
+ * GET /source/… is the source, GET /counts tells the requests, objects and bytes so far, all else is the bucket: PUT,
+ * HEAD, GET, list and multipart uploads; neither signatures nor bodies are looked at. It ends with its standard input.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@ static const char *const kinds[KINDS] = {"source_get", "source_head", "put", "ge
                                          "complete", "other"};
 static char *payload, *names[NAMES], *listed[NAMES];
 static size_t size, known;
-static long counts[KINDS];
+static long counts[KINDS], bytes;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void count(int kind) { __atomic_add_fetch(&counts[kind], 1, __ATOMIC_RELAXED); }
@@ -64,7 +64,7 @@ static int list(int fd, const char *query) {
     const char *token = strstr(query, "continuation-token=");
     size_t from = token ? strtoul(token + 19, NULL, 10) : 0, to = from + PAGE < known ? from + PAGE : known;
     char *body = malloc((to - from + 1) * 1200 + 400), *end = body;
-    end += sprintf(end, "<?xml version='1.0'?><ListBucketResult><IsTruncated>%s</IsTruncated>", to < known ? "true" : "false");
+    end += sprintf(end, "<ListBucketResult><IsTruncated>%s</IsTruncated>", to < known ? "true" : "false");
     if (to < known) end += sprintf(end, "<NextContinuationToken>%zu</NextContinuationToken>", to);
     for (size_t i = from; i < to; i++) {
         const char *key = strchr(listed[i] + 1, '/');
@@ -82,6 +82,7 @@ static int tell(int fd) {
     char body[1024] = "";
     for (int kind = 0; kind < KINDS; kind++)
         sprintf(body + strlen(body), "%s=%ld\n", kinds[kind], __atomic_load_n(&counts[kind], __ATOMIC_RELAXED));
+    sprintf(body + strlen(body), "objects=%zu\nbytes=%ld\n", known, __atomic_load_n(&bytes, __ATOMIC_RELAXED));
     return answer(fd, "200 OK", "text/plain", body, strlen(body), 0);
 }
 
@@ -95,7 +96,8 @@ static int of_bucket(int fd, const char *method, char *path, const char *query) 
     if (put && strstr(query, "partNumber")) return count(PART), answer(fd, "200 OK", "text/plain", "", 0, 0);
     if (put) return count(PUT), find(path, 1), answer(fd, "200 OK", "text/plain", "", 0, 0);
     if (post && strstr(query, "uploads"))
-        return count(BEGIN), xml(fd, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>");
+        return count(BEGIN),
+               xml(fd, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>");
     if (post && strstr(query, "uploadId"))
         return count(COMPLETE), find(path, 1),
                xml(fd, "<CompleteMultipartUploadResult><ETag>\"0-1\"</ETag></CompleteMultipartUploadResult>");
@@ -139,6 +141,7 @@ static void *talk(void *given) {
         size_t body = told ? strtoul(told + 17, NULL, 10) : 0;
         struct iovec go = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
         if (strcasestr(got, "\r\nexpect: 100") && have == used && send_all(fd, &go, 1)) goto gone;
+        if (*got == 'P' && got[1] == 'U') __atomic_add_fetch(&bytes, (long)body, __ATOMIC_RELAXED);
         char head[HEAD];
         snprintf(head, sizeof head, "%.*s", (int)strcspn(got, "\r"), got);
         size_t here = have - used < body ? have - used : body;

@@ -69,8 +69,9 @@ def audio(prefix: str = "calls"):
         }
 
     columns = {
-        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"}, "object_key": {"data_type": "text"},
-        "bytes": {"data_type": "bigint"}, "sha256": {"data_type": "text"}, "seconds": {"data_type": "double"},
+        "id": {"data_type": "text", "nullable": False}, "twin": {"data_type": "text"},
+        "object_key": {"data_type": "text"}, "bytes": {"data_type": "bigint"},
+        "sha256": {"data_type": "text"}, "seconds": {"data_type": "double"},
     }
     more = {"same": ("twin",), "when": "started", "names": ("part",), "about": ("twin",)}
     return Files("id", items, receipt, columns, **more)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +24,7 @@ from pipelines.order import Order
 from pipelines.specs.types import GivesUp, Moves
 from sources.kit.files import FileItem, Files
 from tests import files_toy as toy
-from tests.workspace import Result, Workspace
+from tests.workspace import REPOSITORY, Result, Workspace
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HTML = b"<!doctype html><html>gone</html>"
@@ -158,6 +162,23 @@ def test_a_refused_token_stops_the_run_and_keeps_what_was_moved(site: Site) -> N
     assert site.receipts() == ["r001", "r002"]
     site.mend(3)
     assert (site.run().code, site.host.gets) == (0, 4)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half(site: Site) -> None:
+    """A cap on the size of files stands in for a disk that fills up."""
+    toy.vault(site.workspace, site.host, 3, "transfers: 1")
+    site.host.bodies["/3.mp3"] = toy.mp3(3, 1600)
+    full = subprocess.run(
+        [sys.executable, "-m", "cli", "--root", str(site.workspace.root), "run", "vault", "--env", "test"],
+        cwd=REPOSITORY, env={**os.environ, **site.workspace.variables}, text=True, capture_output=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000_000, resource.RLIM_INFINITY)),
+    )  # fmt: skip
+    assert (full.returncode, full.stderr.count("\n")) == (1, 1), full
+    assert "the disk is full; free space and run again" in full.stderr
+    assert site.receipts() == ["r001", "r002"]
+    assert sorted(site.objects()) == ["calls/r001.mp3", "calls/r002.mp3"]
+    assert (site.run().code, site.receipts(), site.host.gets) == (0, ["r001", "r002", "r003"], 4)
+    assert not [file for file in (site.workspace.root / ".dlt").rglob("*") if file.is_file() and "files" in file.parts]
 
 
 def test_what_was_moved_is_exported_and_erased_with_its_person(site: Site) -> None:

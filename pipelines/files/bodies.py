@@ -6,8 +6,7 @@ import hashlib
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.files.throttle import Throttle
@@ -27,14 +26,11 @@ class Body:
         """Its bytes from `start` up to `end`."""
         return Stream(self._read_at, start, self.size if end is None else end)
 
-    @contextmanager
-    def view(self) -> Iterator[memoryview]:
-        """All of it at once; a long one is mapped, and only as long as one looks."""
+    def view(self) -> memoryview:
+        """All of it at once; a long one is mapped for as long as someone holds a piece of it, an error included."""
         if isinstance(self._content, memoryview):
-            yield self._content
-            return
-        with mmap.mmap(self._content, self.size, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-            yield view
+            return self._content
+        return memoryview(mmap.mmap(self._content, self.size, access=mmap.ACCESS_READ))
 
     def _read_at(self, start: int, size: int) -> bytes:
         if isinstance(self._content, memoryview):

@@ -30,6 +30,7 @@ PARTS_ABOVE = 200 * 10**6
 PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
+PATIENCE = Patience()
 PLAIN = " /:;,.-_~=+@()[]"
 ABORT_SECONDS = 5
 
@@ -56,9 +57,6 @@ class Bucket:
         """The bucket of a filesystem destination as dlt resolved it."""
         given = config.credentials
         endpoint = given.endpoint_url or f"https://s3.{given.region_name or 'us-east-1'}.amazonaws.com"
-        if not (given.aws_access_key_id and given.aws_secret_access_key):
-            variable = f"DESTINATION__{name.upper()}__CREDENTIALS__AWS_ACCESS_KEY_ID"
-            raise SettingError(f"destination.{name}: has no key; set {variable} and …__AWS_SECRET_ACCESS_KEY")
         signature = Signature(
             region_of(endpoint) or given.region_name or "us-east-1",
             given.aws_access_key_id,
@@ -86,22 +84,22 @@ class Bucket:
 
     def put(self, key: str, body: Body, about: About) -> Put:
         """Store an object."""
-        return performed(self.putting(key, body, about, Patience()))
+        return performed(self.putting(key, body, about, PATIENCE))
 
     def head(self, key: str) -> Head | None:
         """What is there; a class B call."""
-        return performed(self._heading(key, Patience()))
+        return performed(self._heading(key, PATIENCE))
 
     def delete(self, key: str) -> None:
         """Hide an object behind a deletion."""
-        performed(self._asked(self._request("DELETE", key), Patience(), fine=(204, 200, 404)))
+        performed(self._asked(self._request("DELETE", key), PATIENCE, fine=(204, 200, 404)))
 
     def listed(self, prefix: str) -> Iterator[Head]:
         """The objects whose keys begin so, a class C call for every thousand."""
         query = {"list-type": "2", "prefix": self._named(prefix)}
         while True:
             page = ElementTree.fromstring(
-                performed(self._asked(self._request("GET", None, query), Patience())).body.decode()
+                performed(self._asked(self._request("GET", None, query), PATIENCE)).body.decode()
             )
             for found in page.iterfind("{*}Contents"):
                 told = {child.tag.rpartition("}")[2]: child.text or "" for child in found}
@@ -114,7 +112,7 @@ class Bucket:
 
     def read(self, key: str) -> bytes:
         """All bytes of an object; a class B call."""
-        return performed(self._asked(self._request("GET", key), Patience())).body
+        return performed(self._asked(self._request("GET", key), PATIENCE)).body
 
     def _heading(self, key: str, patience: Patience) -> Steps[Head | None]:
         answer = yield from self._asked(self._request("HEAD", key), patience, fine=(200, 404))

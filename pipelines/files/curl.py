@@ -10,14 +10,14 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import pycurl
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, lines_of
 
 T = TypeVar("T")
 AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the rest of the program trusts, too
-CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), where())
+CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH)
 BUFFER = 512 * 1024
 SLOW = 1000
 _OF_THIS_THREAD = threading.local()

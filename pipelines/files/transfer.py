@@ -164,8 +164,7 @@ class Carrier:
 
     def _verified(self, item: FileItem, body: Body) -> Sound:
         """What it is; Suspicious when it is not what the source says."""
-        with body.view() as view:
-            sound = self.inspect(view, item.media)
+        sound = self.inspect(body.view(), item.media)
         if item.bytes not in (None, body.size):
             raise Suspicious(f"{body.size:,} bytes instead of {item.bytes:,}")
         if item.sha256 not in (None, body.sha256):

@@ -1,0 +1,206 @@
+"""Recordings of CSV lists on their way into a bucket and into `audio_files`, beside what the original left there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests import files_toy as toy
+from tests.workspace import Result, Workspace
+
+AUDIO = '[{}.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
+HEADER = "recording_id,location,phone,campaign_name,duration_seconds,started,stopped,recordings_row_id\n"
+PREFIX = "audio/dexter"
+COLUMNS = [
+    ("id", "bigint", "NO", "nextval('media_pipeline.audio_files_id_seq'::regclass)"),
+    ("phone", "text", "YES", None),
+    ("campaign_name", "text", "YES", None),
+    ("recording_id", "text", "YES", None),
+    ("url", "text", "NO", None),
+    ("url_sha1", "text", "NO", None),
+    ("content_sha256", "text", "YES", None),
+    ("started", "timestamp with time zone", "YES", None),
+    ("stopped", "timestamp with time zone", "YES", None),
+    ("duration_seconds", "double precision", "YES", None),
+    ("index_in_phone", "integer", "YES", None),
+    ("b2_object_key", "text", "YES", None),
+    ("local_path", "text", "YES", None),
+    ("file_size_bytes", "bigint", "YES", None),
+    ("source_table", "text", "YES", None),
+    ("source_row_id", "bigint", "YES", None),
+    ("metadata", "jsonb", "YES", None),
+    ("created_at", "timestamp with time zone", "NO", "now()"),
+]
+FALLBACK = """
+CREATE SCHEMA media_pipeline;
+CREATE TABLE media_pipeline.audio_files (
+    id SERIAL PRIMARY KEY, phone VARCHAR, campaign_name VARCHAR, recording_id VARCHAR, url VARCHAR, url_sha1 VARCHAR,
+    content_sha256 VARCHAR, started TIMESTAMP, stopped TIMESTAMP, duration_seconds FLOAT, index_in_phone INTEGER,
+    b2_object_key VARCHAR, local_path VARCHAR, file_size_bytes BIGINT, created_at TIMESTAMP DEFAULT now()
+);
+CREATE TABLE media_pipeline.transcriptions (
+    audio_file_id BIGINT REFERENCES media_pipeline.audio_files (id) ON DELETE CASCADE, words TEXT
+);
+CREATE TABLE media_pipeline.audio_failures (
+    url_sha1 TEXT PRIMARY KEY, url TEXT, first_seen_at TIMESTAMPTZ, last_attempt_at TIMESTAMPTZ, attempts INTEGER,
+    status TEXT, http_status INTEGER, error TEXT, ignore_until TIMESTAMPTZ
+);
+"""  # the tables that the original made where it found none, and one that refers to them
+
+
+class Site:
+    """A workspace with a list of recordings, which a host on loopback has."""
+
+    def __init__(self, workspace: Workspace, host: toy.Host, env: str) -> None:
+        self.workspace, self.host, self.env, self.lines = workspace, host, env, dict[int, str]()
+        destinations = workspace.root / "destinations.toml"
+        destinations.write_text(destinations.read_text() + AUDIO.format(env))
+        workspace.variables["SOURCES__RECORDINGS__CSV_PATH"] = str(workspace.root / "calls.csv")
+
+    def list(self, *numbers: int, **cells: str) -> None:
+        """Let the list name these recordings, too."""
+        for number in numbers:
+            self.host.bodies[f"/vr/PR_{number}.mp3"] = toy.mp3(number, 1)
+            given = {"id": f"rec{number}", "phone": f"+491500000{number % 2}", **cells}
+            self.lines[number] = (
+                f"{given['id']},{self.url(number)},{given['phone']},Campaign A 28.05,1.0,"
+                f"2025-06-03T07:{number:02}:00Z,2025-06-03T07:{number:02}:01Z,{100 + number}\n"
+            )
+        self.workspace.write("calls.csv", HEADER + "".join(self.lines.values()))
+
+    def url(self, number: int) -> str:
+        return f"{self.host.url}/vr/PR_{number}.mp3"
+
+    def etl(self, *words: str, **variables: str) -> Result:
+        return self.workspace.etl(*words, "--env", self.env, **variables)
+
+    def run(self, *words: str, **variables: str) -> Result:
+        result = self.etl("run", "recordings", "--with", f"b2_prefix={PREFIX}", *words, **variables)
+        assert result.code == 0, result.err
+        return result
+
+    def objects(self) -> list[str]:
+        bucket = self.workspace.root / "audio"
+        return sorted(file.relative_to(bucket).as_posix() for file in bucket.rglob("*") if file.is_file())
+
+    def key(self, number: int) -> str:
+        name = f"20250603_07{number:02}00__Campaign_A_28.05__rec{number}.mp3"
+        return f"{PREFIX}/+491500000{number % 2}/{name}"
+
+
+def sha1(url: str) -> str:
+    return hashlib.sha1(url.encode()).hexdigest()
+
+
+@pytest.fixture
+def site(workspace: Callable[..., Workspace]) -> Iterator[Site]:
+    """On DuckDB."""
+    with toy.host() as host:
+        yield Site(workspace("recordings"), host, "test")
+
+
+@pytest.fixture
+def pg(workspace: Callable[..., Workspace], postgres_url: str) -> Iterator[Site]:
+    """On Postgres."""
+    made = workspace("recordings")
+    made.postgres(postgres_url)
+    with toy.host() as host:
+        yield Site(made, host, "pg")
+
+
+@pytest.fixture
+def ask(postgres_url: str) -> Iterator[Callable[..., list[Any]]]:
+    """Ask its Postgres."""
+    with psycopg2.connect(postgres_url) as connection:
+        connection.autocommit = True
+
+        def asked(sql: str, *values: Any) -> list[Any]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall() if cursor.description else []
+
+        yield asked
+
+
+def test_one_recording_is_one_file_whatever_lists_and_slices_name_it(site: Site) -> None:
+    site.list(1, 2, 3, 4)
+    site.list(5, id="rec1")  # another URL of the first one
+    assert "1 files moved" in site.run("--limit", "1").out
+    site.list(0)  # earlier than all of its phone
+    site.run()
+    rows = site.workspace.query(
+        "SELECT recording_id, index_in_phone, b2_object_key FROM media_pipeline.audio_files ORDER BY started"
+    )
+    assert [row[2] for row in rows] == [site.key(number) for number in range(5)]
+    assert [row[:2] for row in rows] == [("rec0", 1), ("rec1", 1), ("rec2", 2), ("rec3", 2), ("rec4", 3)]
+    assert site.objects() == sorted(site.key(number) for number in range(5))
+    assert site.host.asked == {f"/vr/PR_{number}.mp3": 1 for number in range(5)}
+    site.run()
+    assert site.host.gets == 5
+
+
+def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
+    site.list(1, 2)
+    site.host.bodies["/vr/PR_2.mp3"] = 500
+    words = ("--with", "pseudonymise=true", "--with", f"b2_prefix={PREFIX}", "--max-retry", "0")
+    missing = site.etl("run", "recordings", *words)
+    assert missing.code == 2
+    assert "recordings.pseudonym_secret: pseudonymise needs a secret of at least 16 characters" in missing.err
+    secret = {"SOURCES__RECORDINGS__PSEUDONYM_SECRET": "long enough for all"}
+    run = site.etl("run", "recordings", *words, "--log-level", "debug", **secret)
+    assert run.code == 3
+    (key,) = site.objects()
+    assert key.startswith(f"{PREFIX}/p_")
+    traces = [file.read_text() for file in (site.workspace.root / "runs").rglob("*") if file.is_file()]
+    for said in (key, run.out, run.err, *traces):
+        assert "91500000" not in said
+        assert "long enough" not in said
+
+
+def test_the_tables_of_postgres_are_those_of_the_original(pg: Site, ask: Callable[..., list[Any]]) -> None:
+    pg.list(1, 2, 3)
+    pg.run()
+    described = "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns "
+    found = ask(
+        described + "WHERE table_name = 'audio_files' AND column_name NOT LIKE '\\_dlt%%' ORDER BY ordinal_position"
+    )
+    assert found == COLUMNS
+    indexes = {
+        row[0].split(" USING ")[1] for row in ask("SELECT indexdef FROM pg_indexes WHERE tablename = 'audio_files'")
+    }
+    assert {"btree (url_sha1)", "btree (recording_id) WHERE (recording_id IS NOT NULL)"} <= indexes
+    assert {"btree (phone)", "btree (started)", "btree (id)"} <= indexes
+    rows = ask(
+        "SELECT url_sha1, source_table, local_path, source_row_id, metadata->>'codec' FROM media_pipeline.audio_files"
+    )
+    assert sorted(rows) == sorted((sha1(pg.url(n)), None, None, 100 + n, "mp3") for n in (1, 2, 3))
+    (one,) = ask(
+        "INSERT INTO media_pipeline.audio_files (url, url_sha1) VALUES ('x', 'y') RETURNING id, created_at IS NULL"
+    )
+    assert one == (4, False)
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        ask("INSERT INTO media_pipeline.audio_files (url, url_sha1) VALUES ('x', 'y')")
+
+
+def test_rows_of_the_original_are_recognised_and_kept(pg: Site, ask: Callable[..., list[Any]]) -> None:
+    pg.list(1, 2, 3, 4)
+    ask(FALLBACK)
+    old = "INSERT INTO media_pipeline.audio_files (url, url_sha1, recording_id, b2_object_key) VALUES (%s, %s, %s, %s)"
+    ask(old, pg.url(1), sha1(pg.url(1))[:10], "rec1", "audio/old/0001__one.mp3")  # of the first version
+    ask(old, pg.url(2), sha1(pg.url(2)), "rec2", "audio/old/0002__two.mp3")
+    ask(old, pg.url(3), sha1(pg.url(3))[:10], "rec3", None)  # never reached the bucket
+    ask("INSERT INTO media_pipeline.transcriptions SELECT id, 'word' FROM media_pipeline.audio_files")
+    ask("INSERT INTO media_pipeline.audio_failures (url_sha1, url, attempts) VALUES ('gone', 'https://x', 3)")
+    pg.run()
+    rows = ask("SELECT id, url_sha1, b2_object_key FROM media_pipeline.audio_files ORDER BY started NULLS FIRST, id")
+    assert [row[1] for row in rows] == [sha1(pg.url(number)) for number in (1, 2, 3, 4)]
+    assert [row[0] for row in rows[:3]] == [1, 2, 3]
+    assert [row[2] for row in rows] == ["audio/old/0001__one.mp3", "audio/old/0002__two.mp3", pg.key(3), pg.key(4)]
+    assert ask("SELECT count(*) FROM media_pipeline.transcriptions") == [(3,)]
+    assert pg.objects() == [pg.key(4), pg.key(3)]
+    assert set(pg.host.asked) == {"/vr/PR_3.mp3", "/vr/PR_4.mp3"}
