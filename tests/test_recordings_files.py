@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -13,7 +13,6 @@ import pytest
 from tests import files_toy as toy
 from tests.workspace import Result, Workspace
 
-AUDIO = '[{}.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
 HEADER = "recording_id,location,phone,campaign_name,duration_seconds,started,stopped,recordings_row_id\n"
 PREFIX = "audio/dexter"
 COLUMNS = [
@@ -58,8 +57,6 @@ class Site:
 
     def __init__(self, workspace: Workspace, host: toy.Host, env: str) -> None:
         self.workspace, self.host, self.env, self.lines = workspace, host, env, dict[int, str]()
-        destinations = workspace.root / "destinations.toml"
-        destinations.write_text(destinations.read_text() + AUDIO.format(env))
         workspace.variables["SOURCES__RECORDINGS__CSV_PATH"] = str(workspace.root / "calls.csv")
 
     def list(self, *numbers: int, **cells: str) -> None:
@@ -116,7 +113,7 @@ def pg(workspace: Callable[..., Workspace], postgres_url: str) -> Iterator[Site]
 @pytest.fixture
 def ask(postgres_url: str) -> Iterator[Callable[..., list[Any]]]:
     """Ask its Postgres."""
-    with psycopg2.connect(postgres_url) as connection:
+    with closing(psycopg2.connect(postgres_url)) as connection:
         connection.autocommit = True
 
         def asked(sql: str, *values: Any) -> list[Any]:
@@ -165,13 +162,17 @@ def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
 def test_the_tables_of_postgres_are_those_of_the_original(pg: Site, ask: Callable[..., list[Any]]) -> None:
     pg.list(1, 2, 3)
     pg.run()
-    described = "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns "
     found = ask(
-        described + "WHERE table_name = 'audio_files' AND column_name NOT LIKE '\\_dlt%%' ORDER BY ordinal_position"
+        "SELECT column_name, data_type, is_nullable, column_default FROM information_schema.columns "
+        "WHERE table_schema = 'media_pipeline' AND table_name = 'audio_files' AND column_name NOT LIKE '\\_dlt%%' "
+        "ORDER BY ordinal_position"
     )
     assert found == COLUMNS
     indexes = {
-        row[0].split(" USING ")[1] for row in ask("SELECT indexdef FROM pg_indexes WHERE tablename = 'audio_files'")
+        row[0].split(" USING ")[1]
+        for row in ask(
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'media_pipeline' AND tablename = 'audio_files'"
+        )
     }
     assert {"btree (url_sha1)", "btree (recording_id) WHERE (recording_id IS NOT NULL)"} <= indexes
     assert {"btree (phone)", "btree (started)", "btree (id)"} <= indexes
