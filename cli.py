@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
-if TYPE_CHECKING:
-    from pipelines.errors import EtlError
+from pipelines import program
+from pipelines.program import session
 
 app = typer.Typer(
     name="etl",
@@ -40,12 +35,13 @@ app.add_typer(deploy_app, name="deploy")
 files_app = typer.Typer(help="Look at the files that were moved, and see to those that were not.", no_args_is_help=True)
 app.add_typer(files_app, name="files")
 
-GLOBAL_FLAGS = ("--debug", "--version")
-GLOBAL_OPTIONS = ("--root", "--log-format", "--log-level")
-
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A spec by name.")]
+OneOrAll = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A spec by name; all otherwise.", show_default=False)
+]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As etl quarantine list shows them.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 Select = Annotated[
     list[str] | None,
@@ -76,16 +72,7 @@ Bwlimit = Annotated[str | None, typer.Option("--bwlimit", help="Bytes a second f
 Failed = Annotated[bool, typer.Option("--failed", help="Only files that failed, and now, whatever their next try.")]
 SkipFailed = Annotated[bool, typer.Option("--skip-failed", help="No file that failed before, be it due.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
-
-
-class Session:
-    """The options that stand before every command."""
-
-    root: Path | None = None
-    debug = False
-
-
-session = Session()
+IfProtected = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do.")]
 
 
 @app.callback()
@@ -135,7 +122,7 @@ def run(
         Path | None,
         typer.Option("--metrics-file", envvar="ETL_METRICS_FILE", help="Prometheus metrics, after each run."),
     ] = None,
-    yes: Yes = False,
+    yes: IfProtected = False,
     output: Output = "text",
 ) -> None:
     """Load specs into the environment's warehouse."""
@@ -202,14 +189,19 @@ def rebuild(
     drop_direct: Annotated[
         bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
-    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+    run_id: RunId = None, wait: Wait = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do, and --drop-direct anywhere.")
+    ] = False,
+    output: Output = "text",
 ) -> None:  # fmt: skip
     """Make the tables again from the archived raw files; asks no upstream."""
     from pipelines import commands
 
     order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
     chosen = commands.specs(root(), listed(names), False)
-    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    what = "--drop-direct gives up rows for good" if drop_direct else "rebuild drops tables and loads them again"
+    commands.confirm(root(), env, what, yes, always=drop_direct)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
@@ -277,7 +269,7 @@ def doctor(env: Env = "dev", output: Output = "text") -> None:
 
 
 @app.command()
-def status(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev", output: Output = "text") -> None:
+def status(name: OneOrAll = None, env: Env = "dev", output: Output = "text") -> None:
     """Show the latest runs."""
     from pipelines import commands
 
@@ -311,7 +303,7 @@ def models(names: Names = None, env: Env = "dev", output: Output = "text") -> No
 
 
 @app.command()
-def metrics(name: Annotated[str | None, typer.Argument()] = None, env: Env = "dev") -> None:
+def metrics(name: OneOrAll = None, env: Env = "dev") -> None:
     """Print the latest run of each spec as Prometheus metrics."""
     from pipelines.telling import metrics as told
 
@@ -353,7 +345,9 @@ def export(
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
     env: Env = "dev",
     form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
-    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    partition_by: Annotated[
+        list[str] | None, typer.Option("--partition-by", help="Columns: a,b; of a time its month, or day: a:month.")
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
     output: Output = "text",
 ) -> None:
@@ -387,7 +381,7 @@ def state_reset(
     env: Env = "dev",
     resource: Resource = None,
     pending: Annotated[bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")] = False,
-    yes: Yes = False,
+    yes: IfProtected = False,
 ) -> None:
     """Forget cursors, so that the next run reads everything again; tables stay."""
     from pipelines import commands, state
@@ -398,7 +392,7 @@ def state_reset(
 
 @quarantine_app.command("list")
 def quarantine_list(
-    name: Annotated[str | None, typer.Argument()] = None,
+    name: OneOrAll = None,
     env: Env = "dev",
     resource: Resource = None,
     everything: Annotated[bool, typer.Option("--all", help="Replayed rows too.")] = False,
@@ -421,13 +415,9 @@ def quarantine_show(row: Annotated[str, typer.Argument(metavar="ID")], env: Env 
 
 @quarantine_app.command("replay")
 def quarantine_replay(
-    name: Name,
-    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    env: Env = "dev",
-    resource: Resource = None,
-    values: With = None,
+    name: Name, rows: Ids = None, env: Env = "dev", resource: Resource = None, values: With = None,
     output: Output = "text",
-) -> None:
+) -> None:  # fmt: skip
     """Load quarantined rows after all, where a hint or a source was mended; never over a newer row."""
     from pipelines import replay
 
@@ -436,11 +426,7 @@ def quarantine_replay(
 
 @quarantine_app.command("drop")
 def quarantine_drop(
-    name: Name,
-    rows: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
-    env: Env = "dev",
-    resource: Resource = None,
-    yes: Yes = False,
+    name: Name, rows: Ids = None, env: Env = "dev", resource: Resource = None, yes: Yes = False
 ) -> None:
     """Delete quarantined rows for good: those mended where they came from stay listed until then."""
     from pipelines import commands, rejects
@@ -463,12 +449,7 @@ def auth_login(
 
 
 @auth_app.command("status")
-def auth_status(
-    name: Annotated[str | None, typer.Argument()] = None,
-    env: Env = "dev",
-    account: Account = "",
-    output: Output = "text",
-) -> None:
+def auth_status(name: OneOrAll = None, env: Env = "dev", account: Account = "", output: Output = "text") -> None:
     """Show who is signed in and for how long; exit 6 when a person must sign in."""
     from pipelines.tokens import auth
 
@@ -575,10 +556,12 @@ def files_adopt(
 def erase(
     names: Names = None,
     env: Env = "dev",
-    phone: Annotated[str | None, typer.Option("--phone", help="A phone number, however written.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="A device, exactly.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="An account.")] = None,
-    player: Annotated[str | None, typer.Option("--player", help="A player; - reads the value from stdin.")] = None,
+    phone: Annotated[
+        str | None, typer.Option("--phone", help="A phone number, however written; - reads stdin.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="A device, exactly; - reads stdin.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="An account; - reads stdin.")] = None,
+    player: Annotated[str | None, typer.Option("--player", help="A player; - reads stdin.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="What is older than the environment's retention.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only count what is found.")] = False,
     yes: Yes = False,
@@ -682,108 +665,15 @@ def finish(code: int) -> None:
     raise typer.Exit(int(code))
 
 
-def hoist(arguments: Sequence[str]) -> list[str]:
-    """Global options stand wherever a person types them; the parser wants them first."""
-    first: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            return [*first, *rest, word, *words]
-        if word in GLOBAL_FLAGS or word.startswith(tuple(f"{o}=" for o in GLOBAL_OPTIONS)):
-            first.append(word)
-        elif word in GLOBAL_OPTIONS:
-            first += [word, *([value] if (value := next(words, None)) is not None else [])]
-        else:
-            rest.append(word)
-    return first + rest
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The `etl` program: runs a command and turns our errors into one line and an exit code."""
-    from pipelines.errors import terminate
-    from pipelines.logs import tolerate
-
-    tolerate(sys.stdout)
-    tolerate(sys.stderr)
-    session.root, session.debug = None, False
-    try:
-        signal.signal(signal.SIGTERM, terminate)
-        with seldom_collected():
-            code = obey(hoist(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = hang_up()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 the last line of defence: one line, one exit code
-        code = complain(error)
-    exec("")  # else Python ends itself by a Ctrl-C that once passed through the exec of a text, caught or not
-    sys.exit(code)
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Python looks for cycles less often: imports and pages of rows leave few, and looking costs up to a third."""
-    usual = gc.get_threshold()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-
-
-def obey(command: list[str]) -> int:
-    """Run a command; its exit code. The parser's own way to run it makes a silent 130 of every signal."""
-    parser = grammar()
-    try:
-        with parser.make_context("etl", command) as context:
-            parser.invoke(context)
-    except typer.Exit as end:
-        return end.exit_code
-    return 0
+    """The `etl` program."""
+    program.main(grammar, arguments)
 
 
 @cache
 def grammar() -> TyperGroup:
     """The commands and options as the parser knows them."""
     return typer.main.get_group(app)
-
-
-def hang_up() -> int:
-    """The reader of stdout has gone, as in `etl list | head -1`: say nothing, not even while Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-def complain(error: BaseException) -> int:
-    """Print an error as its message alone, as GitHub annotations under Actions, and with a trace for --debug."""
-    from pipelines import logs
-    from pipelines.errors import SpecError
-
-    if session.debug:
-        logs.trace(error)
-    known = understood(error)
-    logs.complain(str(known))
-    if isinstance(known, SpecError):
-        from pipelines.commands import annotate
-
-        annotate(known.problems)
-    return int(known.exit)
-
-
-def understood(error: BaseException) -> EtlError:
-    """Our error for any other; what the parser of the command line says is put into one line, help stays as it is."""
-    from pipelines.errors import EtlError, Help, UsageError
-    from pipelines.translate import translate
-
-    if isinstance(error, EtlError):
-        return error
-    if not isinstance(error, TyperException):
-        return translate(error, "etl")
-    said = error.format_message()
-    if "\n" in said:
-        return Help(said)
-    command = getattr(getattr(error, "ctx", None), "command_path", "etl")
-    return UsageError(f"{command}: {said[0].lower()}{said[1:].rstrip('.')}; see {command} --help")
 
 
 if __name__ == "__main__":

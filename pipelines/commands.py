@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import environment as environments
 from pipelines.errors import EtlError, Exit, Locked, Problem, SpecError, UsageError, under_github, worst
 from pipelines.logs import LOGGER, trace
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs_
 
 if TYPE_CHECKING:
@@ -87,15 +87,18 @@ def run(
     metrics_file: Path | None = None,
 ) -> Exit:  # fmt: skip
     """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
-    from pipelines.order import retry_command
+    from pipelines.demo import asked
+    from pipelines.order import by_spec, retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
     from pipelines.telling.telling import telling
 
     environment = environments.load(root, env)
-    retry = {spec.name: retry_command(spec, environment, order) for spec in chosen}
+    orders = by_spec(order, root, chosen)
+    retry = {spec.name: retry_command(spec, environment, orders[spec.name]) for spec in chosen}
     reports = []
-    with telling(environment, metrics_file, retry) as told, shown() as show:
+    settings = asked(environment, chosen, order)
+    with settings as order, telling(environment, metrics_file, retry) as told, shown() as show:
         for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
@@ -138,11 +141,15 @@ def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, p
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say what a run would do."""
-    from pipelines.order import check
+    from pipelines.demo import asked
+    from pipelines.order import by_spec, check
     from pipelines.plan import Plan, plan_of
 
     check(order, chosen)
-    plans: list[Plan] = [plan_of(environments.load(root, env), spec, order) for spec in chosen]
+    environment = environments.load(root, env)
+    with asked(environment, chosen, order) as order:
+        orders = by_spec(order, root, chosen)
+        plans: list[Plan] = [plan_of(environment, spec, orders[spec.name]) for spec in chosen]
     for each in plans:
         printer.lines(each.lines())
     printer.document([each.as_dict() for each in plans])
@@ -162,7 +169,7 @@ def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
     printer.lines(str(problem) for problem in problems)
     annotate(problems)
     if not problems:
-        printer.lines([f"{len(chosen)} specs are valid: {', '.join(chosen)}"])
+        printer.lines([f"{counted(len(chosen), 'valid spec')}: {', '.join(chosen)}"])
     return Exit.USAGE if problems else Exit.OK
 
 
@@ -225,9 +232,9 @@ def status(root: Path, env: str, name: str | None, printer: Printer) -> Exit:
     environment = environments.load(root, env)
     runs = _history(environment, name)
     printer.document([vars(run) for run in runs])
-    header = ("started", "spec", "status", "exit", "rows", "rejected", "failed", "run", "message")
+    header = ("started", "spec", "mode", "status", "exit", "rows", "rejected", "failed", "run", "message")
     rows = [
-        (f"{r.started_at:%Y-%m-%d %H:%M:%S}", r.spec, r.status, r.exit_code, r.rows_loaded, r.rows_rejected,
+        (f"{r.started_at:%Y-%m-%d %H:%M:%S}", r.spec, r.mode, r.status, r.exit_code, r.rows_loaded, r.rows_rejected,
          r.items_failed, r.run_id, r.message)
         for r in runs
     ]  # fmt: skip

@@ -206,7 +206,7 @@ def wants_columnar() -> bool:
 
 def refuse_unknown_keys(sections: Sequence[str], known: Sequence[str]) -> None:
     """Stop at the first key of a section that nothing reads, wherever it is set."""
-    for place, key in _keys(sections):
+    for place, key in keys(sections):
         if key not in known:
             raise SettingError(
                 f"{place}: {'.'.join((*sections, key))}: unknown setting{did_you_mean(key, known)}; "
@@ -214,8 +214,8 @@ def refuse_unknown_keys(sections: Sequence[str], known: Sequence[str]) -> None:
             )
 
 
-def _keys(sections: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The keys of a section, each with the provider or the variable that holds it."""
+def keys(sections: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The keys of a section, each with the provider or the variable that holds it; of variables with what is below."""
     prefix = "__".join((*sections, "")).upper()
     for provider in Container()[PluggableRunContext].providers.providers:
         for variable in provider.values if isinstance(provider, Variables) else ():

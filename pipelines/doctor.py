@@ -18,7 +18,6 @@ from packaging.specifiers import SpecifierSet
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
-from pipelines.build import sign_in_of
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
@@ -156,7 +155,7 @@ def _sign_ins(environment: Environment, spec: Spec, store: Store) -> Iterator[Fi
     """How the accounts of a spec stand; one that ends soon is well, and says what to do."""
     found: list[Standing] = []
     with _noted(f"sign-in of {spec.name}") as failures:
-        found = standings(store, sign_in_of(environment.root, spec))
+        found = standings(environment, spec, store)
     yield from failures
     for one in found:
         advice = "" if one.signed_in and not is_near(one.sign_in_ends) else f"; {store.way_in(one.name, one.account)}"

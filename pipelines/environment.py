@@ -27,6 +27,7 @@ SCALARS = {
     "raw_compression": str,  # of raw files: "zstd" or "none"
     "keep_audio": bool,  # a run leaves the audio it moved in its folder, too
     "tokens": str,  # where sign-ins are kept
+    "sandbox": bool,  # its runs ask the sandbox, never an upstream
 }
 TOKENS = ("file", "environment", "destination")
 NOTIFY = "notify"
@@ -104,6 +105,11 @@ class Environment:
     def retention(self) -> dict[str, int]:
         """For how many days what is kept, by setting; what is not set is kept for good."""
         return dict(self.table.get(RETENTION, {}))
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether runs ask the sandbox in the place of every upstream."""
+        return bool(self.table.get("sandbox"))
 
     @property
     def notify_on(self) -> list[str]:

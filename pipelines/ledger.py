@@ -72,6 +72,10 @@ TABLES = {
         "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
+UNFINISHED = (
+    "+unfinished"  # ends the mode of a run that failed, whose rows may be in the tables or get there with the next
+)
+DIRECT = ("incr", "backfill")  # modes of runs that load rows no raw file holds
 EVERY_RUN = ("runs", "quarantine", "locks")
 
 
@@ -229,8 +233,8 @@ class Ledger:
             known = self.execute(f"SELECT run_id, spec FROM {{runs}} WHERE run_id IN ({_holes(ids)})", *ids)
             self._insert("runs", [run for run in batch if (run.run_id, run.spec) not in known])
 
-    def finish(self, run: RunRow) -> None:
-        """Write the end of a run into its row."""
+    def tell(self, run: RunRow) -> None:
+        """Write into the row of a run how it stands, or how it ended."""
         columns = [name for name in TABLES["runs"] if name != "run_id"]
         changes = ", ".join(f"{name} = %s" for name in columns)
         values = [getattr(run, name) for name in columns]
@@ -251,15 +255,17 @@ class Ledger:
         return bool(self.execute(sql, spec, environment))
 
     def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
-        """The last run that loaded rows, or died and may have, without a raw file since a moment or a rebuild."""
+        """The last run since a moment or a rebuild that loaded rows of no raw file, or ended early and may have."""
         rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
         whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
         anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
         start = max([*anew, since or EPOCH])
+        unfinished = [f"{mode}{UNFINISHED}" for mode in DIRECT]
         found = self.execute(
-            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
-            "AND (rows_loaded > 0 OR status = 'crashed') AND started_at > %s ORDER BY started_at DESC LIMIT 1",
-            spec, environment, start,
+            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND started_at > %s "
+            f"AND (mode IN ({_holes(DIRECT)}) AND (rows_loaded > 0 OR status = 'crashed') "
+            f"OR mode IN ({_holes(unfinished)})) ORDER BY started_at DESC LIMIT 1",
+            spec, environment, start, *DIRECT, *unfinished,
         )  # fmt: skip
         return str(found[0][0]) if found else None
 
@@ -276,12 +282,12 @@ class Ledger:
         return [RunRow(*row) for row in self.execute(sql, *values)]
 
     def latest(self, environment: str, spec: str | None = None) -> list[tuple[RunRow, datetime | None]]:
-        """The last run of each spec, or of one, that has ended, and when one last ended with 0."""
+        """The last run of each spec, or of one, that has ended, and when one last ended with 0 and left nothing out."""
         only, values = (" AND spec = %s", [environment, spec]) if spec else ("", [environment])
         columns = ", ".join(f"r.{name}" for name in TABLES["runs"])
         rows = self.execute(
             f"SELECT {columns}, l.succeeded_at FROM {{runs}} AS r JOIN (SELECT spec, max(started_at) AS started_at, "
-            "max(CASE WHEN exit_code = 0 THEN finished_at END) AS succeeded_at FROM {runs} "
+            "max(CASE WHEN exit_code = 0 AND message IS NULL THEN finished_at END) AS succeeded_at FROM {runs} "
             f"WHERE environment = %s AND exit_code IS NOT NULL{only} GROUP BY spec) AS l "
             "ON r.spec = l.spec AND r.started_at = l.started_at WHERE r.environment = %s ORDER BY r.spec",
             *values, environment,
@@ -367,6 +373,13 @@ class Ledger:
             rows = self.execute(f"SELECT {columns} FROM {{models}} WHERE spec = %s AND dataset = %s", spec, dataset)
             return {row[1]: ModelRow(*row) for row in rows}
         return {}
+
+    def all_models(self) -> list[ModelRow]:
+        """The models of all specs, of those that are gone, too."""
+        with suppress(DestinationUndefinedEntity):
+            columns = ", ".join(TABLES["models"])
+            return [ModelRow(*row) for row in self.execute(f"SELECT {columns} FROM {{models}} ORDER BY dataset, name")]
+        return []
 
     def put_models(self, spec: str, dataset: str, rows: Sequence[ModelRow], gone: Sequence[str] = ()) -> None:
         """Write what models were made from, in place of what is there, and forget those that are gone."""

@@ -24,7 +24,7 @@ from pipelines.errors import EtlError
 from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
-from pipelines.ledger import Ledger
+from pipelines.ledger import UNFINISHED, Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
@@ -55,6 +55,7 @@ class Load:
         self.schema_name = spec.name
         self.ended_rebuild = False
         self._load_ids, self._written = list[str](), dict[str, int]()
+        self._in_doubt = False  # whether rows may be in the tables that nobody has counted
         self.parsed_pages: ParsedPages | None = None
 
     def ordered(self, order: Order) -> Load:
@@ -68,7 +69,7 @@ class Load:
         with self.asking() as source:
             pipeline = self.synced(source.schema.name)
             self.refuse_new_types(pipeline, source, self.refresh)
-            with self._working(pipeline) as working, self.parsing_once():
+            with self._marked(pipeline), self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
                 if self.extract(working, source, intake, self.refresh):
@@ -79,9 +80,10 @@ class Load:
                     working.abort_packages()
                 self.set_aside(intake)
                 if emptied:
+                    see = f"etl quarantine list {self.spec.name} --env {self.environment.name}"
                     raise EtlError(
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
-                        f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                        f"whole: nothing was loaded; see {see}"
                     )
                 self.load(working, self.refresh)
 
@@ -157,6 +159,17 @@ class Load:
             yield scratch
 
     @contextmanager
+    def _marked(self, main: dlt.Pipeline) -> Iterator[None]:
+        """Have the mode tell of a run that fails when its rows may be in the tables, or wait to be loaded there."""
+        self._in_doubt = False
+        try:
+            yield
+        except BaseException:
+            if self._in_doubt or main.has_pending_data:
+                self.report.mode = f"{self.order.mode}{UNFINISHED}"
+            raise
+
+    @contextmanager
     def parsing_once(self) -> Iterator[None]:
         """What the guard has parsed is there for the normaliser, if that takes it."""
         if not configuration.wants_columnar():
@@ -217,10 +230,12 @@ class Load:
             with self.timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
+            self._in_doubt = True
             with self.timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
+                self._in_doubt = False
             signals.raise_if_signalled()
 
     def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:

@@ -16,6 +16,8 @@ from pipelines.build import factory, load_module, sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.specs.spec import Spec
+from pipelines.tokens.accounts import accounts
+from pipelines.tokens.settings import Settings, sections_of
 
 AUTH_FIELDS = {
     "bearer": ("token",),
@@ -73,8 +75,14 @@ def _of_sign_in(environment: Environment, spec: Spec) -> Iterator[Need]:
     if environment.tokens == "destination":
         yield _need(("engine",), "tokens_key", True)
     elif environment.tokens == "environment":
-        alone = _need(section, "refresh_token", True)
-        yield alone if alone.found else _need(section, "token", True)
+        for account in accounts(environment, spec, Settings(environment), sign_in.name):
+            yield _of_account(sections_of(sign_in.name, account))
+
+
+def _of_account(section: tuple[str, ...]) -> Need:
+    """The token of an account: all that `etl auth export` prints, or what is as good."""
+    alone = _need(section, "refresh_token", True, len(section))
+    return alone if alone.found else _need(section, "token", True, len(section))
 
 
 def of_destination(environment: Environment, name: str) -> list[Need]:
@@ -120,6 +128,6 @@ def _auth_fields(rest: dict[str, Any]) -> Iterator[str]:
     yield from AUTH_FIELDS.get(str(kind), ())
 
 
-def _need(sections: tuple[str, ...], name: str, secret: bool) -> Need:
-    found = setting(name, sections, secret)
+def _need(sections: tuple[str, ...], name: str, secret: bool, fewest: int = 1) -> Need:
+    found = setting(name, sections, secret, fewest=fewest)
     return Need(".".join((*sections, name)), secret, found[1] if found else None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pipelines import build, configuration
@@ -93,6 +94,28 @@ def bytes_per_second(rate: str) -> int:
     return int(found[1]) * RATES[found[2]]
 
 
+def by_spec(order: Order, root: Path, specs: Sequence[Spec]) -> dict[str, Order]:
+    """The order for each of the specs: of several, `--with` is for those whose source has such an argument."""
+    if len(specs) == 1:
+        return {specs[0].name: order}
+    known = {spec.name: _arguments(build.arguments(root, spec)) for spec in specs if order.values}
+    for key in (text.partition("=")[0] for text in order.values):
+        if not any(key in keys for keys in known.values()):
+            every = sorted({key for keys in known.values() for key in keys})
+            raise UsageError(f"--with {key}: none of these specs has such an argument{did_you_mean(key, every)}")
+    return {
+        spec.name: replace(
+            order, values=tuple(text for text in order.values if text.partition("=")[0] in known[spec.name])
+        )
+        for spec in specs
+    }
+
+
+def _arguments(known: Mapping[str, str]) -> list[str]:
+    """What `--with` may name: arguments of the source, and settings of the HTTP client."""
+    return [*known, *(f"http.{name}" for name in _http_settings())]
+
+
 def settle(environment: Environment, spec: Spec, order: Order, read_only: bool = False) -> Store:
     """Make the settings of one run visible to dlt: the command line on top, the spec at the bottom.
 
@@ -158,10 +181,10 @@ def _values(spec: Spec, known: dict[str, str], replaced: dict[str, str], given: 
         key, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--with {text}: write key=value")
-        options = [f"http.{name}" for name in _http_settings()] if key.startswith("http.") else list(known)
         if key in replaced:
             raise UsageError(f"--with {key}: {spec.name} has no such argument; {replaced[key]}")
-        if key not in options:
+        if key not in _arguments(known):
+            options = [name for name in _arguments(known) if name.startswith("http.") == key.startswith("http.")]
             near = did_you_mean(key, options)
             raise UsageError(f"--with {key}: {spec.name} has no such argument{near}; it has: {', '.join(options)}")
         is_list = "list" in known.get(key, "") and not value.startswith("[")

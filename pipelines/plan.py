@@ -20,6 +20,7 @@ from pipelines.files.plan import PlannedFiles, planned
 from pipelines.landing import waiting
 from pipelines.needs import Need
 from pipelines.order import Order, settle
+from pipelines.printing import counted
 from pipelines.refusals import refuse, refuse_new_types, takes_window
 from pipelines.specs.spec import Spec
 from pipelines.state import remembered
@@ -60,9 +61,10 @@ class Plan:
         frozen = " (cursor stays)" if self.cursor_stays else ""
         out = [f"{self.spec} → {self.dataset} in {self.environment}, as {self.loader_format}{frozen}"]
         out += [f"  window {self.window}"] if self.window else []
-        out += [f"  at most {self.limit} rows per resource"] if self.limit else []
+        out += [f"  at most {counted(self.limit, 'row')} per resource"] if self.limit else []
         out += ["  through raw files, which are kept"] if self.keeps_raw else []
-        out += [f"  {self.raw_files_waiting} raw files wait, and are loaded first"] if self.raw_files_waiting else []
+        waiting = self.raw_files_waiting
+        out += [f"  loads {counted(waiting, 'raw file')} in landing first"] if waiting else []
         out += ["  drops these tables and loads them again"] if self.full_refresh else []
         for r in self.resources:
             key = f" by {', '.join(r['primary_key'])}" if r["primary_key"] else ""

@@ -12,6 +12,11 @@ from pipelines.logs import is_utf_8
 NOTHING = "-"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class Printer:
     """Prints data on stdout in the form the command was asked for."""
 

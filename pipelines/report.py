@@ -13,6 +13,7 @@ from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 from pipelines.models.make import Made
+from pipelines.printing import counted
 
 if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
@@ -70,6 +71,18 @@ class Report:
     def rows_rejected(self) -> int:
         return sum(self.rejected.values())
 
+    @property
+    def message(self) -> str | None:
+        """Why a run did not end well, or did not load all there was, in one line; None for one that did."""
+        if self.error:
+            return self.error
+        left = [f"{counted(self.rows_rejected, 'row')} in quarantine"] if self.rejected else []
+        left += [f"{counted(len(self.failed_items), 'item')} failed"] if self.failed_items else []
+        broken = [check.name for check in self.checks if check.failed]
+        left += [f"{counted(len(broken), 'check')} failed: {', '.join(broken)}"] if broken else []
+        left += [f"at most {counted(self.limit, 'row')} per resource"] if self.limit else []
+        return ", ".join(left) or None
+
     def raw(self, file: RawFile, place: str) -> None:
         """Note where a raw file is now: in landing, archive or rejected."""
         self.raw_files[file.name] = {"resource": file.resource, "rows": file.rows, "bytes": file.size, "in": place}
@@ -89,7 +102,7 @@ class Report:
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""
         listed = [{"unit": f"{f['resource']}:{f['item']}", "message": f["reason"]} for f in self.failed_items]
-        listed += [{"unit": r, "message": f"{n} rows in quarantine"} for r, n in self.rejected.items()]
+        listed += [{"unit": r, "message": f"{counted(n, 'row')} in quarantine"} for r, n in self.rejected.items()]
         listed += [{"unit": check.name, "message": check.message} for check in self.checks if check.failed]
         return listed + ([{"unit": self.spec, "message": self.error}] if self.error else [])
 
@@ -98,7 +111,7 @@ class Report:
         return RunRow(
             self.run_id, self.spec, self.environment, self.mode, self.status,
             None if self.exit is None else int(self.exit), self.started_at, self.finished_at,
-            self.rows_loaded, self.rows_rejected, len(self.failed_items), self.error,
+            self.rows_loaded, self.rows_rejected, len(self.failed_items), self.message,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,6 +126,7 @@ class Report:
             "window": self.window,
             "limit": self.limit,
             "status": self.status,
+            "message": self.message,
             "exit_code": None if self.exit is None else int(self.exit),
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,
@@ -137,12 +151,10 @@ class Report:
     def lines(self) -> list[str]:
         """One line per table, then what was left out and what was too old, then models and checks, then the verdict."""
         width = max((len(t) for t in self.tables), default=0)
-        out = [f"{self.spec}.{table:<{width}}  {rows:>9,} rows" for table, rows in sorted(self.tables.items())]
+        out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
-        out += [
-            f"{self.spec}.{r}: {n:,} rows in quarantine; see: etl quarantine list {self.spec}"
-            for r, n in self.rejected.items()
-        ]
+        see = f"etl quarantine list {self.spec} --env {self.environment}"
+        out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
         out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
         more = len(self.failed_items) - MOST_ITEMS
@@ -163,8 +175,10 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what, where = f"{self.rows_loaded:,} rows" if self.tables else "nothing new", self.dataset
+        made = sum(model.status == "made" for model in self.models)
+        what = counted(self.rows_loaded, "row") if self.tables else "no new rows" if made else "nothing new"
+        what, where = what + (f", {counted(made, 'model')} made," if made else ""), self.dataset
         if self.mode == "fetch":
             rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
-            what, where = f"{rows:,} rows" if rows else "nothing new", "raw files"
+            what, where = counted(rows, "row") if rows else "nothing new", "raw files"
         return f"{self.spec}: {self.status}, {what} into {where} in {took:.1f} s (run {self.run_id})"

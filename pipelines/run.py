@@ -14,11 +14,12 @@ from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
 from pipelines.files.declared import chosen, counted_in_files, refuse
 from pipelines.files.raw_audio import RawAudio, hand_on
+from pipelines.keeping import keep_readers
 from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
 from pipelines.lock import held
-from pipelines.order import Order, check, retry_command, settle
+from pipelines.order import Order, by_spec, check, retry_command, settle
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
@@ -32,8 +33,9 @@ def run_all(
     check(order, specs)
     if order.run_id and (environment.runs_dir / order.run_id).exists():
         raise UsageError(f"--run-id {order.run_id}: has run before; give another id")
+    orders = by_spec(order, environment.root, specs)
     for spec in specs:
-        report = run(environment, spec, order, show)
+        report = run(environment, spec, orders[spec.name], show)
         yield report
         if order.fail_fast and report.exit is not Exit.OK:
             return
@@ -74,7 +76,9 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
                 hand_on(load, trace.folder)
             report.warnings += tokens.warnings
             report.finish()
-            ledger.finish(report.row())
+            ledger.tell(report.row())
+        if report.tables:
+            _keep_readers(environment, spec, report)
     report.finish()
     with _told(report):
         trace.end(retry_command(spec, environment, given))
@@ -92,6 +96,14 @@ def _move_files(load: Load) -> None:
             load.report.fail(error, error)
 
 
+def _keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
+    """Make what other specs derive of this one's tables; its own load is done, so a failure there is a warning."""
+    try:
+        keep_readers(environment, spec, report)
+    except EtlError as error:
+        report.warnings.append(f"{error}; until then what other specs derive of {spec.name} is as it was")
+
+
 @contextmanager
 def _told(report: Report) -> Iterator[None]:
     """Whatever goes wrong inside ends in the report, as one line; the only broad `except` there is."""
@@ -100,4 +112,4 @@ def _told(report: Report) -> Iterator[None]:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 the translator names it, the report tells it
-        report.fail(translate(error, report.spec), error)
+        report.fail(translate(error, report.spec, report.environment), error)

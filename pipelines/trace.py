@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Trace:
 
 
 def metrics(report: Report) -> dict[str, Any]:
-    """Numbers of one run: rows, seconds per step, and what was asked upstream."""
+    """Numbers of one run: rows, seconds per step, how checks came out, and what was asked upstream."""
     ended = report.finished_at or report.started_at
     return {
         "rows_loaded": report.rows_loaded,
@@ -75,6 +76,7 @@ def metrics(report: Report) -> dict[str, Any]:
         "seconds_total": round((ended - report.started_at).total_seconds(), 3),
         "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
         "gears": gears(report.gears),
+        "checks": dict(Counter(check.status for check in report.checks)),
         "http": report.requests,
         "files": {resource: tally.as_dict() for resource, tally in report.files.items()},
     }
@@ -126,7 +128,7 @@ def end_of(runs_dir: Path, run_id: str) -> End:
     said = _read(runs_dir / run_id / "manifest.json")
     if _status(said) in ("running", "crashed"):
         return "crashed", int(Exit.FAILED), "ended without a word"
-    return _status(said), said["exit_code"], _read(runs_dir / run_id / "error.json").get("error")
+    return _status(said), said["exit_code"], _message(runs_dir / run_id, said)
 
 
 def local_runs(environment: Environment, spec: str | None, limit: int | None = 20) -> list[RunRow]:
@@ -151,15 +153,25 @@ def numbers_of(runs_dir: Path, run_id: str) -> dict[str, Any]:
 
 
 def _row_of(folder: Path) -> RunRow | None:
+    """A run as its folder tells it; None where somebody wrote, or cut off, what is there."""
     said = _read(folder / "manifest.json")
-    if not said:
-        return None
-    finished, counts = said.get("finished_at"), said["counts"]
+    with suppress(KeyError, TypeError, ValueError):
+        return _row(said, _message(folder, said))
+    return None
+
+
+def _message(folder: Path, said: dict[str, Any]) -> str | None:
+    """What a run has to say; one that ended without a word says it in its error file alone."""
+    return _read(folder / "error.json").get("error") or said.get("message")
+
+
+def _row(said: dict[str, Any], message: str | None) -> RunRow:
+    """The row of a manifest; KeyError, TypeError or ValueError where it is none."""
+    finished, counts = said["finished_at"], said["counts"]
     return RunRow(
         said["run_id"], said["spec"], said["environment"], said["mode"], _status(said), said["exit_code"],
         datetime.fromisoformat(said["started_at"]), datetime.fromisoformat(finished) if finished else None,
-        counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"],
-        _read(folder / "error.json").get("error"),
+        counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"], message,
     )  # fmt: skip
 
 

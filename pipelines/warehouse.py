@@ -65,6 +65,13 @@ class Warehouse:
         rows = self._information("columns", "table_name, ordinal_position, column_name", dataset)
         return {table: [column for *_, column in mine] for table, mine in groupby(sorted(rows), lambda row: row[0])}
 
+    def types(self, dataset: str | None = None) -> list[tuple[str, str, str]]:
+        """Table, column and type, in capitals, of every column of a dataset in order, with the digits of a number."""
+        digits = "CASE WHEN data_type = 'numeric' THEN '(' || numeric_precision || ',' || numeric_scale || ')' END"
+        kind = f"concat(data_type, {digits})" if self.kind == "postgres" else "data_type"
+        rows = self._information("columns", f"table_name, ordinal_position, column_name, {kind}", dataset)
+        return [(table, column, str(told).upper()) for table, _, column, told in sorted(rows)]
+
     def views(self) -> set[str]:
         """The views of this dataset."""
         return {table for table, kind in self._information("tables", "table_name, table_type") if kind == "VIEW"}

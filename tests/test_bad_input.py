@@ -365,14 +365,14 @@ LISTS = {
     "a missing column": (b"recording_id,phone\nr1,+49\n", 3, 0, "needs location, url or recording_urls"),
     "an extra column": (f"{HEAD.strip()},mood\n{call(1).strip()},x\n".encode(), 0, 1, "nothing reads: mood"),
     "a column twice": (f"{HEAD.strip()},phone\n{call(1).strip()},x\n".encode(), 3, 0, "names a column twice: phone"),
-    "wrong types": ((HEAD + call(1, started="soon") + call(2)).encode(), 3, 1, "1 rows in quarantine"),
+    "wrong types": ((HEAD + call(1, started="soon") + call(2)).encode(), 3, 1, "1 row in quarantine"),
     "a cell of 1 MB": ((HEAD + call(1, "x" * 1_000_000)).encode(), 0, 1, "ok"),
-    "NUL": ((HEAD + call(1, "A\0B") + call(2)).encode(), 3, 1, "1 rows in quarantine"),
+    "NUL": ((HEAD + call(1, "A\0B") + call(2)).encode(), 3, 1, "1 row in quarantine"),
     "Excel's first line": (b"sep=;\n" + (HEAD + call(1)).replace(",", ";").encode(), 0, 1, "ok"),
     "UTF-16": ((HEAD + call(1, "Zürich")).encode("utf-16"), 0, 1, "ok"),
     "Latin-1": ((HEAD + call(1, "Zürich")).encode("latin-1"), 0, 1, "ok"),
     "an empty file": (b"", 3, 0, "is empty; send the list again"),
-    "half a file": ((HEAD + call(1) + call(2)).encode()[:-60], 3, 1, "1 rows in quarantine"),
+    "half a file": ((HEAD + call(1) + call(2)).encode()[:-60], 3, 1, "1 row in quarantine"),
     "a web page": (b"<html><body>no</body></html>", 3, 0, "CSV schema not recognised"),
 }  # fmt: skip
 
@@ -457,7 +457,7 @@ def test_more_columns_than_postgres_has_room_for(postgres_toy, postgres_url):
     yields(postgres_toy, "[{'id': 1, **{f'c{i}': i for i in range(2000)}}]")
     result = run(postgres_toy, env="pg")
     assert result.code == 1
-    assert says(result, "toy: tables can have at most 1600 columns; ", "etl state reset toy --pending")
+    assert says(result, "toy: tables can have at most 1600 columns; ", "etl state reset toy --env pg --pending")
     assert postgres_toy.etl("state", "reset", "toy", "--pending", "--env", "pg").code == 0
     loads_well(postgres_toy, env="pg")
     assert ask(postgres_url, "SELECT id, of FROM toy.things") == [(1, "a good run")]

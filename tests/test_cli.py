@@ -384,7 +384,7 @@ def test_an_empty_workspace_lists_nothing(workspace):
 
 
 def test_validate(engine):
-    assert engine.etl("validate").out == "1 specs are valid: toy\n"
+    assert engine.etl("validate").out == "1 valid spec: toy\n"
     assert engine.etl("validate", "toy", "--output", "json").json == []
     engine.write("specs/toy.yaml", "name: toi\nabout: x\npython: {rows_fle: a}\nresorces: {}\n")
     result = engine.etl("validate")

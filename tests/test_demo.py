@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
+import duckdb
+
 from pipelines.specs import spec as specs
+from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
@@ -28,6 +33,8 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
     datasets = {spec.dataset or spec.name for spec in specs.load_all(REPOSITORY)}
     assert {table.split(".")[0] for table in counts(first.out)} == datasets
     assert counts(first.out) == counts(second.out)
+    hints = [line.strip() for line in first.out.partition("What next")[2].splitlines()[1:]]
+    assert [made.etl(*hint.split()[1:]).code for hint in hints] == [0, 0, 0], hints
     assert all(int(rows.replace(",", "")) > 0 for rows in counts(first.out).values())
     for table, rows in counts(first.out).items():
         assert made.query(f"SELECT count(*) FROM {table}") == [(int(rows.replace(",", "")),)]
@@ -41,3 +48,29 @@ def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
     assert (result.code, result.err.splitlines()[0]) == (
         0, "WARNING: left out, for want of a stand-in in sandbox/: lonely",
     )  # fmt: skip
+
+
+def test_what_coverage_prints_after_the_demo_fills_it(workspace):
+    """Nothing is asked of an upstream in an environment of the sandbox, whose clock counts."""
+    made = demo_workspace(workspace)
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[demo]\nsandbox = true").replace("[test", "[demo"))
+    assert made.etl("demo", "--records", "20").code == 0
+    look = ("coverage", "chess", "--env", "demo")
+    whole = made.etl(*look)
+    assert (whole.code, whole.out.splitlines()[-1]) == (0, "chess: nothing is missing in demo"), whole
+    assert len(whole.out.splitlines()) < 30
+    with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
+        connection.execute("DELETE FROM chess.games WHERE end_time < '2023-05-01'")
+    told = made.etl(*look)
+    assert (told.code, told.out.splitlines()[-1]) == (4, "chess: 1 missing in demo")
+    assert made.etl(*shlex.split(told.out.splitlines()[-2])[1:]).code == 0
+    assert made.etl(*look).code == 0
+
+
+def test_a_spec_without_a_stand_in_is_refused_where_runs_ask_the_sandbox(workspace):
+    made = workspace()
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    toy(made, [])
+    assert made.etl("run", "toy", "--env", "test").err == (
+        "toy: no stand-in in sandbox/, and [test] has sandbox = true; write one, or choose another --env\n"
+    )

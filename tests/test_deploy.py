@@ -182,15 +182,16 @@ def test_the_step_names_a_secret_that_is_empty(engine, tmp_path):
 
 
 def test_written_checked_and_stale(engine):
-    assert engine.etl("deploy", "github-actions", "--check").code == 1
-    assert engine.etl("deploy", "github-actions", "--write").out == ""
+    absent = engine.etl("deploy", "github-actions", "--check")
+    again = "etl deploy github-actions --env prd --timeout-minutes 60 --write"
+    assert (absent.code, absent.err) == (1, f"{FILE}: is not there; run {again}\n")
+    assert engine.etl("deploy", "github-actions", "--write").out == f"{FILE}: 3 jobs\n"
     text = (engine.root / FILE).read_text()
     assert text == engine.etl("deploy", "github-actions").out
     assert engine.etl("deploy", "github-actions", "--check").code == 0
     spec = engine.root / "specs/other.yaml"
     spec.write_text(spec.read_text().replace("7 5", "8 5"))
     stale = engine.etl("deploy", "github-actions", "--check")
-    again = "etl deploy github-actions --env prd --timeout-minutes 60 --write"
     assert (stale.code, stale.err) == (1, f"{FILE}: is stale; run {again}\n")
     assert again in text
     assert engine.etl("deploy", "github-actions", "--check", "--write").code == 2
@@ -224,6 +225,17 @@ def test_sign_ins_must_outlive_the_machine_and_are_given_what_reads_them(engine,
         assert (result.code, f"secrets.{TOKENS[place]} " in result.out) == (0, True), result
         assert "vars.SOURCES__CHESS__CLIENT_ID " in result.out
     assert engine.etl("deploy", "cron", "--env", "prd").code == 0
+
+
+def test_each_account_of_a_spec_is_given_its_token(engine):
+    source = SOURCE.replace("players: list[str] | None", "accounts: list[str] | None")
+    (engine.root / "sources/chess.py").write_text(source + SIGNED_IN)
+    spec = engine.root / "specs/chess.yaml"
+    spec.write_text(spec.read_text().replace("players: [erik]", "accounts: [anna, ben]"))
+    choose(engine, "prd", "environment")
+    text = engine.etl("deploy", "github-actions", SOURCES__CHESS__CARL__TOKEN="of this machine alone").out
+    names = set(re.findall(r"secrets\.(SOURCES__CHESS__\w*TOKEN) ", text))
+    assert names == {"SOURCES__CHESS__ANNA__TOKEN", "SOURCES__CHESS__BEN__TOKEN"}
 
 
 @pytest.mark.parametrize("what", ["github-actions", "cloud-run", "cron"])

@@ -20,6 +20,7 @@ from dlt.common.schema.exceptions import DataValidationError
 
 from pipelines import errors
 from pipelines.errors import EtlError, Exit, Problem, SpecError, Terminated, did_you_mean, worst
+from pipelines.rows.harmless import harmless
 from pipelines.translate import is_of_rows, translate
 from sources.kit import errors as of_sources
 
@@ -202,3 +203,21 @@ def test_an_annotation_escapes_what_github_reads():
 def test_problems_are_told_in_file_order():
     problems = [Problem("b", 1, 1, "", "last"), Problem("a", 9, 2, "", "third"), Problem("a", 9, 1, "", "second")]
     assert [p.message for p in SpecError(problems).problems] == ["second", "third", "last"]
+
+
+HARMLESS = [
+    ('{"api_key": "abc def", "n": 1}', '{"api_key": "…", "n": 1}'),
+    ('{"apiKey":"a\\"b c"}', '{"apiKey":"…"}'),
+    ("{'x-api-key': 'it\\'s', 'n': 1}", "{'x-api-key': '…', 'n': 1}"),
+    ('"{\\"password\\": \\"abc def\\", \\"n\\": 1}"', '"{\\"password\\": \\"…\\", \\"n\\": 1}"'),
+    ('{"access_token": 12345, "n": 1}', '{"access_token": …, "n": 1}'),
+    ('{"secrets":["abc", "def"], "n": 1}', '{"secrets":…], "n": 1}'),
+    ('{"token": "cut o', '{"token": "…'),
+    ("api-key=abc&n=1", "api-key=…&n=1"),
+    ("engine.tokens_key: cannot read it", "engine.tokens_key: cannot read it"),
+]
+
+
+@pytest.mark.parametrize(("text", "left"), HARMLESS)
+def test_a_text_of_others_is_shown_without_what_may_be_a_secret(text, left):
+    assert harmless(text) == left

@@ -88,6 +88,16 @@ def test_what_is_no_token_takes_no_token_s_place(engine, sandbox, lie):
     assert "answered 200; check redirect_uri and scopes of the app" in result.err
 
 
+def test_no_setting_lets_a_renewal_outlast_its_claim(engine, sandbox, monkeypatch):
+    login(engine)
+    sandbox.move_to(2)
+    monkeypatch.setattr("sources.kit.tokens.RENEWAL_SECONDS", 0.2)
+    patient = {f"SOURCES__OAUTH__HTTP__{each}_SECONDS": "600" for each in ("DEADLINE", "READ_TIMEOUT")}
+    with serving(lambda _: [2.0]) as upstream:
+        result = engine.etl(*RUN, "test", SOURCES__OAUTH__TOKEN_URL=upstream.url, **patient)
+    assert (result.code, "no whole answer in time" in result.err) == (5, True), result
+
+
 def test_a_full_disk_is_met_before_a_token_is_spent(engine, sandbox, monkeypatch):
     login(engine)
     sandbox.move_to(2)
@@ -164,7 +174,8 @@ def test_the_first_moment_of_all_has_passed(engine):
 
 
 def test_a_token_may_stand_in_toml(engine):
-    login(engine)
+    done = login(engine)
+    assert done.code == 0, done
     kept = content(engine)
     choose(engine, "test", "environment")
     lines = [f'access_token = "{kept["access_token"]}"', f'refresh_token = "{kept["refresh_token"]}"']

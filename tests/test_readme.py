@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 import cli
+from pipelines.program import hoist
 from pipelines.specs import spec as specs
 from tests.readme import README, rendered
 
@@ -31,7 +32,7 @@ def test_there_are_commands_to_check():
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_each_command_parses(line):
-    words = cli.hoist(shlex.split(line)[1:])
+    words = hoist(shlex.split(line)[1:])
     group = typer.main.get_command(cli.app)
     with group.make_context("etl", list(words), resilient_parsing=False) as context:
         name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])

@@ -108,7 +108,7 @@ def test_an_error_on_a_later_page_fails_though_dlt_found_the_rows_itself(shop):
 
 def test_an_error_where_dlt_looks_for_the_rows_goes_to_quarantine(shop):
     result = shop.shop(reply(body={"error": "no"}), endpoint="", manner="merge")
-    assert (result.code, "1 rows in quarantine" in result.out) == (3, True), result.out
+    assert (result.code, "1 row in quarantine" in result.out) == (3, True), result.out
 
 
 def test_one_object_is_one_row(shop):

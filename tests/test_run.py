@@ -131,7 +131,7 @@ def test_quarantine_is_shown_replayed_and_dropped(engine):
     assert shown.json["payload"] == {"id": 7, "amount": "1.5 EUR"} or shown.json["payload"] == {"id": None}
     toy(engine, [], columns={"id": {"data_type": "bigint", "nullable": False}, "amount": {"data_type": "text"}})
     replayed = killed.run(engine, "quarantine", "replay", "toy", "--env", "test")  # the source has changed
-    assert (replayed.code, replayed.out) == (3, "toy: 1 rows loaded, 1 still in quarantine\n")
+    assert (replayed.code, replayed.out) == (3, "toy: 1 row loaded, 1 still in quarantine\n")
     assert ids(engine) == [7]
     assert engine.etl("quarantine", "drop", "toy", "--env", "test").code == 2
     assert engine.etl("quarantine", "drop", "toy", "--env", "test", "--yes").code == 0
@@ -211,6 +211,29 @@ def test_a_plan_writes_nothing(engine):
     assert "things → things: merge by id" in outputs[0].out
     after = [path for path in sorted(engine.root.rglob("*")) if "__pycache__" not in path.parts]
     assert after == before
+
+
+FEW = """
+import dlt
+
+
+@dlt.source
+def few(size: int = 1):
+    yield dlt.resource([{"id": n} for n in range(size)], name="some", write_disposition="replace")
+"""
+
+
+def test_what_one_spec_takes_is_no_mistake_in_a_run_of_several(engine):
+    """Each is given what it knows; what none of them knows is refused before anything runs."""
+    engine.source("few", FEW)
+    given = ("--all", "--env", "test", "--with", "size=3", "--with", "page_rows=2", "--with", "http.max_attempts=2")
+    assert engine.etl("plan", *given[1:]).code == 0
+    assert engine.etl("run", *given).code == 0
+    assert engine.query("SELECT count(*) FROM few.some") == [(3,)]
+    refused = engine.etl("run", "--all", "--env", "test", "--with", "sise=3")
+    assert (refused.code, refused.err) == (
+        2, "--with sise: none of these specs has such an argument (did you mean 'size'?)\n"
+    )  # fmt: skip
 
 
 def test_with_overrides_an_argument(engine, tmp_path):

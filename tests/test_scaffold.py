@@ -41,7 +41,7 @@ def test_the_skeleton_keeps_its_promise(subject: Subject, promise: Promise):
 
 
 def test_the_skeleton_is_valid_and_listed(orders):
-    assert orders.etl("validate").out == "1 specs are valid: orders\n"
+    assert orders.etl("validate").out == "1 valid spec: orders\n"
     assert orders.etl("list", "--types").out == "ORDERS\n  items\n"
 
 

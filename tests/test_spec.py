@@ -246,7 +246,7 @@ def test_right_hints(root, hints):
         ("{primary_key: 5}", 24, ".primary_key", "expected text or a list, got the number 5"),
         ("{primary_key: [a, 5]}", 28, ".primary_key[1]", "expected text, got the number 5; quote it"),
         ("{primary_key: ' '}", 24, ".primary_key", "expected text that is not blank"),
-        ("{merge_key: []}", 22, ".merge_key", "expected at least 1 items, got 0"),
+        ("{merge_key: []}", 22, ".merge_key", "expected at least 1 item, got 0"),
         (
             "{enabled: yes}",
             20,

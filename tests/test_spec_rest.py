@@ -137,7 +137,7 @@ def test_a_wrong_client(root, more, at, message):
         ),
         (
             "  client: {base_url: https://example.org}\n  resources: []\n",
-            ["5:14: rest.resources: expected at least 1 items, got 0"],
+            ["5:14: rest.resources: expected at least 1 item, got 0"],
         ),
     ],
 )

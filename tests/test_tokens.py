@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 import requests
 from dlt.destinations.exceptions import DatabaseTransientException, DestinationConnectionError
@@ -151,6 +152,39 @@ def test_a_run_killed_while_it_renews_leaves_others_able_to(engine, sandbox, pos
     assert engine.etl(*RUN, "pg").code == 0
 
 
+def test_a_run_killed_before_the_destination_has_the_new_token_leaves_it_to_the_next(engine, sandbox):
+    """Encrypted, in a file of its own, from which the run after it writes it; nobody has to sign in."""
+    choose(engine, "test", "destination")
+    login(engine)
+    sandbox.move_to(2)
+    killed.killed(engine, At("pipelines.tokens.warehouse:Warehouse.replace"), *RUN, "test")
+    with duckdb.connect(str(engine.root / "warehouse.duckdb")) as connection:
+        connection.execute("UPDATE _etl.tokens SET claimed_until = '2000-01-01'")
+    (left,) = (engine.root / ".dlt/tokens/test").glob("*.unsaved")
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+    assert not [secret for secret in made(sandbox) if secret in left.read_text()]
+    for day in (2, 3, 4):
+        sandbox.move_to(day)
+        result = engine.etl(*RUN, "test")
+        assert (result.code, set(asked(sandbox, "token")), left.exists()) == (0, {200}, day == 2), result
+    assert engine.query("SELECT version FROM _etl.tokens") == [(4,)]
+
+
+def test_a_destination_that_stays_away_leaves_the_new_token_to_the_next_run(engine, sandbox, monkeypatch):
+    choose(engine, "test", "destination")
+    login(engine)
+    sandbox.move_to(2)
+
+    def away(*_: Any) -> None:
+        raise DatabaseTransientException(OSError())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.tokens.warehouse.PAUSES", (0.0,))
+        patch.setattr(Warehouse, "replace", away)
+        assert engine.etl(*RUN, "test").code == 5
+    assert (engine.etl(*RUN, "test").code, asked(sandbox, "token")) == (0, [200, 200])
+
+
 def execute(url: str, sql: str) -> list[tuple[Any, ...]]:
     import psycopg2
 
@@ -234,6 +268,32 @@ def test_tokens_of_the_environment_are_used_and_a_new_one_is_told_of(engine, san
     assert killed.start(engine, *RUN, "test").ended().code == 6
     engine.variables |= alone
     assert killed.start(engine, *RUN, "test").ended().code == 6  # another process knows the old one only
+
+
+def test_every_account_of_the_environment_is_told(engine):
+    """Those whose tokens are set, and those that the spec asks for; `etl status` warns of one that ends soon."""
+    for account in ("anna", "ben@example.org"):
+        login(engine, "--account", account)
+        change(engine, account, refresh_expires_at=days(5.5))
+        exported = engine.etl("auth", "export", "oauth", "--env", "test", "--account", account)
+        engine.variables |= dict(line.split("=", 1) for line in exported.out.splitlines())
+    choose(engine, "test", "environment")
+    engine.variables |= {"SOURCES__OAUTH__ACCOUNTS": '["anna", "carl"]', "SOURCES__GITHUB__TOKEN": "none of ours"}
+    code, told = status(engine)
+    assert (code, [(one["account"], one["signed_in"]) for one in told]) == (
+        6, [("anna", True), ("ben@example.org", True), ("carl", False)],
+    )  # fmt: skip
+    found = doctor(engine)
+    for line in (
+        "OK    sign-in of oauth (anna): the sign-in ends in 5 days; set SOURCES__OAUTH__ANNA__TOKEN to",
+        "OK    secret sources.oauth.ben_40example_2eorg.token: found in Environment Variables",
+        "FAIL  secret sources.oauth.carl.token: missing; set SOURCES__OAUTH__CARL__TOKEN",
+        "FAIL  sign-in of oauth (carl): nobody has signed in; set SOURCES__OAUTH__CARL__TOKEN to",
+    ):
+        assert line in found
+    assert "sources.oauth.token:" not in found
+    warned = engine.etl("status", "--env", "test").err.splitlines()
+    assert [line.split(": ")[1] for line in warned] == ["oauth (anna)", "oauth (ben@example.org)"], warned
 
 
 def test_accounts_of_the_environment_are_kept_apart(engine):
@@ -337,8 +397,14 @@ def test_who_has_not_signed_in_yet_is_told_how(engine):
 def test_a_spec_without_a_sign_in_is_told_apart(workspace):
     engine = workspace("github")
     assert engine.etl("auth", "status", "--env", "test").out == "no spec needs anyone to sign in\n"
-    assert engine.etl("auth", "login", "github", "--env", "test").code == 2
-    assert engine.etl("auth", "export", "github", "--env", "test").code == 2
+    for command in ("login", "export", "status"):
+        refused = engine.etl("auth", command, "github", "--env", "test")
+        assert (refused.code, refused.err) == (2, "github: needs no sign-in; no spec does\n")
+
+
+def test_a_spec_without_a_sign_in_leads_to_those_with_one(engine):
+    engine.link("github")
+    assert engine.etl("auth", "login", "github", "--env", "test").err == "github: needs no sign-in; these do: oauth\n"
 
 
 @pytest.mark.parametrize(

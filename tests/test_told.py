@@ -102,6 +102,20 @@ def test_a_killed_run_is_told(engine):
     assert parsed(file.read_text())["etl_run_exit_code", "toy", "test"] == 1
 
 
+def test_a_run_with_a_limit_is_no_success_and_a_spec_that_is_gone_is_told_no_more(engine):
+    """Whether they are asked from the destination or from what this machine remembers."""
+    toy(engine, rows(3))
+    toy(engine, rows(1), "other")
+    file, succeeded = engine.root / "etl.prom", "etl_run_last_success_timestamp_seconds"
+    assert engine.etl("run", "--all", "--env", "test", "--limit", "1", "--metrics-file", str(file)).code == 0
+    for told in (file.read_text(), engine.etl("metrics", "--env", "test").out):
+        assert (parsed(told)["etl_run_exit_code", "toy", "test"], succeeded in told) == (0, False)
+    (engine.root / "specs/other.yaml").unlink()
+    assert engine.etl("run", "toy", "--env", "test", "--metrics-file", str(file)).code == 0
+    for told in (file.read_text(), engine.etl("metrics", "--env", "test").out):
+        assert ((succeeded, "toy", "test") in parsed(told), '"other"' in told) == (True, False)
+
+
 def test_metrics_without_a_run_or_a_spec(engine):
     assert engine.etl("metrics", "--env", "test").out == ""
     refused = engine.etl("metrics", "toi", "--env", "test")
@@ -119,7 +133,10 @@ def test_metrics_that_cannot_be_written_change_no_exit_code(engine):
 
 def test_a_folder_of_runs_that_is_none_harms_no_run(engine):
     toy(engine, rows(1))
+    toy(engine, rows(1), "never_run")
     engine.write("runs/someone's/manifest.json", "[]")
+    engine.write("runs/cut off/manifest.json", '{"run_id": "1", "spec": "toy", "environment": "test"}')
+    engine.write("runs/mended/manifest.json", '{"run_id": "2", "finished_at": "soon", "counts": 3}')
     result = engine.etl("run", "toy", "--env", "test", "--metrics-file", "etl.prom")
     assert (result.code, result.err) == (0, "")
 
@@ -160,7 +177,7 @@ def test_one_message_per_command(failing):
     assert (gone["spec"], gone["status"], gone["exit_code"]) == ("gone", "failed", 1)
     assert gone["retry_command"] == "etl run gone --env test"
     assert "missing <b>.json" in gone["message"]
-    assert (partial["status"], partial["message"]) == ("partial", "1 rows in quarantine")
+    assert (partial["status"], partial["message"]) == ("partial", "1 row in quarantine")
     assert partial["counts"] == {"rows_loaded": 3, "rows_rejected": 1, "items_failed": 0}
     text = json.loads(slack.body)["text"]
     assert text.startswith("*etl test*: failed\n• *gone*: failed (exit 1): ")
@@ -283,6 +300,37 @@ def test_what_cannot_stand_under_notify(engine, lines, said):
     assert said in result.err
 
 
+# checks
+
+CHECKS = """
+checks:
+  - {unique: things.id}
+  - {not_null: things.amount, name: whole}
+  - {range: things.amount, max: 1, severity: warn, name: small}
+"""
+
+
+def test_checks_that_failed_are_told_everywhere(engine):
+    toy(engine, rows(3))
+    spec = engine.root / "specs/toy.yaml"
+    spec.write_text(spec.read_text() + CHECKS)
+    engine.write("toy.json", json.dumps([{**row, "amount": {1: 0.5, 2: None, 3: 1.5}[row["id"]]} for row in rows(3)]))
+    with serving(lambda asked: reply()) as server:
+        given = {"NOTIFY__WEBHOOK_URL": server.url, "GITHUB_ACTIONS": "true", "ETL_METRICS_FILE": "etl.prom"}
+        result = engine.etl("run", "toy", "--env", "test", **given)
+    see, mend = "see them: etl check toy --env test --select", "mend the rows where they come from, or the check"
+    assert (result.code, [line for line in result.err.splitlines() if line.startswith("::")]) == (4, [
+        f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20",
+        f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20",
+    ])  # fmt: skip
+    [asked] = server.asked
+    assert [run["message"] for run in json.loads(asked.body)["runs"]] == ["1 check failed: whole"]
+    told = parsed((engine.root / "etl.prom").read_text())
+    assert [told["etl_run_checks", "toy", "test", each] for each in ("ok", "fail", "warn")] == [1, 1, 1]
+    shown = engine.etl("status", "--env", "test").out.splitlines()
+    assert (shown[0].split()[2:4], shown[1].endswith("1 check failed: whole")) == (["mode", "status"], True)
+
+
 # GitHub
 
 
@@ -295,7 +343,8 @@ def test_annotations_and_a_summary_under_github(failing, tmp_path):
     lines = [line for line in result.err.splitlines() if line.startswith("::")]
     assert len(lines) == 2
     assert lines[0].startswith("::error title=etl run gone::gone: ")
-    assert lines[1] == ("::warning title=etl run toy::toy.things: 1 rows in quarantine; see: etl quarantine list toy")
+    see = "etl quarantine list toy --env test"
+    assert lines[1] == f"::warning title=etl run toy::toy.things: 1 row in quarantine; see: {see}"
     title, header, _, gone, partial, end = summary.read_text().split("\n", 5)
     assert title == "# before"
     assert header.startswith("| spec | status | exit |")

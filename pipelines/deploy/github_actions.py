@@ -12,6 +12,7 @@ import yaml
 from pipelines.atomic import write_text
 from pipelines.deploy.jobs import OPTIONAL, Job, kept_elsewhere, scheduled
 from pipelines.errors import EtlError, Exit, UsageError
+from pipelines.printing import counted
 
 FILE = ".github/workflows/etl.yaml"
 ALL = "all specs"  # no name of one, for its space
@@ -68,15 +69,25 @@ def deploy(root: Path, env: str, minutes: int, write: bool, check: bool) -> Exit
     if write and check:
         raise UsageError("--write and --check: give one of them")
     command = shlex.join(["etl", "deploy", "github-actions", "--env", env, "--timeout-minutes", str(minutes)])
-    text = workflow(scheduled(root, kept_elsewhere(root, env)), env, minutes, command)
+    jobs = scheduled(root, kept_elsewhere(root, env))
+    text = workflow(jobs, env, minutes, command)
     file = root / FILE
     if write:
         write_text(file, text)
-    elif check and not (file.is_file() and file.read_text(encoding="utf-8") == text):
-        raise EtlError(f"{FILE}: is stale; run {command} --write")
-    elif not check:
+        sys.stdout.write(f"{FILE}: {counted(len(jobs), 'job')}\n")
+    elif check:
+        _refuse_other(file, text, f"run {command} --write")
+    else:
         sys.stdout.write(text)
     return Exit.OK
+
+
+def _refuse_other(file: Path, text: str, advice: str) -> None:
+    """Fail unless a file holds a text."""
+    if not file.is_file():
+        raise EtlError(f"{FILE}: is not there; {advice}")
+    if file.read_text(encoding="utf-8") != text:
+        raise EtlError(f"{FILE}: is stale; {advice}")
 
 
 def workflow(jobs: list[Job], env: str, minutes: int, command: str) -> str:

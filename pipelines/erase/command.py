@@ -16,7 +16,7 @@ from pipelines import environment as environments
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
 from pipelines.erase.asked_again import asked_again
-from pipelines.erase.models import make_readers_anew, readers_of
+from pipelines.erase.models import make_readers_anew, readers_of, still_holding
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
 from pipelines.erase.scope import Counts, Scope
@@ -25,11 +25,12 @@ from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
 from pipelines.files.journal import journals_of
+from pipelines.keeping import count_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.resume import waits
 from pipelines.state import remembered as as_stored
 from pipelines.translate import told_of
@@ -49,7 +50,7 @@ class SpecFound:
 class Found:
     """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
 
-    `erasure` is the id of the receipt, where something was deleted from a warehouse.
+    `erasure` is the id of the receipt, where something was deleted from a warehouse; `models` are derived tables.
     """
 
     erasure: str | None = None
@@ -57,6 +58,7 @@ class Found:
     left: dict[str, Counts] = field(default_factory=dict)
     unread: dict[str, list[str]] = field(default_factory=dict)
     yours: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
     def note(self, scope: Scope, spec: SpecFound) -> None:
@@ -68,16 +70,18 @@ class Found:
     @property
     def whole(self) -> bool:
         """Whether nothing of the value is left where the engine keeps things."""
-        return not any(self.left.values()) and not any(self.unread.values())
+        return not any(self.left.values()) and not any(self.unread.values()) and not self.models
 
     def warnings(self) -> Iterator[str]:
         """What a person must see to."""
         for name, left in self.left.items():
             for column, count in left.items():
-                yield f"{name}: {column}: {count} rows about others hold the value; name the column in its subjects"
+                rows = f"{counted(count, 'row')} about others"
+                yield f"{name}: {column}: the value stands in {rows}; name the column in its subjects"
         for name, files in self.unread.items():
             for file in files:
                 yield f"{name}: {file} cannot be read, so nobody can tell whether it holds the value; delete it"
+        yield from self.models
         for name in self.waiting:
             yield f"{name}: what waits to be loaded was not looked into; an erasure loads it first"
         yield from self.yours
@@ -105,11 +109,13 @@ def _look(scopes: Sequence[Scope]) -> Found:
             settle(scope.environment, scope.spec, Order(), read_only=True)
             found.note(scope, _through(scope, pipeline, ledger))
             found.waiting += [name] if _has_unloaded(scope) else []
+    with told_of("erase"), read_ledger(scopes[0].environment, "models") as ledger:
+        found.models += still_holding(scopes[0], ledger) if ledger else []
     return found
 
 
 def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
-    found, readers = Found(), list(readers_of(environment.root, [scope.spec for scope in scopes]))
+    found, readers = Found(), readers_of(environment.root, [scope.spec for scope in scopes])
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, Order())
@@ -119,7 +125,9 @@ def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) 
                 found.note(scope, _through(scope, None, None))
     if _has_warehouse(environment):
         make_readers_anew(environment, readers, receipt.id)
-        with told_of("erase"):
+        with told_of("erase"), held(environment, "erase", receipt.id):
+            with open_ledger(environment, create=False) as ledger:
+                found.models += still_holding(scopes[0], ledger)
             _finish(environment, receipt)
         found.erasure = receipt.id if any(found.counts.values()) else None
     return found
@@ -136,6 +144,7 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
         mine = _through(scope, pipeline, ledger)
         receipt.note(ledger, spec.name, mine.counts)
         found.note(scope, mine)
+        count_anew(environment, spec, ledger, receipt.id)
         pipeline.deactivate()
         shutil.rmtree(pipeline.working_dir)
         for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
@@ -150,12 +159,10 @@ def _refuse_unrecorded(scope: Scope) -> None:
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:
-    if not environment.duckdb_file:
-        receipt.end()
-        return
-    with held(environment, "erase", receipt.id):
+    """Take what is deleted out of the blocks of a DuckDB file, too; whoever calls this holds it."""
+    if environment.duckdb_file:
         duckdb_file.rewrite(environment.duckdb_file)
-        receipt.end()
+    receipt.end()
 
 
 def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None) -> SpecFound:

@@ -19,6 +19,7 @@ from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
+from pipelines.printing import counted
 
 EXPIRED = (
     "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
@@ -29,11 +30,19 @@ DIRECT = (
     "into raw files with etl fetch {}, or give them up with --drop-direct"
 )
 
+OTHERS = (
+    "{}: raw files of {} are in the tables, which {} has not, and a rebuild would lose their rows; let all machines "
+    "share one landing, put the archives together and rebuild there, or give them up with --drop-direct"
+)
+PART = (
+    "{}: {} is loaded from raw files that still wait, and a rebuild would leave it out; load the rest first with "
+    "etl ingest {}"
+)
 ELSEWHERE = (
     "{}: a rebuild was killed, and {}/archive has not what it was made from; end it where that is, or give it up with "
     "etl state reset {}"
 )
-REPLAYED = "{}: {} rows that were replayed are in no raw file, and in quarantine again; run etl quarantine replay {}"
+REPLAYED = "{}: {} replayed before, in no raw file, and in quarantine again; run etl quarantine replay {}"
 
 
 def rebuild(load: Load, store: Store) -> None:
@@ -41,8 +50,10 @@ def rebuild(load: Load, store: Store) -> None:
     source = build.unasked(load.environment.root, load.spec)
     pipeline = load.synced(source.schema.name)
     end_archiving(load, store, pipeline)
+    _refuse_part(store, Position.of(pipeline.state))
     archived = _archived(store)
     if not load.order.drop_direct:
+        _refuse_others(store, Position.of(pipeline.state))
         _refuse_expired(store, archived)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
@@ -73,11 +84,11 @@ class _Rebuild:
     def run(self, archived: list[Manifest]) -> None:
         """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""
         before = Position.of(self.pipeline.state)
-        begun, held = before.rebuilt is not None, before.held
+        begun, held, mine = before.rebuilt is not None, before.held, self.store.signed()
         if not begun:
             self._take_back_replayed()
         for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
-            position = Position(rebuilt=list(manifest.key), held=held)
+            position = Position(rebuilt=list(manifest.key), held=held, landings=mine)
             refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
             loaded = OneFetch(
                 self.load, self.store, self.pipeline, self.source, manifest, manifest.resources, position,
@@ -93,11 +104,11 @@ class _Rebuild:
         for resource in taken:
             self.report.rejected[resource] = self.report.rejected.get(resource, 0) + 1
         if taken:
-            self.report.warnings.append(REPLAYED.format(name, len(taken), name))
+            self.report.warnings.append(REPLAYED.format(name, counted(len(taken), "row"), name))
 
     def _end(self) -> None:
         with self.pipeline.managed_state(extract_state=True) as state:
-            Position().put(state)
+            Position(landings=Position.of(state).landings).put(state)
         self.load.load(self.pipeline)
         forget_expired(self.store)
 
@@ -110,6 +121,23 @@ def _archived(store: Store) -> list[Manifest]:
         files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
         manifests += [Manifest.foreign(store.spec, file, "") for file in files]
     return in_order(manifests)
+
+
+def _refuse_part(store: Store, position: Position) -> None:
+    """Stop where some resources of a fetch are loaded, whose files go to the archive with the others."""
+    for manifest in store.manifests():
+        left = position.left(manifest)
+        loaded = {file.resource for file in manifest.files} - set(left)
+        if left and loaded:
+            raise UsageError(PART.format(store.spec, ", ".join(sorted(loaded)), store.spec))
+
+
+def _refuse_others(store: Store, position: Position) -> None:
+    """Stop where rows are in the tables from raw files that another machine keeps for itself."""
+    signs = store.signs()
+    others = [place for sign, place in position.landings.items() if sign not in signs]
+    if others:
+        raise UsageError(OTHERS.format(store.spec, ", ".join(others), store.home))
 
 
 def _refuse_expired(store: Store, archived: list[Manifest]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines.configuration import setting
 from pipelines.environment import LANDING, Environment
 from pipelines.landing.manifest import ROWS
+from pipelines.printing import counted
 
 
 def count(environment: Environment, spec: str) -> int:
@@ -20,4 +21,5 @@ def count(environment: Environment, spec: str) -> int:
 def told(environment: Environment, spec: str) -> list[str]:
     """One line where files wait."""
     files = count(environment, spec)
-    return [f"{spec}: {files} raw files wait in landing; load them with: etl ingest {spec}"] if files else []
+    load = f"etl ingest {spec} --env {environment.name}"
+    return [f"{spec}: {counted(files, 'raw file')} in landing, not loaded yet; load with: {load}"] if files else []

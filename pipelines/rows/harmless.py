@@ -8,11 +8,14 @@ from pipelines.environment import SECRET_NAME
 from pipelines.errors import without_secrets
 
 LONGEST, LOOKED_AT = 500, 5_000  # characters
+NAME = rf"(?:{SECRET_NAME.replace('_', '[_-]?')})[\w-]{{0,30}}"  # an apiKey is an api_key
 HIDDEN = (
     (re.compile(r"://[^\s/]*@"), "://…@"),
     (re.compile(r'(://[^\s?#"<>]*)[?#][^\s"<>]+'), r"\1?…"),
     (re.compile(r'\?[^\s?="<>]+=[^\s"<>]+'), "?…"),
-    (re.compile(rf"((?:{SECRET_NAME})\w{{0,30}}=)[^\s&,;]+", re.I), r"\1…"),
+    (re.compile(rf"({NAME}(\\?[\"'])\s*:\s*)(\\?[\"'])(?:(?!\3)(?:\\.|[^\\]))*", re.I), r"\1\3…"),
+    (re.compile(rf"({NAME}(\\?[\"'])\s*:\s*)(?:[\[{{][^\]}}]*|[^\s\"'\\,}}\]…]+)", re.I), r"\1…"),
+    (re.compile(rf"({NAME}=)[^\s&,;]+", re.I), r"\1…"),
 )
 
 

@@ -6,6 +6,7 @@ Tables and columns are named as they stand in the warehouse; `games__tags` is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
@@ -17,7 +18,10 @@ from pipelines.specs.types import Filled, Text, matching
 WORD = r"[A-Za-z_][A-Za-z0-9_]*"
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 SEVERITY = "What a failure does: `error` (without it) ends the run with 4, `warn` only tells."
-TOLD_APART = "Name in reports and for `--select`; without it made of the kind, the table and the columns."
+TOLD_APART = (
+    "Name in reports and for `--select`; without it made of the kind, the table and the columns, "
+    "with a number where several checks would share it."
+)
 
 
 def _of_one_table(columns: str | list[str]) -> str | list[str]:
@@ -89,7 +93,9 @@ class _Check(Strict):
 
 
 class _OfRows(_Check):
-    where: Filled | None = Field(None, description="SQL condition: only these rows count.")
+    where: Filled | None = Field(
+        None, description="SQL condition: only these rows count, e.g. `rated AND time_class <> 'daily'`."
+    )
 
 
 class NotNull(_OfRows):
@@ -175,7 +181,10 @@ class Sql(_Check):
     """A query of one's own finds nothing."""
 
     kind = "sql"
-    sql: SqlFile = Field(description="File with a SELECT of the rows that are wrong, in DuckDB's dialect.")
+    sql: SqlFile = Field(
+        description="A SELECT of the rows that are wrong, in DuckDB's dialect; by its path from the root of the "
+        "workspace, e.g. `models/chess/checks/odd.sql`."
+    )
 
     @property
     def columns(self) -> list[str]:
@@ -215,10 +224,26 @@ Check = Annotated[
 ]
 
 
-def repeated(checks: Sequence[_Check], taken: Iterable[str] = ()) -> Iterator[int]:
-    """The positions of checks whose name another one before has, or that is `taken`."""
-    seen = set(taken)
+def repeated(checks: Sequence[_Check], before: Iterable[_Check] = ()) -> Iterator[int]:
+    """The positions of checks that stand there already, or under whose name another one does."""
+    seen = list(before)
     for position, check in enumerate(checks):
-        if check.title in seen:
+        if any(check == other or (check.name and check.name == other.name) for other in seen):
             yield position
-        seen.add(check.title)
+        seen.append(check)
+
+
+def told_apart(checks: Sequence[Check]) -> list[Check]:
+    """The checks, each with a name of its own: a title that another check has before gets a number."""
+    taken = {check.name for check in checks if check.name}
+    named = []
+    for check in checks:
+        title = check.name or next(title for title in _numbered(check.title) if title not in taken)
+        taken.add(title)
+        named.append(check.model_copy(update={"name": title}))
+    return named
+
+
+def _numbered(title: str) -> Iterator[str]:
+    yield title
+    yield from (f"{title}_{number}" for number in count(2))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError, Vali
 from pydantic_core import ErrorDetails
 
 from pipelines.errors import Problem, did_you_mean
+from pipelines.printing import counted
 from pipelines.specs.yaml_marks import Document, Place
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -138,9 +139,10 @@ def _message(details: ErrorDetails, place: Place, container: Any, seen: dict[int
     if kind == "union_tag_invalid":
         return one_of(_quoted(details["ctx"]["expected_tags"]), details["ctx"]["tag"])
     if kind == "too_short":
-        return f"expected at least {details['ctx']['min_length']} items, got {details['ctx']['actual_length']}"
+        wanted, given = details["ctx"]["min_length"], details["ctx"]["actual_length"]
+        return f"expected at least {counted(wanted, 'item')}, got {given}"
     if kind == "too_long":
-        return f"expected at most {details['ctx']['max_length']} items"
+        return f"expected at most {counted(details['ctx']['max_length'], 'item')}"
     if kind in _EXPECTED:
         return expected(_EXPECTED[kind] or details["msg"].removeprefix("expected "), value)
     return details["msg"].removeprefix("Input ")

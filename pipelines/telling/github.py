@@ -10,9 +10,11 @@ from pathlib import Path
 
 from pipelines.errors import Exit, annotation, under_github
 from pipelines.logs import LOGGER
+from pipelines.printing import counted
 from pipelines.report import Report
 
 MILD = (Exit.TEMPORARY, Exit.LOCKED)  # the next scheduled run tries again
+LEVELS = {"fail": "error", "warn": "warning"}  # of checks
 HEADER = ("spec", "status", "exit", "rows", "rejected", "failed", "seconds", "run", "message")
 
 
@@ -23,13 +25,20 @@ def annotate(report: Report) -> None:
 
 
 def commands(report: Report) -> Iterator[str]:
-    """One for the error, one per resource with rows in quarantine, one for the items: a step shows ten of a level."""
+    """One for the error, per resource with rows in quarantine, per broken check, one for the items.
+
+    A step shows ten of a level.
+    """
     title = f"etl run {report.spec}"
     if report.error:
         yield annotation("warning" if report.exit in MILD else "error", report.error, title=title)
     for resource, count in report.rejected.items():
-        text = f"{report.spec}.{resource}: {count:,} rows in quarantine; see: etl quarantine list {report.spec}"
+        see = f"etl quarantine list {report.spec} --env {report.environment}"
+        text = f"{report.spec}.{resource}: {counted(count, 'row')} in quarantine; see: {see}"
         yield annotation("warning", text, title=title)
+    for check in report.checks:
+        if check.status in LEVELS:
+            yield annotation(LEVELS[check.status], check.line(report.spec, report.environment), title=title)
     if report.failed_items:
         first = report.failed_items[0]
         more = f", and {n:,} more" if (n := len(report.failed_items) - 1) else ""
@@ -59,7 +68,7 @@ def _cells(report: Report) -> tuple[str, ...]:
     seconds = (report.finished_at - report.started_at).total_seconds() if report.finished_at else 0.0
     return (
         report.spec, report.status, str(int(report.exit or 0)), f"{report.rows_loaded:,}", f"{report.rows_rejected:,}",
-        f"{len(report.failed_items):,}", f"{seconds:.1f}", f"`{report.run_id}`", _cell(report.error or ""),
+        f"{len(report.failed_items):,}", f"{seconds:.1f}", f"`{report.run_id}`", _cell(report.message or ""),
     )  # fmt: skip
 
 

@@ -25,7 +25,10 @@ Sample = tuple[Labels, float]
 
 @dataclass(frozen=True)
 class Latest:
-    """The last run of a spec that has ended, when one last left nothing out, and its folder's numbers if it is here."""
+    """The last run of a spec that has ended, when one last left nothing out, and its folder's numbers if it is here.
+
+    A run with a message left something out, and be it by `--limit`.
+    """
 
     run: RunRow
     succeeded_at: datetime | None
@@ -83,14 +86,15 @@ def _escaped(value: str) -> str:
 
 
 def _recorded(environment: Environment, name: str | None) -> list[Latest]:
-    """From the destination; from this machine's folders while somebody writes to the DuckDB file that knows them."""
+    """Those of specs that are there, from the destination; from this machine's folders while it is written to."""
     try:
         with told_of("metrics"), read_ledger(environment, "runs") as ledger:
             runs = ledger.latest(environment.name, name) if ledger else []
     except Locked as busy:
         LOGGER.warning(f"{busy}; these are the runs of this machine")
         return _remembered(environment, name)
-    return [_latest(environment, run, succeeded_at) for run, succeeded_at in runs]
+    known = specs.names(environment.root)
+    return [_latest(environment, run, succeeded_at) for run, succeeded_at in runs if run.spec in known]
 
 
 def _remembered(environment: Environment, name: str | None) -> list[Latest]:
@@ -101,7 +105,7 @@ def _remembered(environment: Environment, name: str | None) -> list[Latest]:
     for run in newest_runs(environment):
         if run.spec in wanted and run.exit_code is not None:
             newest.setdefault(run.spec, run)
-            if run.exit_code == Exit.OK:
+            if run.exit_code == Exit.OK and not run.message:
                 succeeded.setdefault(run.spec, run.finished_at)
         if wanted <= succeeded.keys():
             break
@@ -135,7 +139,8 @@ FAMILIES = (
     Family("etl_run_start_timestamp_seconds", "When it began.", _at(lambda latest: latest.run.started_at)),
     Family("etl_run_end_timestamp_seconds", "When it ended.", _at(lambda latest: latest.run.finished_at)),
     Family(
-        "etl_run_last_success_timestamp_seconds", "When a run last ended with 0: all loaded, or nothing new.",
+        "etl_run_last_success_timestamp_seconds",
+        "When a run without --limit last ended with 0: all loaded, or nothing new.",
         _at(lambda latest: latest.succeeded_at),
     ),
     Family("etl_run_step_seconds", "Seconds that a step took.", _by("step", "seconds")),
@@ -143,6 +148,7 @@ FAMILIES = (
     Family("etl_run_table_rows", "Rows it left in each table.", _by("table", "tables")),
     Family("etl_run_rows_rejected", "Rows it set aside in quarantine.", _of_run(lambda run: run.rows_rejected)),
     Family("etl_run_items_failed", "Items it could not read.", _of_run(lambda run: run.items_failed)),
+    Family("etl_run_checks", "Checks after it, by how they came out.", _by("status", "checks")),
     Family("etl_run_http_requests", "Requests to the upstream, repetitions included.", _asked("requests")),
     Family("etl_run_http_retries", "Requests that were repetitions.", _asked("retries")),
     Family("etl_run_http_body_bytes", "Bytes of the unpacked answers.", _asked("bytes")),

@@ -41,16 +41,8 @@ def of_mistake(environment: Environment, error: EtlError) -> None:
 def _entry(report: Report, retry: str) -> Body:
     told = report.as_dict()
     wanted = ("spec", "environment", "run_id", "status", "exit_code", "started_at", "finished_at", "counts")
-    return {**{key: told[key] for key in wanted}, "message": message(report), "retry_command": retry}
-
-
-def message(report: Report) -> str:
-    """Why a run did not end well, in one line."""
-    if report.error:
-        return report.error
-    left = [f"{report.rows_rejected:,} rows in quarantine"] if report.rejected else []
-    left += [f"{len(report.failed_items):,} items failed"] if report.failed_items else []
-    return ", ".join(left) or report.verdict()
+    message = report.message or report.verdict()
+    return {**{key: told[key] for key in wanted}, "message": message, "retry_command": retry}
 
 
 def _send(environment: Environment, content: Body) -> None:

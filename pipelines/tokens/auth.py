@@ -21,13 +21,14 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
+from pipelines.specs.spec import Spec
+from pipelines.tokens.accounts import accounts
 from pipelines.tokens.settings import packed, variable_of
-from pipelines.tokens.stores import Standing, Store, accounts, is_near, named, remaining, standing, store_of
+from pipelines.tokens.stores import Standing, Store, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
 from pipelines.translate import told_of
 
 RUN_SECONDS = 3600.0
-NOBODY = "{}: nobody signs in there; see: etl auth status"
 
 
 def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
@@ -51,7 +52,7 @@ def status(root: Path, env: str, name: str | None, account: str, printer: Printe
     chosen = [name] if name else specs.names(root)
     found = [one for each in chosen for one in _standings(environment, each, account)]
     if name and not found:
-        raise UsageError(NOBODY.format(name))
+        raise UsageError(_nobody(environment, name))
     printer.document([vars(one) for one in found])
     rows = [
         (one.name, one.account, one, one.kept_in, _minute(one.token_ends), _minute(one.sign_in_ends)) for one in found
@@ -95,11 +96,12 @@ def warn_of_ends(environment: Environment) -> None:
             LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
 
 
-def standings(store: Store, sign_in: Any, account: str = "") -> list[Standing]:
-    """How the accounts of a system stand, or the one that is named; none where nobody signs in."""
+def standings(environment: Environment, spec: Spec, store: Store, account: str = "") -> list[Standing]:
+    """How the accounts of a spec stand, or the one that is named; none where nobody signs in."""
+    sign_in = sign_in_of(environment.root, spec)
     if sign_in is None:
         return []
-    chosen = [account] if account else accounts(store, sign_in.name)
+    chosen = [account] if account else accounts(environment, spec, store, sign_in.name)
     return [standing(store, sign_in.name, one) for one in chosen]
 
 
@@ -107,7 +109,7 @@ def _standings(environment: Environment, name: str, account: str) -> list[Standi
     spec = specs.load(environment.root, name)
     with told_of(name):
         store = settle(environment, spec, Order(), read_only=True)
-        return standings(store, sign_in_of(environment.root, spec), _kit().checked(account))
+        return standings(environment, spec, store, _kit().checked(account))
 
 
 def _named(environment: Environment, name: str, account: str, read_only: bool = False) -> tuple[Store, Any]:
@@ -116,9 +118,15 @@ def _named(environment: Environment, name: str, account: str, read_only: bool = 
     store = settle(environment, spec, Order(), read_only)
     sign_in = sign_in_of(environment.root, spec)
     if sign_in is None:
-        raise UsageError(NOBODY.format(name))
+        raise UsageError(_nobody(environment, name))
     _kit().checked(account)
     return store, sign_in
+
+
+def _nobody(environment: Environment, name: str) -> str:
+    """What to say of a spec that nobody signs in to."""
+    others = [spec.name for spec in specs.load_each(environment.root)[0] if sign_in_of(environment.root, spec)]
+    return f"{name}: needs no sign-in; " + (f"these do: {', '.join(others)}" if others else "no spec does")
 
 
 def _alone(environment: Environment, name: str, wait_seconds: float = 0) -> AbstractContextManager[object]:

@@ -15,6 +15,7 @@ from pipelines.atomic import write_secret
 from pipelines.environment import SETTINGS_DIR, Environment
 from pipelines.errors import SettingError, TryLater
 from pipelines.tokens.stores import Content, Place, Slot, end_of, login_command, named
+from pipelines.tokens.unsaved import SUFFIX
 
 PATIENCE_SECONDS = 180.0  # a token endpoint may take its whole deadline
 OTHERS = 0o077
@@ -57,14 +58,12 @@ class Files:
     def way_in(self, name: str, account: str) -> str:
         return f"run: {login_command(self._environment, name, account)}"
 
+    def accounts(self, name: str) -> list[str]:
+        return [account for kept, account in self._kept() if kept == name]
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
-        found = {}
-        for file in sorted(self._folder.glob("*.json")):
-            name, _, account = file.stem.partition(".")
-            content = self.read(name, account)
-            if content is not None:
-                found[name, account] = end_of(content)
-        return found
+        contents = {(name, account): self.read(name, account) for name, account in self._kept()}
+        return {who: end_of(content) for who, content in contents.items() if content is not None}
 
     def prepare(self) -> None:
         for folder in (self._folder.parent, self._folder):
@@ -76,9 +75,9 @@ class Files:
         write_secret(self._file(name, account), json.dumps(content, indent=2) + "\n")
 
     def texts(self, name: str) -> Iterator[tuple[str, str]]:
-        """Each account of a system with what its file holds, for who looks for something in it."""
-        for file in [self._file(name, ""), *sorted(self._folder.glob(f"{name}.*.json"))]:
-            if file.exists():
+        """Each account of a system with what a file of it holds, for who looks for something in it."""
+        for file in sorted(self._folder.glob(f"{name}.*")):
+            if file.suffix in (".json", SUFFIX):
                 account = file.stem.removeprefix(name).removeprefix(".")
                 yield account, file.read_text(encoding="utf-8", errors="replace")
 
@@ -86,8 +85,13 @@ class Files:
         """Delete an account's file, last, and what is beside it and named after it, too."""
         file = self._file(name, account)
         with FileLock(f"{file}.lock", timeout=PATIENCE_SECONDS):
-            for each in (Path(f"{file}.lock"), file.with_suffix(TRIAL), file):
+            for each in (Path(f"{file}.lock"), file.with_suffix(TRIAL), file.with_suffix(SUFFIX), file):
                 each.unlink(missing_ok=True)
+
+    def _kept(self) -> list[tuple[str, str]]:
+        """The name and the account of each file."""
+        parted = [file.stem.partition(".") for file in sorted(self._folder.glob("*.json"))]
+        return [(name, account) for name, _, account in parted]
 
     def _make_sure_of_room(self, file: Path) -> None:
         """Fail on a full disk or a folder that cannot be written before a token is spent, not after."""

@@ -11,14 +11,14 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
 
-from pipelines.configuration import setting
+from pipelines import configuration
 from pipelines.environment import Environment
 from pipelines.errors import SettingError
-from pipelines.tokens.stores import Content, Place, Slot, named
+from pipelines.tokens.stores import Content, Place, Slot, end_of, named
 
 KEYS = ("token", "refresh_token")
 _BECAME: dict[tuple[str, str, str], Content] = {}  # what a token that is set has become in this process
@@ -50,8 +50,18 @@ class Settings:
             "tokens are kept in files or in the destination"
         )
 
+    def accounts(self, name: str) -> list[str]:
+        sections = {key.split("__")[0] for _, key in configuration.keys(("sources", name))}
+        accounts = {account for section in sections if (account := _account(section)) not in (None, *KEYS)}
+        return sorted(account for account in {"", *accounts} if _found(name, account))
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
-        return {}  # which there are, a spec must ask
+        found = {}
+        for name in sorted({key.split("__")[0] for _, key in configuration.keys(("sources",))}):
+            for account in self.accounts(name):
+                with suppress(SettingError):  # a `token` that is the argument of a source and none of ours
+                    found[name, account] = end_of(self.read(name, account) or {})
+        return found
 
     def prepare(self) -> None:
         raise SettingError(
@@ -73,7 +83,7 @@ class Settings:
 
 def variable_of(name: str, account: str) -> str:
     """The variable that holds a token."""
-    return "__".join((*_sections(name, account), KEYS[0])).upper()
+    return "__".join((*sections_of(name, account), KEYS[0])).upper()
 
 
 def packed(content: Content) -> str:
@@ -82,12 +92,18 @@ def packed(content: Content) -> str:
 
 
 def _given(name: str, account: str) -> Content | None:
-    sections = _sections(name, account)
-    for key in KEYS:
-        found = setting(key, sections, secret=True, fewest=len(sections))
-        if found is not None:
-            return _unpacked(found[0], ".".join((*sections, key))) if key == "token" else {key: str(found[0])}
-    return None
+    found = _found(name, account)
+    if found is None:
+        return None
+    key, value = found
+    return _unpacked(value, ".".join((*sections_of(name, account), key))) if key == "token" else {key: str(value)}
+
+
+def _found(name: str, account: str) -> tuple[str, object] | None:
+    """The key that holds an account's token, and what it holds."""
+    sections = sections_of(name, account)
+    told = ((key, configuration.setting(key, sections, secret=True, fewest=len(sections))) for key in KEYS)
+    return next(((key, value[0]) for key, value in told if value is not None), None)
 
 
 def _unpacked(value: object, where: str) -> Content:
@@ -101,7 +117,13 @@ def _unpacked(value: object, where: str) -> Content:
     return content
 
 
-def _sections(name: str, account: str) -> tuple[str, ...]:
+def sections_of(name: str, account: str) -> tuple[str, ...]:
     """Where an account's settings stand; no two share a place, in a variable's capitals neither: `a_2eb` is `a.b`."""
     section = re.sub(r"[^a-z0-9]", lambda other: f"_{ord(other[0]):02x}", account)
     return ("sources", name, *([section] if section else []))
+
+
+def _account(section: str) -> str | None:
+    """The account whose settings stand there; None for a section that is no account's."""
+    account = re.sub("_([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), section)
+    return account if sections_of("", account)[2:] == (section,) else None

@@ -66,6 +66,9 @@ class Store(Protocol):
     def way_in(self, name: str, account: str) -> str:
         """What a person must do to sign in."""
 
+    def accounts(self, name: str) -> list[str]:
+        """The accounts of a system of which something is kept."""
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
         """When each sign-in that is kept ends, by name and account, as far as anyone knows."""
 
@@ -97,11 +100,6 @@ def standing(store: Store, name: str, account: str) -> Standing:
     ends = end_of(content) if content else None
     good = content is not None and (ends is None or ends > datetime.now(UTC))
     return Standing(name, account, store.label, good, _moment(content or {}, "expires_at"), ends)
-
-
-def accounts(store: Store, name: str) -> list[str]:
-    """The accounts of a system that are kept, or the unnamed one."""
-    return [account for kept, account in store.ends() if kept == name] or [""]
 
 
 def end_of(content: Content) -> datetime | None:

@@ -1,7 +1,8 @@
 """Tokens in the destination: `_etl.tokens`, encrypted with `engine.tokens_key`, for runners that share nothing else.
 
 Who renews a token claims its row first, so that no upstream sees one refresh token twice; a claim ends by itself where
-its process died. The new token is written on top of the version that was read, and of no other.
+its process died. The new token is written on top of the version that was read, and of no other; until it is there it
+stands in a file, see `Unsaved`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from pipelines.errors import SettingError, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.lock import OUTRUN
 from pipelines.tokens.stores import Content, Slot, end_of, login_command, named
+from pipelines.tokens.unsaved import Unsaved
 
 SHORTEST_KEY = 32  # characters
-CLAIM = timedelta(minutes=2)  # longer than a token endpoint may take
+CLAIM = timedelta(minutes=2)  # twice `RENEWAL_SECONDS` of sources.kit.tokens
 PATIENCE = CLAIM + timedelta(minutes=1)
 POLL_SECONDS = 0.2
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds
@@ -47,7 +49,8 @@ class Warehouse:
 
     def read(self, name: str, account: str) -> Content | None:
         version, text = self.current(name, account)
-        return _decrypted(text, named(name, account)) if version else None
+        newer = self.unsaved(name, account).following(version)
+        return _decrypted(newer or text, named(name, account)) if version else None
 
     @contextmanager
     def exclusively(self, name: str, account: str) -> Iterator[Slot]:
@@ -61,6 +64,10 @@ class Warehouse:
     def way_in(self, name: str, account: str) -> str:
         return f"run: {login_command(self._environment, name, account)}"
 
+    def accounts(self, name: str) -> list[str]:
+        rows = self._asked("SELECT DISTINCT account FROM {tokens} WHERE spec = %s ORDER BY account", name)
+        return [account for (account,) in rows]
+
     def ends(self) -> dict[tuple[str, str], datetime | None]:
         rows = self._asked("SELECT spec, account, expires_at FROM {tokens} ORDER BY spec, account")
         return {(spec, account): end for spec, account, end in rows}
@@ -70,14 +77,18 @@ class Warehouse:
         with open_ledger(self._environment, "tokens"):
             pass
 
+    def unsaved(self, name: str, account: str) -> Unsaved:
+        """What a run of this machine could not write."""
+        return Unsaved(self._environment, name, account)
+
     def current(self, name: str, account: str) -> tuple[int, str]:
         """How often a token has changed, and its ciphertext; 0 when nobody has signed in."""
         newest = f"SELECT version, payload FROM {{tokens}} WHERE {MINE} ORDER BY version DESC, updated_at DESC LIMIT 1"
         return next(((int(version), text) for version, text in self._asked(newest, name, account)), (0, ""))
 
-    def replace(self, name: str, account: str, version: int, content: Content) -> None:
+    def replace(self, name: str, account: str, version: int, text: str) -> None:
         """Put a token on top of that version; what another has put there since is newer, and stays."""
-        text = _cipher().encrypt(json.dumps(content).encode()).decode()
+        content = _decrypted(text, named(name, account))
         new = (version + 1, datetime.now(UTC), end_of(content), text, name, account)
         if version:
             changes = "version = %s, updated_at = %s, expires_at = %s, payload = %s"
@@ -130,18 +141,32 @@ class _Row:
     def __init__(self, warehouse: Warehouse, name: str, account: str) -> None:
         self._warehouse, self._name, self._account = warehouse, name, account
         self._version, self._text = warehouse.current(name, account)
+        self._unsaved = warehouse.unsaved(name, account)
+        if left := self._unsaved.following(self._version):
+            self._save(left)
+            self._version, self._text = warehouse.current(name, account)
 
     def read(self) -> Content | None:
         return _decrypted(self._text, named(self._name, self._account)) if self._version else None
 
     def write(self, content: Content) -> None:
         """Keep a token that nobody has a second time: a destination that is away for a moment is waited for."""
+        text = _cipher().encrypt(json.dumps(content).encode()).decode()
+        if self._version:
+            with suppress(OSError):  # of a disk that is full: the destination is not
+                self._unsaved.note(self._version, text)
+        self._save(text)
+
+    def _save(self, text: str) -> None:
         for pause in PAUSES:
             try:
-                return self._warehouse.replace(self._name, self._account, self._version, content)
+                self._warehouse.replace(self._name, self._account, self._version, text)
+                break
             except (DatabaseTransientException, DestinationConnectionError):
                 time.sleep(pause)
-        return self._warehouse.replace(self._name, self._account, self._version, content)
+        else:
+            self._warehouse.replace(self._name, self._account, self._version, text)
+        self._unsaved.forget()
 
 
 def _decrypted(text: str, whose: str) -> Content:

@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from time import monotonic, sleep
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import dlt
 import requests
@@ -321,6 +321,9 @@ class Session(requests.Session):
             return self._refused(response, request, options, where)
         if response.status_code in REDIRECT_STATI and not response.is_redirect:
             raise SourceError(f"{where}: answered {response.status_code} without a Location; check base_url and path")
+        if response.is_redirect and not _is_address(response.url, response.headers["Location"]):
+            nowhere = f"answered {response.status_code} with a Location that is no address"
+            raise SourceError(f"{where}: {nowhere}; check base_url, and whether the upstream has changed")
         if response.status_code == 304 and not any(name in request.headers for name in CONDITION_HEADERS):
             raise SourceError(f"{where}: answered 304 (not changed), though nothing was asked before; check any proxy")
         if response.status_code == 200 and not options["stream"] and _wants_json(request):
@@ -478,6 +481,15 @@ class _Fault:
     unreached: bool = False
     passing: bool = False  # whether it says nothing about how much is asked at once
     met: float = field(default_factory=lambda: monotonic())
+
+
+def _is_address(base: str, location: str) -> bool:
+    """Whether a redirect can be read as an address."""
+    try:
+        _ = urlsplit(urljoin(base, location)).port
+    except ValueError:
+        return False
+    return True
 
 
 def _broken(error: RequestException, where: str) -> _Fault:

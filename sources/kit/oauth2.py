@@ -124,6 +124,8 @@ class OAuth2:
 
     def _asked(self, app: App, grant: dict[str, str], before: Token | None) -> Token:
         with http.open_session(self.name) as session:
+            patience = min(session.settings.deadline_seconds, tokens.RENEWAL_SECONDS)
+            session.settings.deadline_seconds = patience
             client = _Client(app, self.secret)
             response = session.post(app.token_url, {**grant, **client.form}, auth=client, allow_redirects=False)
         told = _document(response)
@@ -134,7 +136,8 @@ class OAuth2:
     def _refusal(self, status: int, error: str, app: App) -> SourceError:
         where = f"{self.name}: POST {http.shown(app.token_url)}: answered {status}{f' ({error})' if error else ''}"
         if error in ENDED:
-            return SignInNeeded(f"{where}: the sign-in has ended or was withdrawn")
+            lost = "its newest token was lost with a run that was killed"
+            return SignInNeeded(f"{where}: the sign-in has ended, {lost}, or it was withdrawn")
         if error in UNKNOWN_APP or status == 401:
             app_settings = f"{' and '.join(self.needs)} of [sources.{self.name}]"
             return BadSetting(f"{where}: the upstream does not know the app; check {app_settings}")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from sources.kit.errors import BadSetting, SignInNeeded
 from sources.kit.secrets import keep_out
 
+RENEWAL_SECONDS = 60.0  # within which a renewal must have its answer: stores keep others out for twice as long
 SOON = timedelta(seconds=60)  # before its end a token counts as ended: what is asked with it takes its time
 ACCOUNT = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,63}|")
 HIDDEN_LENGTH = 16  # texts of `extra` from this length on may be keys, and are kept out of messages

@@ -295,6 +295,15 @@ def test_not_changed_is_for_who_asked(condition):
             client.get(server.url)
 
 
+@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://127.0.0.1:99999/", "http://host:port/"])
+def test_a_redirect_to_what_is_no_address_is_one_line(location):
+    away = reply(302, headers={"Location": f"{location}?token=hidden"})
+    with serving(in_turn(away)) as server, session() as client, pytest.raises(SourceError) as raised:
+        client.get(f"{server.url}/x")
+    said = "answered 302 with a Location that is no address; check base_url, and whether the upstream has changed"
+    assert str(raised.value) == f"probe: GET {server.url}/x: {said}"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307])
 def test_a_redirect_to_nowhere_is_one_line(status):
     with serving(in_turn(reply(status))) as server, session() as client, pytest.raises(SourceError) as raised:
