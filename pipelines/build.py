@@ -166,6 +166,11 @@ def arguments(root: Path, spec: Spec) -> dict[str, str]:
     return found
 
 
+def replaced(root: Path, spec: Spec) -> dict[str, str]:
+    """Settings that people may look for in a source and that it does not take, with what to do instead."""
+    return getattr(load_module(root, "sources", spec.name), "REPLACED", {})
+
+
 def _python(root: Path, spec: Spec) -> DltSource:
     return _checked(factory(root, spec)(), spec)
 

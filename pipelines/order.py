@@ -123,7 +123,8 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
     """
     window = parse(order.since, order.until, spec.timezone or "UTC")
     known = build.arguments(environment.root, spec)
-    mine: dict[str, Any] = _values(spec, known, order.values)
+    replaced = build.replaced(environment.root, spec)
+    mine: dict[str, Any] = _values(spec, known, replaced, order.values)
     for name in ("since", "until"):
         moment = getattr(window, name)
         if moment is not None and name in known:
@@ -134,6 +135,9 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
     configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
     for section in (("sources", spec.name, "http"), ("sources", "http")):
         configuration.refuse_unknown_keys(section, _http_settings())
+    for name, instead in replaced.items():
+        if found := configuration.setting(name, ("sources", spec.name), fewest=2):
+            raise UsageError(f"{found[1]}: sources.{spec.name}.{name}: the source has no such setting; {instead}")
     return put_in_place(environment)
 
 
@@ -170,13 +174,15 @@ def _harmless(value: str) -> str:
     return f"{key}=…" if may_hold_one else value
 
 
-def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
+def _values(spec: Spec, known: dict[str, str], replaced: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
     """`--with key=value` as settings of the source; a list is given as `a,b` or as JSON."""
     found: dict[str, Any] = {}
     for text in given:
         key, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--with {text}: write key=value")
+        if key in replaced:
+            raise UsageError(f"--with {key}: {spec.name} has no such argument; {replaced[key]}")
         if key not in _arguments(known):
             options = [name for name in _arguments(known) if name.startswith("http.") == key.startswith("http.")]
             near = did_you_mean(key, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,8 @@ class Module:
     imported: frozenset[str]
     siblings: dict[str, str]
     """Names taken from a module of the same folder, with that module."""
+    replaced: dict[str, str]
+    """Arguments that the source does not take, with what to do instead."""
 
 
 class _NotPython(Exception):
@@ -118,10 +121,10 @@ def _python(root: Path, name: str, document: Document) -> Iterator[Problem]:
     elif isinstance(document.data["python"], dict):
         movers = [_function(root, name, module, mover) for _, mover in _named_movers(document)]
         signatures = [mover.args for mover in movers if mover is not None]
-        yield from _arguments([function.args, *signatures], document)
+        yield from _arguments([function.args, *signatures], module.replaced, document)
 
 
-def _arguments(signatures: list[ast.arguments], document: Document) -> Iterator[Problem]:
+def _arguments(signatures: list[ast.arguments], replaced: dict[str, str], document: Document) -> Iterator[Problem]:
     """What `python:` gives and no function takes: neither the source nor one that says which files to move."""
     taken = [argument for each in signatures for argument in (*each.posonlyargs, *each.args, *each.kwonlyargs)]
     known = {argument.arg: argument.annotation for argument in taken}
@@ -130,6 +133,8 @@ def _arguments(signatures: list[ast.arguments], document: Document) -> Iterator[
         if argument not in known and signatures[0].kwarg is None:
             near = did_you_mean(argument, list(known))
             message = f"the source has no such argument{near}; it takes: {', '.join(known) or 'none'}"
+            if argument in replaced:
+                message = f"the source has no such argument; {replaced[argument]}"
             yield document.problem(place, message, "key")
         for inside, message in _misfits(known.get(argument), value):
             yield document.problem((*place, *inside), message)
@@ -176,16 +181,34 @@ def _parsed(text: str) -> Module:
     tree = ast.parse(text)
     imports = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom)]
     siblings = {
-        alias.asname or alias.name: statement.module
+        alias.asname or alias.name: module
         for statement in imports
-        if statement.level == 1 and statement.module
+        if (module := _sibling(statement))
         for alias in statement.names
     }
     return Module(
         {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)},
         frozenset(alias.asname or alias.name for statement in imports for alias in statement.names),
         siblings,
+        _replaced(tree),
     )
+
+
+def _sibling(statement: ast.ImportFrom) -> str | None:
+    """The module that a statement imports from, where it is `.name` or `sources.<source>.name`."""
+    if statement.level == 1:
+        return statement.module
+    found = re.fullmatch(rf"{FOLDER}\.\w+\.(\w+)", statement.module or "")
+    return found[1] if found and found[0].split(".")[1] != "kit" else None
+
+
+def _replaced(tree: ast.Module) -> dict[str, str]:
+    """The literal `REPLACED`, if there is one."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(name) for name in statement.targets] == ["REPLACED"]:
+            found: dict[str, str] = ast.literal_eval(statement.value)
+            return found
+    return {}
 
 
 def _misfits(annotation: ast.expr | None, value: Any) -> list[tuple[Place, str]]:

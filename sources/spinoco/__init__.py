@@ -43,6 +43,20 @@ from sources.spinoco.tables import (
 )
 from sources.spinoco.upstream import API, Upstream
 
+REPLACED = {  # what this program calls otherwise, or does not need
+    "api_base_url": "it is base_url here",
+    "account_id": "leave it out: a token is of one account",
+    "max_records": "use --limit N: the next N recordings that are not stored yet",
+    "concurrency": "use transfers of the block files in specs/spinoco.yaml, or --transfers N",
+    "temp_suffix": "leave it out: an object is there once it is whole and verified, and never under another name",
+    "level": "use --log-level, or ETL_LOG_LEVEL",
+    "format": "use --log-format json, or ETL_LOG_FORMAT",
+    "metadata_calls": "leave it out: it is runs/<id>/data/metadata_call_tasks.jsonl",
+    "metadata_recordings": "leave it out: it is runs/<id>/data/metadata_recordings.jsonl",
+    "audio_dir": "set bucket_url of the environment's audio, or keep_audio = true for runs/<id>/data/audio",
+    "run_mode": "use --mode backfill, incr or dry",
+    "test_mode": "run against etl sandbox",
+}
 LABELLED = {"skills": "/skill/labels", "hashtags": "/hashtag/labels", "users": "/user/names"}
 
 

@@ -596,10 +596,18 @@ def test_an_id_stays_though_the_call_changes(world, tmp_path):
     made.point_at({"sources.spinoco.base_url": world.server.url, "sources.spinoco.token": TOKEN})
     ids = "SELECT call_id, spinoco_recording_id, recording_id FROM spinoco.call_recordings ORDER BY 2"
     calls = "SELECT call_id, last_update FROM spinoco.calls"
-    world.vendor.tasks = [told("71da9579-x", FIRST, heard("m"))]
+    world.vendor.tasks = [told("71da9579-x", FIRST, heard("m", available=False))]
     assert made.etl("run", "spinoco", "--env", "test").code == 0
     first = "20240822_054336_71da9579"
-    world.vendor.tasks = [told("71da9579-x", FIRST + HOUR, heard("m"), heard("a", FIRST - HOUR), heard("z"))]
+    world.vendor.tasks = [
+        told(
+            "71da9579-x",
+            FIRST + HOUR,
+            heard("m", available=False),
+            heard("a", FIRST - HOUR, available=False),
+            heard("z", available=False),
+        )
+    ]
     for options in ([], ["--mode", "backfill"], ["--limit", "1"]):
         assert made.etl("run", "spinoco", "--env", "test", *options).code == 0
         assert made.query(calls) == [(first, datetime(2024, 8, 22, 6, 43, 36, tzinfo=UTC))]
