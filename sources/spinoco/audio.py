@@ -13,6 +13,7 @@ from dlt.common.typing import TSecretStrValue
 from sources.kit import secrets
 from sources.kit.files import FileItem, Files, Row, Stored
 from sources.spinoco.lines import LINES
+from sources.spinoco.processed import kept
 from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
@@ -74,6 +75,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         names=("recording_id", "call_id", "spinoco_call_guid"),
         about=("caller", "callee"),
         lines=LINES,
+        kept=kept,
         kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
     )
 
