@@ -320,8 +320,8 @@ def test_checks_that_failed_are_told_everywhere(engine):
         result = engine.etl("run", "toy", "--env", "test", **given)
     see, mend = "see them: etl check toy --env test --select", "mend the rows where they come from, or the check"
     assert (result.code, [line for line in result.err.splitlines() if line.startswith("::")]) == (4, [
-        f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20",
-        f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20",
+        f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20; {mend}",
+        f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20; {mend}",
     ])  # fmt: skip
     [asked] = server.asked
     assert [run["message"] for run in json.loads(asked.body)["runs"]] == ["1 check failed: whole"]

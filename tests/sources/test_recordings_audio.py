@@ -89,7 +89,9 @@ def test_any_cell_gives_a_name_that_stores_take(
     assert len(made.encode()) <= 1024
     assert all(0 < len(part.encode()) <= 250 and part not in (".", "..") for part in parts)
     assert len(parts) == 4, "no cell adds a folder"
-    assert made.isascii() and made.isprintable() and "\\" not in made
+    assert made.isascii()
+    assert made.isprintable()
+    assert "\\" not in made
 
 
 def test_names_of_two_recordings_of_one_moment_differ() -> None:
