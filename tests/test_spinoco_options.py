@@ -45,6 +45,18 @@ def test_files_are_chosen_by_how_many_and_by_any_of_their_names(site):
     assert run() == listed
 
 
+def test_a_recording_that_is_not_there_yet_is_no_work(site):
+    ran = site.etl("run", "spinoco", "--env", "test", "--output", "json").json[0]["files"]["call_recordings"]
+    assert (ran["due"], ran["moved"]) == (7, 7)
+    states = site.etl("files", "status", "spinoco", "--env", "test", "--output", "json").json["files"][
+        "call_recordings"
+    ]
+    assert [(one["state"], one["files"]) for one in states] == [("stored", 7), ("discovered", 0), ("awaited", 2)]
+    site.vendor.move_to(2)
+    ran = site.etl("run", "spinoco", "--env", "test", "--output", "json").json[0]["files"]["call_recordings"]
+    assert (ran["due"], ran["moved"]) == (3, 3), "two that have come, and one of three new ones"
+
+
 @pytest.mark.parametrize(("validated", "code", "stored"), [("true", 3, 0), ("false", 0, 1)])
 def test_audio_is_checked_unless_nobody_wants_it(site, validated, code, stored):
     site.vendor.fault("/recording-direct/", "html", times=100)

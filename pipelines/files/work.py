@@ -17,7 +17,7 @@ from pipelines.warehouse import Warehouse
 from pipelines.window import Window
 
 PAGE_ROWS = 1000
-DUE, DISCOVERED, STORED = "due", "discovered", "stored"  # states beside those of a failure's row
+DUE, DISCOVERED, AWAITED, STORED = "due", "discovered", "awaited", "stored"  # states beside those of a failure's row
 WAITING, GIVEN_UP = "waiting", "given_up"
 PRIOR = ("attempts", "first_seen_at", "first_error")
 Row = dict[str, Any]
@@ -122,9 +122,11 @@ class Tables:
         stored = self._count(f"{self._items} AS i WHERE NOT ({self._unrecorded('i')})")
         failed = f"EXISTS (SELECT 1 FROM {self._failures} AS f WHERE f.{self._id} = i.{self._id})"
         fresh = f"{self._unrecorded('i')} AND NOT {failed if self._has_failures else 'FALSE'}"
-        discovered = self._count(f"{self._items} AS i WHERE {fresh}")
+        discovered = self._count(f"{self._items} AS i WHERE {fresh} AND {self._is_there}")
+        awaited = self._count(f"{self._items} AS i WHERE {fresh}") - discovered
         state = f"CASE WHEN f.ignore_until <= {_moment(now)} THEN '{DUE}' ELSE f.status END"
         groups = [(STORED, None, None, stored), (DISCOVERED, None, None, discovered)]
+        groups += [(AWAITED, None, None, awaited)] if awaited else []
         groups += self._failed(f"{state}, f.http_status, f.error")
         return [{"state": s, "files": int(files), "http_status": h, "error": e} for s, h, e, files in groups]
 
@@ -160,6 +162,7 @@ class Tables:
     def _conditions(self, wanted: Wanted) -> Iterator[str]:
         order, when = wanted.order, self._move.files.when
         yield self._unrecorded("i")
+        yield self._is_there
         yield self._state_condition(order, wanted.now)
         if order.only:
             yield self._only(order.only)
@@ -209,6 +212,12 @@ class Tables:
 
     def _oldest_first(self) -> list[str]:
         return [f"i.{_quoted(self._move.files.when)} NULLS LAST"] if self._move.files.when else []
+
+    @property
+    def _is_there(self) -> str:
+        """The condition for rows that have a file by now."""
+        there = self._move.files.there
+        return f"COALESCE(i.{_quoted(there)}, FALSE)" if there else "TRUE"
 
     @property
     def _names_object(self) -> str:

@@ -106,6 +106,8 @@ class Files:
     """
     when: str | None = None
     """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
+    there: str | None = None
+    """The column of the resource's table that is true where a row has a file by now."""
     names: tuple[str, ...] = ()
     """Further columns by whose values `--only` finds an item."""
     about: tuple[str, ...] = ()

@@ -71,6 +71,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         receipt=_receipt,
         columns=RECEIPT,
         when="started_at",
+        there="available",
         names=("recording_id", "call_id", "spinoco_call_guid"),
         about=("caller", "callee"),
         lines=LINES,
