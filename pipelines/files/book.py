@@ -17,6 +17,7 @@ from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
 from sources.kit.files import Files
 
+Row = dict[str, Any]
 AT_ONCE = 500  # rows of one statement
 PAGE_ROWS = 5000
 T = TypeVar("T")
@@ -124,6 +125,21 @@ class Book:
             texts = self._by_id({id: self._literal(hashes[id][1]) for id in some})
             values = f"{self._column(self._named.bytes)} = {sizes}, {self._column(self._named.sha256)} = {texts}"
             self._change(f"UPDATE {{table}} SET {values} WHERE {{named}}", some)
+
+    def released(self, ids: Sequence[str]) -> set[str]:
+        """Those that are deleted at their source."""
+        release = self._move.files.release
+        if release is None or release.column not in self._columns:
+            return set()
+        sql = (
+            f'SELECT {self._text(self._identity)} FROM "{self._move.block.table}" WHERE "{release.column}" IS NOT NULL'
+        )
+        return {str(id) for (id,) in self._ask(sql)} & set(ids)
+
+    def mark_now(self, column: str, ids: Sequence[str]) -> None:
+        """Write the time into a column of some rows."""
+        for some in parts(ids):
+            self._change(f"UPDATE {{table}} SET {self._column(column)} = CURRENT_TIMESTAMP WHERE {{named}}", some)
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows of some files, and those of their failures."""

@@ -87,6 +87,16 @@ class Kept:
     bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a file is deleted at its source, which nothing but `etl files release` does."""
+
+    delete: Callable[[Row], str | None]
+    """Delete a file by its receipt, or say why it is still there; one that is gone already is deleted."""
+    column: str
+    """Of the receipts: when it was deleted there, null until then."""
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -112,6 +122,8 @@ class Files:
     """Further columns by whose values `--only` finds an item."""
     about: tuple[str, ...] = ()
     """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
+    release: Release | None = None
+    """None where the source keeps its files for good."""
     lines: Mapping[str, Lines] = field(default_factory=dict)
     """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
     kept_as: Callable[[Row], str] | None = None
