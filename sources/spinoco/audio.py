@@ -14,6 +14,7 @@ from dlt.common.typing import TSecretStrValue
 from sources.kit import http, secrets
 from sources.kit.files import FileItem, Files, Release, Row, Stored
 from sources.spinoco.lines import LINES
+from sources.spinoco.older import kept
 from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
@@ -76,6 +77,8 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         release=Release(partial(_delete, base_url, headers), "released_at"),
         about=("caller", "callee"),
         lines=LINES,
+        kept=kept,
+        alike=lambda key: key.rpartition("/")[2],
         kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
     )
 
