@@ -6,7 +6,10 @@ The kills follow one another on one site, each in a run that goes on from the on
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +20,15 @@ import pytest
 
 from tests import files_toy as toy
 from tests.clouds.b2 import B2
-from tests.killed import At, Moment, killed, run, start
+from tests.killed import At, Moment, Step, run, start, steps
 from tests.postgres_server import database
 from tests.warehouse import Ask
 from tests.workspace import Workspace
 
 LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
 PIPELINE = "dlt.pipeline.pipeline:Pipeline"
+KILLS = int(os.environ.get("ETL_KILLS", "1"))
+MOMENTS = 3
 NEW_ROWS = 2
 CHECKPOINT = "checkpoint: 3"
 POINTS = {
@@ -84,11 +89,12 @@ class Site:
         names = {Path(key).stem: version for key, version in self.objects().items() if key.endswith(".mp3")}
         return {name: (self.host.asked[f"/{int(name[1:])}.mp3"], version) for name, version in names.items()}
 
-    def kill(self, moment: Moment) -> None:
+    def kill(self, moment: Moment, surely: bool = True) -> None:
         """Kill a run that has new rows; it asks for nothing that was stored before."""
         self.grow()
         before = self.stored()
-        killed(self.workspace, moment, *self.command)
+        result = start(self.workspace, *self.command, moment=moment).ended()
+        assert result.code in ([-signal.SIGKILL] if surely else [-signal.SIGKILL, 0]), f"{moment}: {result}"
         self.has_not_asked_again(before, str(moment))
 
     def ends(self) -> None:
@@ -170,6 +176,27 @@ def test_without_a_journal_the_store_is_asked_until_all_is_known(site: Site) -> 
     assert run(site.workspace, *site.command, "--limit", "1").code == 0
     assert site.ask("SELECT in_doubt FROM _etl.transfers") == [(1,)]
     site.ends()
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_kill_at_a_random_moment_does_not_either(seed: int, site: Site) -> None:
+    site.grow()
+    result, moments = steps(site.workspace, *site.command)
+    assert result.code == 0
+    chance = random.Random(f"files {seed}")
+    for _ in range(MOMENTS):
+        phase = chance.choice(["load", "end"])
+        site.kill(Step(phase, chance.randint(1, moments[phase])), surely=False)
+    site.ends()
+
+
+def test_a_run_that_is_told_to_end_records_what_it_stored(site: Site) -> None:
+    site.grow()
+    told = start(site.workspace, *site.command, moment=At(f"{JOURNAL}.stored", "after", 2), act=signal.SIGTERM).ended()
+    assert told.code == 143
+    stored = sorted(key.removeprefix("calls/").removesuffix(".mp3") for key in site.objects())
+    assert [id for (id,) in site.ask("SELECT id FROM vault.audio_files ORDER BY id")] == stored
+    assert site.ask("SELECT * FROM _etl.transfers") == []
 
 
 def test_a_second_run_leaves_while_the_first_one_moves(site: Site) -> None:

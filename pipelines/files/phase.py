@@ -98,10 +98,12 @@ class _Phase:
             begun = Transfer(spec, self.dataset, resource, run_id, int(in_doubt), self.wanted.now)
             self.ledger.begin_transfer(begun)
             transfer = _Transfer(self, journal_, work, in_doubt)
-            transfer.run()
-            settled = not journal_.in_doubt and (self.wanted.is_whole or not in_doubt)
-            if settled:
-                self.ledger.end_transfer(self.dataset, self.move.resource)
+            try:
+                transfer.run()
+            finally:
+                known = not in_doubt or (transfer.is_through and self.wanted.is_whole)
+                if transfer.is_recorded and not journal_.in_doubt and known:
+                    self.ledger.end_transfer(self.dataset, self.move.resource)
 
 
 class _Transfer:
@@ -116,6 +118,7 @@ class _Transfer:
         self.priors: dict[Any, Prior] = {}
         self.failures: list[Row] = []
         self.begun = self.committed = time.monotonic()
+        self.is_through = self.is_recorded = False
 
     def run(self) -> None:
         """Move all of it; what was moved is recorded, however it ends."""
@@ -125,9 +128,11 @@ class _Transfer:
                 for outcome in outcomes:
                     self._note(outcome)
                     self._went_on()
+            self.is_through = True
         finally:
             self.tally.seconds = time.monotonic() - self.begun
             self._commit()
+            self.is_recorded = True
 
     def _items(self) -> Iterator[FileItem]:
         """The files to move: without those of a limit, those that are known by another name, and those in the store."""
