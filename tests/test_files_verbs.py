@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 from pipelines.files.book import Receipt
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
+from sandbox.server import Sandbox, World
+from sources.kit.errors import BadSetting
+from sources.spinoco.processed import kept
 from tests.files_toy import mp3
 from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import Result
@@ -219,3 +224,86 @@ def test_nothing_is_adopted_before_the_lists_are_known(site: Site) -> None:
         2,
         True,
     )
+
+
+STATE = """
+CREATE TABLE schema_meta (key TEXT PRIMARY KEY, value TEXT);
+INSERT INTO schema_meta VALUES ('schema_version', '1');
+CREATE TABLE recordings (
+    spinoco_recording_id TEXT PRIMARY KEY, spinoco_call_guid TEXT, recording_id TEXT, recording_date_ms INTEGER,
+    size_bytes INTEGER, content_etag TEXT, status TEXT NOT NULL DEFAULT 'pending', retry_count INTEGER DEFAULT 0
+);
+"""
+
+
+def test_what_the_older_spinoco_program_downloaded_is_adopted_from_its_folders(workspace, tmp_path) -> None:
+    made = workspace("spinoco")
+    with Sandbox(World(records=8), tmp_path / "upstream") as vendor:
+        made.point_at(vendor.settings("spinoco"))
+        for verb in ("fetch", "ingest"):
+            assert made.etl(verb, "spinoco", "--env", "test").code == 0
+        listed = made.query(
+            "SELECT spinoco_recording_id, recording_id, spinoco_call_guid FROM spinoco.call_recordings "
+            "WHERE available ORDER BY started_at"
+        )
+        assert len(listed) > 4
+        made.etl("run", "spinoco", "--env", "test", "--limit", "4")
+        keys = dict(made.query("SELECT spinoco_recording_id, object_key FROM spinoco.recordings"))
+        data = {guid: (made.root / "audio" / keys[guid]).read_bytes() for guid, *_ in listed[:4]}
+        assert made.etl("files", "undo", "spinoco", "--prefix", "spinoco/", "--yes", "--env", "test").code == 0
+        runs = tmp_path / "output" / "runs"
+        names = [f"01A/data/audio/{listed[0][0]}", f"01B/data/audio/{listed[1][1]}", f"01A/data/audio/{listed[2][0]}"]
+        for number, name in enumerate(names):
+            file = runs / f"{name}.ogg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = data[listed[number][0]]
+            file.write_bytes(content[:-50] if number == 2 else content)
+        state = tmp_path / "processed.sqlite"
+        with closing(sqlite3.connect(state)) as database:
+            database.executescript(STATE)
+            rows = [(*one, 1, "downloaded") for one in listed[:4]]
+            rows += [("unknown", "u", "c", 2, "downloaded"), ("p", "p", "c", 3, "pending")]
+            names = "spinoco_recording_id, recording_id, spinoco_call_guid, recording_date_ms, status"
+            database.executemany(f"INSERT INTO recordings ({names}) VALUES (?, ?, ?, ?, ?)", rows)
+            database.commit()
+        asked = len(vendor.requests)
+        words = ("files", "adopt", "spinoco", "--records", str(state), "--folder", str(runs), "--output", "json")
+        dry = made.etl(*words, "--dry-run", "--env", "test")
+        assert not list((made.root / "audio").rglob("*.ogg"))
+        adopted = made.etl(*words, "--env", "test")
+        assert dry.json["adopted"] == adopted.json["adopted"] == sorted([listed[0][0], listed[1][0]])
+        refused = {key.removeprefix("processed.sqlite "): why for key, why in adopted.json["refused"].items()}
+        assert refused.pop(listed[2][0]).startswith(f"{listed[2][0]}.ogg: ")
+        assert refused == {
+            listed[3][0]: "its file is in none of the folders",
+            "unknown": "no list names it, or it has a receipt",
+        }
+        assert adopted.code == 3
+        assert made.etl(*words, "--env", "test").json["adopted"] == []
+        assert len(vendor.requests) == asked
+        stored = made.query(
+            "SELECT spinoco_recording_id, object_key, bytes, sha256, codec FROM spinoco.recordings ORDER BY 1"
+        )
+        assert stored == [
+            (guid, keys[guid], len(data[guid]), hashlib.sha256(data[guid]).hexdigest(), "vorbis")
+            for guid in adopted.json["adopted"]
+        ]
+        assert made.etl("files", "verify", "spinoco", "--env", "test").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no database", "is no processed.sqlite of Spinoco: file is not a database"),
+        (None, "of version 2, 1 is known"),
+    ],
+)
+def test_records_that_are_none_are_told(tmp_path, content, said) -> None:
+    state = tmp_path / "a state"
+    if content:
+        state.write_bytes(content)
+    else:
+        with closing(sqlite3.connect(state)) as database:
+            database.executescript(STATE.replace("'1'", "'2'"))
+    with pytest.raises(BadSetting, match=said):
+        list(kept(state))

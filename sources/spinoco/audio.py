@@ -14,7 +14,7 @@ from dlt.common.typing import TSecretStrValue
 from sources.kit import http, secrets
 from sources.kit.files import FileItem, Files, Release, Row, Stored
 from sources.spinoco.lines import LINES
-from sources.spinoco.older import kept
+from sources.spinoco.processed import kept
 from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
