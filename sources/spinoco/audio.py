@@ -78,6 +78,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         about=("caller", "callee"),
         lines=LINES,
         kept=kept,
+        alike=lambda key: key.rpartition("/")[2],
         kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
     )
 
