@@ -61,11 +61,13 @@ static int answer(int fd, const char *status, const char *kind, const char *body
 static int xml(int fd, const char *body) { return answer(fd, "200 OK", "application/xml", body, strlen(body), 0); }
 
 static int list(int fd, const char *query) {
-    const char *token = strstr(query, "continuation-token=");
-    size_t from = token ? strtoul(token + 19, NULL, 10) : 0, to = from + PAGE < known ? from + PAGE : known;
+    const char *token = strstr(query, "continuation-token="), *marker = strstr(query, "marker=");
+    const char *after = token ? token + 19 : marker ? marker + 7 : "0"; /* versions 2 and 1 of the call */
+    size_t from = strtoul(after, NULL, 10), to = from + PAGE < known ? from + PAGE : known;
     char *body = malloc((to - from + 1) * 1200 + 400), *end = body;
     end += sprintf(end, "<ListBucketResult><IsTruncated>%s</IsTruncated>", to < known ? "true" : "false");
-    if (to < known) end += sprintf(end, "<NextContinuationToken>%zu</NextContinuationToken>", to);
+    const char *next = "<NextMarker>%zu</NextMarker><NextContinuationToken>%zu</NextContinuationToken>";
+    if (to < known) end += sprintf(end, next, to, to);
     for (size_t i = from; i < to; i++) {
         const char *key = strchr(listed[i] + 1, '/');
         end += sprintf(end, "<Contents><Key>%s</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified><ETag>"

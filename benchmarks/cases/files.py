@@ -23,7 +23,7 @@ WALK, RCLONE, HASHSUM, AWS, LOOP = (
 TRANSFERS = 16
 BUCKET, REGION, KEY, SECRET = "bucket", "us-east-1", "key", "secret-of-nobody"
 NAMES = "names.txt"
-SMALL_SECONDS, LARGE_SECONDS = 12.0, 4_200.0  # of sound: 60 KB and 20 MiB
+SMALL_SECONDS, LARGE_SECONDS = 10.7, 3_870.0  # of sound: 60 KB and 20 MiB
 ROWS: Rows = {"small": (500,), "full": (10_000,)}
 LARGE_ROWS: Rows = {"small": (10,), "full": (50,)}
 

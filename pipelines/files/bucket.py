@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -165,7 +165,8 @@ class Bucket:
         while True:
             tried += 1
             try:
-                answer: Answer = yield replace(request, seconds=min(request.seconds, patience.left()), fresh=tried > 1)
+                request.until, request.fresh = patience.until, tried > 1
+                answer: Answer = yield request
             except Broken as broken:
                 trouble, after, unknown = str(broken), None, True
             else:
@@ -189,7 +190,7 @@ class Bucket:
         head = yield from self._heading(key, patience)
         if head is None or head.sha256 != about.sha256:
             return None
-        return Answer(200, {"etag": head.etag or "", "x-amz-version-id": head.version or ""})
+        return Answer(200, [f"etag: {head.etag or ''}".encode(), f"x-amz-version-id: {head.version or ''}".encode()])
 
     def _refused(self, request: Request, answer: Answer) -> Exception:
         """What an answer means that no second try will change."""
@@ -221,7 +222,8 @@ class Bucket:
         """A request with a body."""
         more = {"content-md5": base64.b64encode(_hashed(body, "md5")).decode()} if self.locked else {}
         request = self._request(method, key, query, {**(headers or {}), **more}, sha256)
-        return replace(request, body=body, size=size)
+        request.body, request.size = body, size
+        return request
 
     def _request(
         self,

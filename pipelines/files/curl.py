@@ -41,7 +41,7 @@ class Exchange:
         handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
         handle.setopt(pycurl.HEADERFUNCTION, self._line if request.into else self.lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, request.into.write if request.into else self.body.append)
-        handle.setopt(pycurl.TIMEOUT_MS, max(1, int(request.seconds * 1000)))
+        handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(request.until))
         handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
         handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
         _set_method(handle, request)
@@ -59,7 +59,7 @@ class Exchange:
         """What came, once it is whole."""
         return Answer(
             status=handle.getinfo(pycurl.RESPONSE_CODE),
-            headers=_headers(self.lines),
+            lines=self.lines,
             body=b"".join(self.body),
             redirect=handle.getinfo(pycurl.REDIRECT_URL),
             retry_after=handle.getinfo(pycurl.RETRY_AFTER) or None,
@@ -119,6 +119,11 @@ def broken(code: int, text: str) -> Broken:
     return Broken(text.strip() or f"curl error {code}")
 
 
+def _milliseconds(until: float) -> int:
+    """From now on: at least one, at most a day."""
+    return max(1, int(min(until - time.monotonic(), 86_400) * 1000))
+
+
 def _set_method(handle: Any, request: Request) -> None:
     if request.method == "HEAD":
         handle.setopt(pycurl.NOBODY, 1)
@@ -137,15 +142,3 @@ def _seek_of(body: Readable) -> Any:
         return int(pycurl.SEEKFUNC_OK)
 
     return seek
-
-
-def _headers(lines: list[bytes]) -> dict[str, str]:
-    """The headers of the last answer: an interim one may have come before it."""
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            headers[name.lower()] = value.strip()
-        elif name.startswith("HTTP/"):
-            headers.clear()
-    return headers

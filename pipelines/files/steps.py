@@ -5,9 +5,10 @@ So one thread carries many transfers, and the same transfer may be performed alo
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -47,9 +48,9 @@ class Signature:
     secret: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One HTTP request."""
+    """One HTTP request; it is sent as it is then."""
 
     method: str
     url: str
@@ -59,25 +60,38 @@ class Request:
     into: Sink | None = None
     """Takes the bytes of the answer; without it they come with the answer."""
     signature: Signature | None = None
-    seconds: float = 3600
+    until: float = math.inf
+    """When it must be through, by `time.monotonic()`."""
     stall_seconds: int = 60
     """Longest time with less than 1,000 bytes a second; 0 for no limit."""
     fresh: bool = False
     """On a connection of its own making."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """One HTTP answer."""
 
     status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
+    lines: Sequence[bytes]
+    """Of its head, and of interim ones before it."""
     body: bytes = b""
     redirect: str | None = None
     """The absolute URL it points to."""
     retry_after: float | None = None
     """Seconds."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By their names in lower case."""
+        headers: dict[str, str] = {}
+        for line in self.lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                headers[name.lower()] = value.strip()
+            elif name.startswith("HTTP/"):
+                headers.clear()
+        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ class Patience:
     backoff_seconds: float = 1.0
     longest_seconds: float = 60.0
     """Of one wait, whatever a `Retry-After` says."""
-    until: float = float("inf")
+    until: float = math.inf
     """By `time.monotonic()`."""
 
     def wait(self, tried: int, retry_after: float | None = None) -> float | None:
@@ -117,10 +131,6 @@ class Patience:
         backoff = random.uniform(0, min(self.longest_seconds, self.backoff_seconds * 2 ** (tried - 1)))
         seconds = max(backoff, min(retry_after or 0.0, self.longest_seconds))
         return seconds if tried < self.tries and time.monotonic() + seconds < self.until else None
-
-    def left(self) -> float:
-        """Seconds until it ends, at least a moment."""
-        return max(0.001, min(self.until - time.monotonic(), 86_400))
 
 
 def is_weather(status: int) -> bool:

@@ -125,7 +125,7 @@ class Carrier:
                 url,
                 headers,
                 into=incoming,
-                seconds=patience.left(),
+                until=patience.until,
                 stall_seconds=self.stall_seconds,
             )
             if answer.redirect is None:
@@ -192,7 +192,7 @@ def why_unfit(key: str) -> str | None:
     """Why a key is no name of an object on every store, if it is not: Backblaze's rules and those of folders."""
     if len(key.encode()) > LONGEST_KEY:
         return f"is longer than {LONGEST_KEY} bytes"
-    if any(ord(character) < 32 or ord(character) == 127 for character in key) or "\\" in key:
+    if re.search(r"[\x00-\x1f\x7f\\]", key):
         return "has control characters or a backslash"
     if any(part in ("", ".", "..") or len(part.encode()) > LONGEST_PART for part in key.split("/")):
         return f"has an empty, a dotted or a part longer than {LONGEST_PART} bytes"
