@@ -17,6 +17,8 @@ from pipelines.files.verify import judged
 from sandbox.server import Sandbox, World
 from sources.kit.errors import BadSetting
 from sources.spinoco.processed import kept
+from tests.clouds.b2 import B2
+from tests.clouds.s3 import KEY, SECRET
 from tests.files_toy import mp3
 from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import Result
@@ -307,3 +309,53 @@ def test_records_that_are_none_are_told(tmp_path, content, said) -> None:
             database.executescript(STATE.replace("'1'", "'2'"))
     with pytest.raises(BadSetting, match=said):
         list(kept(state))
+
+
+def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
+    toml = site.workspace.root / "destinations.toml"
+    toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://of-an-example"'))
+    with B2("calls") as b2:
+        site.workspace.variables |= {
+            "BACKBLAZE_B2_S3_ENDPOINT": b2.url,
+            "BACKBLAZE_B2_REGION": "eu-central-003",
+            "BACKBLAZE_B2_KEY_ID": KEY,
+            "BACKBLAZE_B2_APPLICATION_KEY": SECRET,
+            "BACKBLAZE_B2_BUCKET": "calls",
+        }
+        site.list(1, 2, 3, 4)
+        site.run("--limit", "2")
+        assert b2.calls == {"A": 2}
+        for number, data in ((3, mp3(3, 1)), (4, mp3(3, 1)[:-9])):  # as the original did: without a hash
+            _, _, name = site.key(number).rpartition("/")
+            b2.buckets.put(
+                "calls", f"old/+491500000{number % 2}/0001__{name}", data, "binary/octet-stream", f"e{number}"
+            )
+        adopted = files(site, "adopt", "--prefix", "old/", "--output", "json")
+        assert (adopted.code, len(adopted.json["adopted"]), b2.calls) == (0, 2, {"A": 2, "B": 2, "C": 1})
+        hashless = files(site, "verify", "--log-level", "info")
+        assert (hashless.code, hashless.out.splitlines()[-4:]) == (
+            4,
+            [
+                "= 2 as their rows say",
+                "+ 0 rows without their object",
+                "- 0 objects without a row",
+                "* 2 objects that differ from their rows",
+            ],
+        )
+        assert "asks audio for 4 objects (class B)" in hashless.err
+        assert b2.calls == {"A": 2, "B": 6, "C": 1}
+        assert "1 will be moved again, 1 hashes written, 0 left" in files(site, "verify", "--fix").out
+        b2.buckets.put("calls", site.key(1), b"x" * len(mp3(1, 1)), "audio/mpeg", "another")
+        b2.buckets.put("calls", f"{PREFIX}/orphan.mp3", b"x", "audio/mpeg", "e")
+        found = files(site, "verify", "--list", "--prefix", PREFIX)
+        assert found.out.splitlines()[:2] == [
+            f"* {site.key(1)}: somebody else stored it since",
+            f"- {PREFIX}/orphan.mp3: no row names it",
+        ]
+        assert "1 will be moved again" in files(site, "verify", "--fix").out
+        site.run()
+        assert files(site, "verify").code == 0
+        assert [len(made.content) for made in b2.versions("calls", site.key(1))][-1] == len(mp3(1, 1))
+        assert site.host.gets == 4
+        assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 0
+        assert [key for key in b2.buckets.keys("calls") if key.startswith(PREFIX)] == []

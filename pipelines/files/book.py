@@ -15,7 +15,7 @@ from pipelines.files.declared import Move
 from pipelines.files.stores import QUARANTINE
 from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
-from sources.kit.files import Files
+from sources.kit.files import FileItem, Files
 
 Row = dict[str, Any]
 AT_ONCE = 500  # rows of one statement
@@ -148,17 +148,15 @@ class Book:
                 if table in self._there:
                     self._change("DELETE FROM {table} WHERE {named}", some, table)
 
-    def listed(self, ids: Sequence[str]) -> set[str]:
+    def items(self, ids: Sequence[str]) -> dict[str, FileItem]:
         """Those that rows of the resource name, so that a run can move them."""
-        if self._move.table not in self._there:
-            return set()
-        found: set[str] = set()
-        for some in parts(ids):
-            names = self._in(some)
-            found |= {row[0] for row in self._ask(
-                f'SELECT {self._text(self._identity)} FROM "{self._move.table}" WHERE {names}'
-            )}  # fmt: skip
-        return found
+        there = [name for name in self._there.get(self._move.table, []) if not name.startswith("_dlt_")]
+        columns = ", ".join(f'"{name}"' for name in there)
+        rows: list[dict[str, Any]] = []
+        for some in parts(ids) if there else ():
+            found = self._ask(f'SELECT {columns} FROM "{self._move.table}" WHERE {self._in(some)}')
+            rows += [dict(zip(there, row, strict=True)) for row in found]
+        return {item.id: item for item in self.files.items(rows)}
 
     def _among(self, table: str, chosen: Chosen) -> Iterator[str]:
         """The condition for the files that are named, as a table has the columns for it."""
