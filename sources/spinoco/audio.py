@@ -85,7 +85,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
 
 def object_key(row: Row) -> str:
     """The name of a recording's object; by its GUID alone it is the same for good."""
-    return f"spinoco/{_day(row['started_at'])}/{row[IDENTITY]}.ogg"
+    return f"spinoco/{_day(row['started_at'])}/{quote(row[IDENTITY], safe='')}.ogg"
 
 
 def _day(started_at: datetime | None) -> str:
