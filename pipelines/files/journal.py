@@ -132,8 +132,8 @@ class Journal:
             for id in recorded:
                 self._receipts.pop(id, None)
                 self._intents.pop(id, None)
-            os.close(self._opened)
-            self._opened = self._rewritten()
+            before, self._opened = self._opened, self._rewritten()
+            os.close(before)
 
     def remove(self) -> None:
         """Remove the file: nothing is left to be recorded."""
