@@ -104,3 +104,23 @@ def test_what_was_in_quarantine_before_it_was_stored_is_erased_with_its_person(s
     assert site.run("--failed").code == 0
     assert site.etl("erase", "--device", "+4930", "--yes").code == 0
     assert site.objects() == {}
+
+
+def test_a_url_that_is_none_stops_no_other_file(site: Site) -> None:
+    """Two of them ended the run, and each run after it."""
+    rows = toy.vault(site.workspace, site.host, 5)
+    urls = ["http://[::1/a.mp3", "ftp://host/a.mp3", "n/a"]
+    wrong = [{**row, "url": url} for row, url in zip(rows, urls, strict=False)]
+    site.host.bodies["/%C3%BC%20%F0%9F%98%80.mp3"] = toy.mp3(4, 1)
+    foreign = {**rows[3], "url": f"{site.host.url}/ü 😀.mp3"}
+    toy.write(site.workspace, [*wrong, foreign, rows[4]])
+    assert (site.run().code, site.receipts()) == (3, ["r004", "r005"])
+    assert site.failures("error") == [("its URL begins with neither http:// nor https://",)] * 3
+
+
+def test_a_password_in_a_url_is_not_in_the_failures(site: Site) -> None:
+    rows = toy.vault(site.workspace, site.host, 1)
+    site.host.bodies["/1.mp3"] = 404
+    toy.write(site.workspace, [{**rows[0], "url": rows[0]["url"].replace("://", "://me:hunter2@")}])
+    assert site.run().code == 3
+    assert site.failures("url") == [(rows[0]["url"].replace("://", "://…@"),)]
