@@ -534,6 +534,27 @@ def files_undo(
     finish(undo.undo(root(), env, name, chosen, listing, dry_run, printer(output)))
 
 
+@files_app.command("release")
+def files_release(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    since: Annotated[str | None, typer.Option("--since", help="What was stored from then on.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Delete files at their source, for good, whose objects are as their rows say; nothing else ever does."""
+    from pipelines import commands
+    from pipelines.files import release, undo
+
+    what = f"files release deletes recordings of {name} at their source, for good"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    chosen = undo.chosen(root(), name, listed(only), prefix, since)
+    finish(release.release(root(), env, name, chosen, dry_run, printer(output)))
+
+
 @files_app.command("adopt")
 def files_adopt(
     name: Name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,11 @@ import pytest
 from pipelines.files.book import Receipt
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
+from sandbox.server import Sandbox, World
+from sources.kit.errors import BadSetting
+from sources.spinoco.processed import kept
+from tests.clouds.b2 import B2
+from tests.clouds.s3 import KEY, SECRET
 from tests.files_toy import mp3
 from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import Result
@@ -219,3 +226,136 @@ def test_nothing_is_adopted_before_the_lists_are_known(site: Site) -> None:
         2,
         True,
     )
+
+
+STATE = """
+CREATE TABLE schema_meta (key TEXT PRIMARY KEY, value TEXT);
+INSERT INTO schema_meta VALUES ('schema_version', '1');
+CREATE TABLE recordings (
+    spinoco_recording_id TEXT PRIMARY KEY, spinoco_call_guid TEXT, recording_id TEXT, recording_date_ms INTEGER,
+    size_bytes INTEGER, content_etag TEXT, status TEXT NOT NULL DEFAULT 'pending', retry_count INTEGER DEFAULT 0
+);
+"""
+
+
+def test_what_the_older_spinoco_program_downloaded_is_adopted_from_its_folders(workspace, tmp_path) -> None:
+    made = workspace("spinoco")
+    with Sandbox(World(records=8), tmp_path / "upstream") as vendor:
+        made.point_at(vendor.settings("spinoco"))
+        for verb in ("fetch", "ingest"):
+            assert made.etl(verb, "spinoco", "--env", "test").code == 0
+        listed = made.query(
+            "SELECT spinoco_recording_id, recording_id, spinoco_call_guid FROM spinoco.call_recordings "
+            "WHERE available ORDER BY started_at"
+        )
+        assert len(listed) > 4
+        made.etl("run", "spinoco", "--env", "test", "--limit", "4")
+        keys = dict(made.query("SELECT spinoco_recording_id, object_key FROM spinoco.recordings"))
+        data = {guid: (made.root / "audio" / keys[guid]).read_bytes() for guid, *_ in listed[:4]}
+        assert made.etl("files", "undo", "spinoco", "--prefix", "spinoco/", "--yes", "--env", "test").code == 0
+        runs = tmp_path / "output" / "runs"
+        names = [f"01A/data/audio/{listed[0][0]}", f"01B/data/audio/{listed[1][1]}", f"01A/data/audio/{listed[2][0]}"]
+        for number, name in enumerate(names):
+            file = runs / f"{name}.ogg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = data[listed[number][0]]
+            file.write_bytes(content[:-50] if number == 2 else content)
+        state = tmp_path / "processed.sqlite"
+        with closing(sqlite3.connect(state)) as database:
+            database.executescript(STATE)
+            rows = [(*one, 1, "downloaded") for one in listed[:4]]
+            rows += [("unknown", "u", "c", 2, "downloaded"), ("p", "p", "c", 3, "pending")]
+            names = "spinoco_recording_id, recording_id, spinoco_call_guid, recording_date_ms, status"
+            database.executemany(f"INSERT INTO recordings ({names}) VALUES (?, ?, ?, ?, ?)", rows)
+            database.commit()
+        asked = len(vendor.requests)
+        words = ("files", "adopt", "spinoco", "--records", str(state), "--folder", str(runs), "--output", "json")
+        dry = made.etl(*words, "--dry-run", "--env", "test")
+        assert not list((made.root / "audio").rglob("*.ogg"))
+        adopted = made.etl(*words, "--env", "test")
+        assert dry.json["adopted"] == adopted.json["adopted"] == sorted([listed[0][0], listed[1][0]])
+        refused = {key.removeprefix("processed.sqlite "): why for key, why in adopted.json["refused"].items()}
+        assert refused.pop(listed[2][0]).startswith(f"{listed[2][0]}.ogg: ")
+        assert refused == {
+            listed[3][0]: "its file is in none of the folders",
+            "unknown": "no list names it, or it has a receipt",
+        }
+        assert adopted.code == 3
+        assert made.etl(*words, "--env", "test").json["adopted"] == []
+        assert len(vendor.requests) == asked
+        stored = made.query(
+            "SELECT spinoco_recording_id, object_key, bytes, sha256, codec FROM spinoco.recordings ORDER BY 1"
+        )
+        assert stored == [
+            (guid, keys[guid], len(data[guid]), hashlib.sha256(data[guid]).hexdigest(), "vorbis")
+            for guid in adopted.json["adopted"]
+        ]
+        assert made.etl("files", "verify", "spinoco", "--env", "test").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no database", "is no processed.sqlite of Spinoco: file is not a database"),
+        (None, "of version 2, 1 is known"),
+    ],
+)
+def test_records_that_are_none_are_told(tmp_path, content, said) -> None:
+    state = tmp_path / "a state"
+    if content:
+        state.write_bytes(content)
+    else:
+        with closing(sqlite3.connect(state)) as database:
+            database.executescript(STATE.replace("'1'", "'2'"))
+    with pytest.raises(BadSetting, match=said):
+        list(kept(state))
+
+
+def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
+    toml = site.workspace.root / "destinations.toml"
+    toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://of-an-example"'))
+    with B2("calls") as b2:
+        site.workspace.variables |= {
+            "BACKBLAZE_B2_S3_ENDPOINT": b2.url,
+            "BACKBLAZE_B2_REGION": "eu-central-003",
+            "BACKBLAZE_B2_KEY_ID": KEY,
+            "BACKBLAZE_B2_APPLICATION_KEY": SECRET,
+            "BACKBLAZE_B2_BUCKET": "calls",
+        }
+        site.list(1, 2, 3, 4)
+        site.run("--limit", "2")
+        assert b2.calls == {"A": 2}
+        for number, data in ((3, mp3(3, 1)), (4, mp3(3, 1)[:-9])):  # as the original did: without a hash
+            _, _, name = site.key(number).rpartition("/")
+            b2.buckets.put(
+                "calls", f"old/+491500000{number % 2}/0001__{name}", data, "binary/octet-stream", f"e{number}"
+            )
+        adopted = files(site, "adopt", "--prefix", "old/", "--output", "json")
+        assert (adopted.code, len(adopted.json["adopted"]), b2.calls) == (0, 2, {"A": 2, "B": 2, "C": 1})
+        hashless = files(site, "verify", "--log-level", "info")
+        assert (hashless.code, hashless.out.splitlines()[-4:]) == (
+            4,
+            [
+                "= 2 as their rows say",
+                "+ 0 rows without their object",
+                "- 0 objects without a row",
+                "* 2 objects that differ from their rows",
+            ],
+        )
+        assert "asks audio for 4 objects (class B)" in hashless.err
+        assert b2.calls == {"A": 2, "B": 6, "C": 1}
+        assert "1 will be moved again, 1 hashes written, 0 left" in files(site, "verify", "--fix").out
+        b2.buckets.put("calls", site.key(1), b"x" * len(mp3(1, 1)), "audio/mpeg", "another")
+        b2.buckets.put("calls", f"{PREFIX}/orphan.mp3", b"x", "audio/mpeg", "e")
+        found = files(site, "verify", "--list", "--prefix", PREFIX)
+        assert found.out.splitlines()[:2] == [
+            f"* {site.key(1)}: somebody else stored it since",
+            f"- {PREFIX}/orphan.mp3: no row names it",
+        ]
+        assert "1 will be moved again" in files(site, "verify", "--fix").out
+        site.run()
+        assert files(site, "verify").code == 0
+        assert [len(made.content) for made in b2.versions("calls", site.key(1))][-1] == len(mp3(1, 1))
+        assert site.host.gets == 4
+        assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 0
+        assert [key for key in b2.buckets.keys("calls") if key.startswith(PREFIX)] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from tests import files_toy as toy
 from tests.recordings_toy import PREFIX, Site, sha1, site
-from tests.workspace import Workspace
+from tests.workspace import REPOSITORY, Workspace
 
 __all__ = ["site"]  # a fixture
 
@@ -104,7 +106,7 @@ def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
     assert run.code == 3
     (key,) = site.objects()
     assert key.startswith(f"{PREFIX}/p_")
-    traces = [file.read_text() for file in (site.workspace.root / "runs").glob("*/*.json")]
+    traces = [file.read_text() for file in (site.workspace.root / "runs").rglob("*.json*")]
     for said in (key, run.out, run.err, *traces):
         assert "91500000" not in said
         assert "long enough" not in said
@@ -156,3 +158,63 @@ def test_rows_of_the_original_are_recognised_and_kept(pg: Site, ask: Callable[..
     assert ask("SELECT count(*) FROM media_pipeline.transcriptions") == [(3,)]
     assert pg.objects() == [pg.key(4), pg.key(3)]
     assert set(pg.host.asked) == {"/vr/PR_3.mp3", "/vr/PR_4.mp3"}
+
+
+RUNBOOK = (REPOSITORY / "docs/runbooks/recordings.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(console|sql)\n(.*?)```", RUNBOOK, re.S)
+
+
+def test_the_runbook_is_run_from_its_start_to_its_end(
+    pg: Site, ask: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pg.list(*range(12))
+    calls = pg.workspace.root / "calls/august.csv"
+    calls.parent.mkdir()
+    (pg.workspace.root / "calls.csv").rename(calls)
+    del pg.workspace.variables["SOURCES__RECORDINGS__CSV_PATH"]
+    monkeypatch.chdir(pg.workspace.root)
+    stored, answers, said = list[int](), list[Any](), dict[str, str]()
+    for kind, text in BLOCKS:
+        if kind == "sql":
+            answers.append(ask(text.replace("%", "%%")))
+            continue
+        for line in text.splitlines():
+            result = pg.workspace.etl(*shlex.split(line)[1:], SOURCES__CHESS__CONTACT="x")
+            assert result.code == 0, (line, result.out, result.err)
+            stored.append(len(pg.objects()))
+            said[line.removeprefix(".venv/bin/etl ")] = result.out
+    doctor, dry, batch, verify, status, dry_undo, undo = stored[:7]
+    assert (doctor, dry, batch, verify, status, dry_undo, undo) == (0, 0, 10, 10, 10, 10, 0)
+    assert stored[7:] == [12] * (len(stored) - 7)
+    sample, count, repeated, _ = answers
+    assert {row[3] for row in sample} == {pg.key(number) for number in range(10)}, "the oldest ten"
+    assert (count, repeated) == ([(10,)], [])
+    assert pg.host.gets == 22, "ten of them twice, as they were taken back"
+    assert [text.splitlines()[-1] for line, text in said.items() if line.startswith("files adopt")] == [
+        "recordings: 12 files adopted, 0 not; nothing was fetched",
+        "recordings: 0 files would be adopted, 0 not; nothing was fetched",
+    ]
+    places = "SELECT phone, array_agg(index_in_phone ORDER BY started) FROM media_pipeline.audio_files GROUP BY phone"
+    assert dict(ask(places)) == {f"+491500000{last}": [1, 2, 3, 4, 5, 6] for last in (0, 1)}
+
+
+def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: Site) -> None:
+    site.list(1, 2, 3)
+    site.list(4, phone="")
+    calls = site.workspace.root / "calls.csv"
+    calls.write_text(calls.read_text() + "r,no address,+1,,,,,\n")
+    toml = site.workspace.root / "destinations.toml"
+    audio = '[pg.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
+    toml.write_text(f'{toml.read_text()}[pg.warehouse]\ndestination_type = "postgres"\n{audio}')
+    away = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/d"}
+    words = ("run", "recordings", "--mode", "dry", "--with", f"b2_prefix={PREFIX}", "--env", "pg")
+    dry = site.workspace.etl(*words, **away)
+    shown = [line.strip() for line in dry.out.splitlines()]
+    assert dry.code == 0, dry.err
+    assert "lists of recordings: 4 files, 1 rows refused" in shown
+    assert f"e.g. {site.key(1)}" in shown
+    assert "destination: could not be reached" in dry.out
+    assert (site.host.gets, site.objects()) == (0, [])
+    missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
+    (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
+    assert "no file matches gone.csv" in told["trouble"]

@@ -24,7 +24,7 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
-from pipelines.files.journal import journals_of
+from pipelines.files.journal import is_unrecorded
 from pipelines.keeping import count_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
@@ -153,9 +153,9 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
 
 def _refuse_unrecorded(scope: Scope) -> None:
     """Objects that a killed run has stored and not yet recorded are in no table: the next run records them."""
-    if any(journals_of(scope.environment, scope.spec.name)):
+    if is_unrecorded(scope.environment, scope.spec.name):
         run = f"etl run {scope.spec.name} --env {scope.environment.name}"
-        raise EtlError(f"{scope.spec.name}: a run was killed while it moved files; end that first: {run}")
+        raise EtlError(f"{scope.spec.name}: files may be stored that no row names, by a run that died; first {run}")
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:

@@ -15,8 +15,9 @@ from pipelines.files.declared import Move
 from pipelines.files.stores import QUARANTINE
 from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
-from sources.kit.files import Files
+from sources.kit.files import FileItem, Files
 
+Row = dict[str, Any]
 AT_ONCE = 500  # rows of one statement
 PAGE_ROWS = 5000
 T = TypeVar("T")
@@ -125,6 +126,21 @@ class Book:
             values = f"{self._column(self._named.bytes)} = {sizes}, {self._column(self._named.sha256)} = {texts}"
             self._change(f"UPDATE {{table}} SET {values} WHERE {{named}}", some)
 
+    def released(self, ids: Sequence[str]) -> set[str]:
+        """Those that are deleted at their source."""
+        release = self._move.files.release
+        if release is None or release.column not in self._columns:
+            return set()
+        sql = (
+            f'SELECT {self._text(self._identity)} FROM "{self._move.block.table}" WHERE "{release.column}" IS NOT NULL'
+        )
+        return {str(id) for (id,) in self._ask(sql)} & set(ids)
+
+    def mark_now(self, column: str, ids: Sequence[str]) -> None:
+        """Write the time into a column of some rows."""
+        for some in parts(ids):
+            self._change(f"UPDATE {{table}} SET {self._column(column)} = CURRENT_TIMESTAMP WHERE {{named}}", some)
+
     def remove(self, ids: Sequence[str]) -> None:
         """Delete the rows of some files, and those of their failures."""
         for some in parts(ids):
@@ -132,17 +148,15 @@ class Book:
                 if table in self._there:
                     self._change("DELETE FROM {table} WHERE {named}", some, table)
 
-    def listed(self, ids: Sequence[str]) -> set[str]:
+    def items(self, ids: Sequence[str]) -> dict[str, FileItem]:
         """Those that rows of the resource name, so that a run can move them."""
-        if self._move.table not in self._there:
-            return set()
-        found: set[str] = set()
-        for some in parts(ids):
-            names = self._in(some)
-            found |= {row[0] for row in self._ask(
-                f'SELECT {self._text(self._identity)} FROM "{self._move.table}" WHERE {names}'
-            )}  # fmt: skip
-        return found
+        there = [name for name in self._there.get(self._move.table, []) if not name.startswith("_dlt_")]
+        columns = ", ".join(f'"{name}"' for name in there)
+        rows: list[dict[str, Any]] = []
+        for some in parts(ids) if there else ():
+            found = self._ask(f'SELECT {columns} FROM "{self._move.table}" WHERE {self._in(some)}')
+            rows += [dict(zip(there, row, strict=True)) for row in found]
+        return {item.id: item for item in self.files.items(rows)}
 
     def _among(self, table: str, chosen: Chosen) -> Iterator[str]:
         """The condition for the files that are named, as a table has the columns for it."""

@@ -56,9 +56,10 @@ def journal_of(environment: Environment, spec: str, resource: str) -> Path:
     return environment.state_dir / "files" / f"{spec}.{resource}.jsonl"
 
 
-def journals_of(environment: Environment, spec: str) -> Iterator[Path]:
-    """The journals that are left of a spec: of runs that did not come to their end."""
-    yield from journal_of(environment, spec, "*").parent.glob(journal_of(environment, spec, "*").name)
+def is_unrecorded(environment: Environment, spec: str) -> bool:
+    """Whether a run of a spec has stored something, or may have, that no receipt in the warehouse names."""
+    every = journal_of(environment, spec, "*")
+    return any(left.receipts or left.intents for left in map(read, every.parent.glob(every.name)))
 
 
 def read(path: Path) -> Left:
@@ -134,12 +135,14 @@ class Journal:
             os.close(self._opened)
             self._opened = self._rewritten()
 
+    def remove(self) -> None:
+        """Remove the file: nothing is left to be recorded."""
+        self._path.unlink(missing_ok=True)
+
     def close(self) -> None:
-        """Close the file; it goes where nothing is left in it."""
+        """Close the file."""
         with self._lock:
             os.close(self._opened)
-            if not self._intents and not self._receipts:
-                self._path.unlink(missing_ok=True)
 
     def _rewritten(self) -> int:
         """The file anew, with what is not committed."""

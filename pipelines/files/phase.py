@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from pipelines.errors import TryLater
 from pipelines.files import stores
 from pipelines.files.audio import Sound, Suspicious, inspect
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import Journal, Left, journal, journal_of, read
+from pipelines.files.listing import Listing
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
+from pipelines.files.stores import Store, Weather
 from pipelines.files.tally import Tally
-from pipelines.files.work import Prior, Tables, Wanted, Work
+from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import Transfer
 from pipelines.load import Load
 from pipelines.order import Order, bytes_per_second
@@ -64,58 +66,64 @@ class _Phase:
         """Move what is due; which of the names that were asked for this resource has."""
         left = read(self.journal_file)
         self.receipts.prepare()
-        transfer = self.ledger.transfer(self.dataset, self.move.resource)
-        in_doubt = left.is_short_of(transfer)
+        before = self.ledger.transfer(self.dataset, self.move.resource)
         self.receipts.record(left.receipts.values(), [])
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder) as file:
             work = Work(file)
             known = self._look(work, left)
-            if work.rows or left.intents or transfer:
-                self._move(work, left, in_doubt)
-        if left.receipts or self.tally.moved or self.tally.found:
-            with open_warehouse(self.load.environment, self.dataset) as warehouse:
-                Tables(warehouse, self.move).drop_repaired()
+            listing = Listing(self.move, work, self.tally, self.load.order.next_files)
+            if before or left.intents or left.receipts or listing.refused or not listing.is_empty:
+                self._move(listing, left, left.is_short_of(before))
+            else:
+                self.journal_file.unlink(missing_ok=True)
         return known
 
     def _look(self, work: Work, left: Left) -> set[str]:
         """Find what is due, and which intents are settled; which names this resource has."""
-        order = self.load.order
-        with open_warehouse(self.load.environment, self.dataset) as warehouse:
-            tables = Tables(warehouse, self.move)
+        with self._tables() as tables:
             for id in tables.recorded(left.intents):
                 del left.intents[id]
             self.tally.left_alone = tables.left_alone(self.wanted)
             tables.fill(work, self.wanted)
-            self.tally.due = min(work.rows, order.next_files or work.rows)
-            return tables.named(order.only)
+            return tables.named(self.load.order.only)
 
-    def _move(self, work: Work, left: Left, in_doubt: bool) -> None:
-        """Move the work, while the warehouse and a journal say that it goes on."""
+    def _move(self, listing: Listing, left: Left, in_doubt: bool) -> None:
+        """Move what is listed, while the warehouse and a journal say that it goes on."""
         left.receipts.clear()
+        store = stores.opened(self.move.block.to)
         with journal(self.journal_file, self.move.files, left, self.report.run_id) as journal_:
             spec, resource, run_id = self.load.spec.name, self.move.resource, self.report.run_id
-            begun = Transfer(spec, self.dataset, resource, run_id, int(in_doubt), self.wanted.now)
-            self.ledger.begin_transfer(begun)
-            transfer = _Transfer(self, journal_, work, in_doubt)
+            self.ledger.begin_transfer(Transfer(spec, self.dataset, resource, run_id, int(in_doubt), self.wanted.now))
+            transfer = _Transfer(self, store, journal_, listing, in_doubt)
             try:
                 transfer.run()
             finally:
-                known = not in_doubt or (transfer.is_through and self.wanted.is_whole)
-                if transfer.is_recorded and not journal_.in_doubt and known:
-                    self.ledger.end_transfer(self.dataset, self.move.resource)
+                if transfer.is_recorded:
+                    self._end(journal_, still_in_doubt=in_doubt and not (transfer.is_through and self.wanted.is_whole))
+
+    def _end(self, journal_: Journal, still_in_doubt: bool) -> None:
+        """Drop the failures of what is stored by now, and what says that files are moved where no doubt is left."""
+        with self._tables() as tables:
+            tables.drop_repaired()
+        if not still_in_doubt and not journal_.in_doubt:
+            self.ledger.end_transfer(self.dataset, self.move.resource)
+            journal_.remove()
+
+    @contextmanager
+    def _tables(self) -> Iterator[Tables]:
+        with open_warehouse(self.load.environment, self.dataset) as warehouse:
+            yield Tables(warehouse, self.move)
 
 
 class _Transfer:
     """Files on their way, and what becomes of them."""
 
-    def __init__(self, phase: _Phase, journal: Journal, work: Work, in_doubt: bool) -> None:
+    def __init__(self, phase: _Phase, store: Store, journal: Journal, listing: Listing, in_doubt: bool) -> None:
         self.load, self.move, self.report, self.tally = phase.load, phase.move, phase.report, phase.tally
-        self.receipts, self.journal, self.work, self.in_doubt = phase.receipts, journal, work, in_doubt
-        self.intents = journal.in_doubt
-        self.store = stores.opened(self.move.block.to)
+        self.receipts, self.journal, self.listing, self.in_doubt = phase.receipts, journal, listing, in_doubt
+        self.store, self.intents = store, journal.in_doubt
         self.settings = settings_of(phase.load.order, self.move.block, phase.folder / "spool" / phase.load.spec.name)
-        self.priors: dict[Any, Prior] = {}
         self.failures: list[Row] = []
         self.begun = self.committed = time.monotonic()
         self.is_through = self.is_recorded = False
@@ -124,47 +132,24 @@ class _Transfer:
         """Move all of it; what was moved is recorded, however it ends."""
         mover = Mover(self.store, self.settings, self.journal, inspect)
         try:
-            with closing(mover.move(self._items())) as outcomes:
+            with closing(mover.move(self._not_stored())) as outcomes:
                 for outcome in outcomes:
                     self._note(outcome)
                     self._went_on()
+            for outcome in self.listing.refused:
+                self._note(outcome)
             self.is_through = True
         finally:
             self.tally.seconds = time.monotonic() - self.begun
             self._commit()
             self.is_recorded = True
 
-    def _items(self) -> Iterator[FileItem]:
-        """The files to move: without those of a limit, those that are known by another name, and those in the store."""
-        items = self._not_same(self.move.files.items(self._rows()))
-        chosen = islice(items, self.load.order.next_files)
-        return self._not_stored(chosen) if self.in_doubt or self.intents else chosen
-
-    def _rows(self) -> Iterator[Row]:
-        for row, prior in self.work:
-            if prior:
-                self.priors[row[self.move.files.identity]] = prior
-            yield row
-
-    def _not_same(self, items: Iterable[FileItem]) -> Iterator[FileItem]:
-        """Of files that are the same the first; what fails with that, another run tries with the next.
-
-        Files that are not the same and have one name would overwrite each other: the second is refused.
-        """
-        seen, keys = set[tuple[str, Any]](), set[int]()
-        for item in items:
-            mine = {(column, value) for column in self.move.files.same if (value := item.row.get(column)) is not None}
-            if mine & seen:
-                self.tally.same += 1
-            elif hash(item.key) in keys:
-                self._note(NotMoved(item, "permanent", f"another file of this run has its key {item.key}"))
-            else:
-                seen |= mine
-                keys.add(hash(item.key))
-                yield item
-
-    def _not_stored(self, items: Iterator[FileItem]) -> Iterator[FileItem]:
-        """Those that the store has not; where it has one that is in doubt, that is its receipt."""
+    def _not_stored(self) -> Iterator[FileItem]:
+        """The files that the store has not; where it has one that is in doubt, that is its receipt."""
+        items = iter(self.listing)
+        if not (self.in_doubt or self.intents):
+            yield from items
+            return
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             while batch := list(islice(items, ASKED_AT_ONCE)):
                 for item, stored in zip(batch, pool.map(self._found, batch), strict=True):
@@ -180,7 +165,10 @@ class _Transfer:
         intent = self.intents.get(item.id)
         if intent is None and not self.in_doubt:
             return None
-        head = self.store.head(item.key)
+        try:
+            head = self.store.head(item.key)
+        except Weather as trouble:
+            raise TryLater(f"{self.move.block.to}: {trouble}; run again later") from trouble
         if head is None or head.sha256 is None or head.source_id not in (None, item.id):
             return None
         told = [(item.sha256, head.sha256), (item.bytes, head.bytes), (intent and intent.sha256, head.sha256)]
@@ -207,8 +195,7 @@ class _Transfer:
                 self.tally.moved += 1
                 self.tally.bytes += stored.bytes
             case NotMoved(item, kind, reason):
-                prior = self.priors.pop(item.row[self.move.files.identity], None)
-                now = datetime.now(UTC)
+                prior, now = self.listing.prior(item), datetime.now(UTC)
                 self.failures.append(failure_of(outcome, prior, self.move, self.report.run_id, now))
                 self.tally.quarantined += kind == "quarantined"
                 self.tally.failed += kind != "quarantined"

@@ -221,7 +221,7 @@ class _HandOn:
         store, names = stores.opened(self._move.block.to), dict[str, str]()
         for row in receipts:
             key = str(row[self._move.files.named.key])
-            name = self._move.files.kept_as(row) if self._move.files.kept_as else key.rpartition("/")[2]
+            name = Path(self._move.files.kept_as(row) if self._move.files.kept_as else key).name
             write_bytes(self._folder / AUDIO / name, store.read(key))
             names[str(row[self._move.files.identity])] = AUDIO + name
         return names

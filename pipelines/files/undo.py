@@ -53,6 +53,11 @@ def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run
         with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
             book = Book(warehouse, move)
             batch = _batch(book, store, chosen, listing)
+            if gone := book.released([id for id, _ in batch.rows]):
+                raise UsageError(
+                    f"files undo: {len(gone)} of these files are deleted at their source, and their objects are the "
+                    f"last there are; leave them out, e.g. {min(gone)}"
+                )
             if not dry_run:
                 _take_back(book, store, batch)
     _tell(name, batch, dry_run, printer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
@@ -15,14 +15,17 @@ from pipelines.build import dataset_name
 from pipelines.environment import Environment
 from pipelines.errors import Exit
 from pipelines.files import stores
+from pipelines.files.audio import agrees, inspect
 from pipelines.files.book import Book, Chosen, Receipt
 from pipelines.files.declared import Move
+from pipelines.files.sound import Suspicious
 from pipelines.files.stores import QUARANTINE, Head, Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.warehouse import open_warehouse
+from sources.kit.files import FileItem
 
 AT_ONCE = 32
 PER_LISTING = 1000
@@ -142,26 +145,25 @@ def _tell_cost(move: Move, receipts: int, prefixes: Sequence[str]) -> None:
 
 def _mend(environment: Environment, dataset: str, move: Move, store: Store, found: Sequence[Finding]) -> Mended:
     """Let what is missing or wrong be moved again, and write the hashes that rows lack."""
-    mended = Mended([], {}, 0)
-    for finding in found:
-        _sort(store, finding, mended)
+    mended, wrong = Mended([], {}, 0), [finding for finding in found if finding.sign != "="]
+    with open_warehouse(environment, dataset) as warehouse:
+        items = Book(warehouse, move).items([finding.id for finding in wrong if finding.id])
+    for finding in wrong:
+        _sort(store, finding, items, mended)
+    for id in [id for id in mended.again if id not in items]:
+        LOGGER.warning("%s: no row of %s names it, so no run can move it again", id, move.table)
+        mended.again.remove(id)
+        mended.left += 1
     with open_warehouse(environment, dataset) as warehouse:
         book = Book(warehouse, move)
-        nameless = set(mended.again) - book.listed(mended.again)
-        for id in sorted(nameless):
-            LOGGER.warning("%s: no row of %s names it, so no run can move it again", id, move.table)
-        mended.again = [id for id in mended.again if id not in nameless]
-        mended.left += len(nameless)
         book.reopen(mended.again)
         book.complete(mended.hashes)
     return mended
 
 
-def _sort(store: Store, finding: Finding, mended: Mended) -> None:
+def _sort(store: Store, finding: Finding, items: Mapping[str, FileItem], mended: Mended) -> None:
     """Note what is to be done about a finding; an object of unknown content is read for it."""
     id, head = finding.id, finding.head
-    if finding.sign == "=":
-        return
     if id is None or finding.mend is None:
         mended.left += 1
     elif finding.mend == "move again" or head is None:
@@ -171,10 +173,18 @@ def _sort(store: Store, finding: Finding, mended: Mended) -> None:
     else:
         data = store.read(finding.key)
         sha256 = hashlib.sha256(data).hexdigest()
-        if finding.sha256 in (None, sha256):
+        if finding.sha256 in (None, sha256) and _sounds(data, items.get(id)):
             mended.hashes[id] = (len(data), sha256)
         else:
             mended.again.append(id)
+
+
+def _sounds(data: bytes, item: FileItem | None) -> bool:
+    """Whether bytes that nobody has verified are what their item should be."""
+    try:
+        return item is None or agrees(inspect(memoryview(data), item.media), item.seconds)
+    except Suspicious:
+        return False
 
 
 def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer) -> None:

@@ -87,6 +87,16 @@ class Kept:
     bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a file is deleted at its source, which nothing but `etl files release` does."""
+
+    delete: Callable[[Row], str | None]
+    """Delete a file by its receipt, or say why it is still there; one that is gone already is deleted."""
+    column: str
+    """Of the receipts: when it was deleted there, null until then."""
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -112,10 +122,14 @@ class Files:
     """Further columns by whose values `--only` finds an item."""
     about: tuple[str, ...] = ()
     """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
+    release: Release | None = None
+    """None where the source keeps its files for good."""
     lines: Mapping[str, Lines] = field(default_factory=dict)
     """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
     kept_as: Callable[[Row], str] | None = None
     """What a file is called where runs keep their audio, by its receipt; otherwise as its object."""
+    offline: bool = False
+    """Whether the rows stand in files of this machine, so that a dry run may read them."""
     named: Columns = Columns()
     ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
-from sources.kit.files import Columns, FileItem, Files, Row, Stored
+from sources.kit.files import Columns, FileItem, Files, Lines, Row, Stored
 from sources.kit.secrets import keep_out
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-+]+")
@@ -31,6 +31,7 @@ INDEX = re.compile(r"^[0-9]{4,}__")
 LONGEST_PREFIX = 512  # bytes; what follows it takes less than 1,024 - 512
 LONGEST_PART = 90  # characters of a campaign or a recording: with a start both stay below 250
 LONGEST_PHONE = 40
+TELL_PHONES = ("phone", "url", "recording_id", "campaign_name", "source_file")
 SHORT = 10  # digits of a SHA-1 that tell URLs of one call apart
 FEWEST_DIGITS = 7  # of a phone, its last ones: a name that has them tells whose it is
 SHORTEST_SECRET = 16
@@ -108,6 +109,13 @@ class Naming:
         name = "__".join((_start(row["started"]), self._campaign(row), self._recording(row)))
         return f"{self.prefix}/{self._phone(row)}/{name}.mp3"
 
+    def line(self, row: Row) -> dict[str, Any]:
+        """A recording as the folder of a run has it; where phones give way, without what may tell one."""
+        if self.secret is None:
+            return dict(row)
+        kept = {name: value for name, value in row.items() if name not in TELL_PHONES}
+        return {**kept, "phone": self._phone(row)}
+
     def _phone(self, row: Row) -> str:
         if self.secret is None or not _digits(row["phone"]):
             return phone_folder(row["phone"])
@@ -137,6 +145,7 @@ def audio(
     pseudonymise: bool = False,
     pseudonym_secret: TSecretStrValue | None = None,
     base_url: str | None = None,
+    csv_path: str = "",
 ) -> Files:
     """The audio of the rows of `recordings`, as objects below `b2_prefix`.
 
@@ -165,6 +174,9 @@ def audio(
         same=("recording_id", "url"),
         when="started",
         names=("recording_id",),
+        about=("phone",),
+        offline="://" not in csv_path.removeprefix("file://"),
+        lines={"recordings": Lines("metadata_recordings.jsonl", naming.line)},
         named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at", "metadata.etag"),
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
         tables={"postgres": POSTGRES},

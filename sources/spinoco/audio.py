@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import dlt
 from dlt.common.typing import TSecretStrValue
 
-from sources.kit import secrets
-from sources.kit.files import FileItem, Files, Row, Stored
+from sources.kit import http, secrets
+from sources.kit.files import FileItem, Files, Release, Row, Stored
 from sources.spinoco.lines import LINES
+from sources.spinoco.processed import kept
 from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
@@ -35,7 +37,7 @@ RECEIPT = columns(
         "spinoco_recording_id spinoco_call_guid call_id recording_id direction caller callee "
         "object_key sha256 content_type codec etag version"
     ),
-    timestamp="started_at ended_at stored_at",
+    timestamp="started_at ended_at stored_at released_at",
     double="duration_seconds seconds",
     bigint="bytes sample_rate channels",
 )
@@ -72,15 +74,18 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
         when="started_at",
         there="available",
         names=("recording_id", "call_id", "spinoco_call_guid"),
+        release=Release(partial(_delete, base_url, headers), "released_at"),
         about=("caller", "callee"),
         lines=LINES,
+        kept=kept,
+        alike=lambda key: key.rpartition("/")[2],
         kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
     )
 
 
 def object_key(row: Row) -> str:
     """The name of a recording's object; by its GUID alone it is the same for good."""
-    return f"spinoco/{_day(row['started_at'])}/{row[IDENTITY]}.ogg"
+    return f"spinoco/{_day(row['started_at'])}/{quote(row[IDENTITY], safe='')}.ogg"
 
 
 def _day(started_at: datetime | None) -> str:
@@ -92,6 +97,15 @@ def _day(started_at: datetime | None) -> str:
 def _address(base_url: str, row: Row) -> str:
     task, recording = (quote(str(row[name]), safe="") for name in ("spinoco_call_guid", IDENTITY))
     return f"{base_url}/recording-direct/{task}/{recording}"
+
+
+def _delete(base_url: str, headers: dict[str, str], receipt: Row) -> str | None:
+    """Delete a recording at the vendor, for good, or say why it is still there."""
+    task, recording = (quote(str(receipt[name]), safe="") for name in ("spinoco_call_guid", IDENTITY))
+    with http.open_session("spinoco") as session:
+        response = session.delete(f"{base_url.rstrip('/')}/recording/{task}/{recording}", headers=headers)
+    gone = response.ok or response.status_code == 404
+    return None if gone else f"the vendor answered {response.status_code}"
 
 
 def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
@@ -108,4 +122,5 @@ def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
         "etag": stored.etag,
         "version": stored.version,
         "stored_at": stored.stored_at,
+        "released_at": None,
     }

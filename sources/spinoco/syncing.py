@@ -51,13 +51,8 @@ class Tagged:
             del mine[:AT_ONCE]
 
     def _guids(self) -> Iterator[str]:
-        token: str | None = None
-        while True:
-            page = self.upstream.synced_page(self.query, token)
+        for page in self.upstream.synced_pages(self.query):
             yield from (str(told["taskId"]) for told in page.tasks if isinstance(told, dict) and "taskId" in told)
-            token = page.next
-            if token is None:
-                return
 
     def _task(self, guid: str) -> Row:
         found = self.upstream.task(guid)

@@ -48,6 +48,7 @@ DESCRIPTIONS = {
     "bytes": "size of the object",
     "sha256": "of the object, hexadecimal",
     "seconds": "length found in the audio",
+    "released_at": "when the recording was deleted at the vendor, by `etl files release`",
 }
 
 

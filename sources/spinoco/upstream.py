@@ -43,19 +43,18 @@ class Upstream:
         """Tasks from a `lastUpdate` on (ms), oldest change first; only the first request holds the query."""
         page = self.first_page(start)
         yield page
-        while page.next:
-            page = self._page("/task/query", {"page": page.next, "count": self.page_size})
-            yield page
+        yield from self._following("/task/query", page)
 
     def first_page(self, start: int) -> Page:
         """The tasks that come first from a `lastUpdate` on."""
         query = {**COMPLETED_CALLS, "from": {"L": str(start)}}
         return self._page("/task/query", {"query": query, "count": self.page_size})
 
-    def synced_page(self, query: Row, token: str | None) -> Page:
-        """One page of what the vendor keeps under a tag; asked for by its token, it says that those before are done."""
-        asked = {"page": token} if token else {"query": query}
-        return self._page("/task/sync/", {**asked, "count": self.page_size})
+    def synced_pages(self, query: Row) -> Iterator[Page]:
+        """What the vendor keeps under a tag and has not handed out yet."""
+        page = self._page("/task/sync/", {"query": query, "count": self.page_size})
+        yield page
+        yield from self._following("/task/sync/", page)
 
     def task(self, guid: str) -> Row | None:
         """One task, or None where there is none any more."""
@@ -78,6 +77,16 @@ class Upstream:
         word = "true" if deactivated else "false"
         response = self.session.get(self.base_url + path, params={"deactivated": word})
         return None if response.status_code in (403, 404) else _object(response)
+
+    def _following(self, path: str, page: Page) -> Iterator[Page]:
+        """The pages behind one, each by the token of the one before."""
+        used: set[str] = set()
+        while page.next:
+            if page.next in used:
+                raise SourceError(f"spinoco: POST {path}: its pages lead to themselves; the API may have changed")
+            used.add(page.next)
+            page = self._page(path, {"page": page.next, "count": self.page_size})
+            yield page
 
     def _page(self, path: str, body: Row) -> Page:
         def ask() -> Page:

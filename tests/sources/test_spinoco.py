@@ -554,6 +554,13 @@ def test_the_first_wait_is_as_long_as_is_said(world, monkeypatch):
     assert drawn == [5, 10]
 
 
+def test_pages_that_lead_to_themselves_are_left(world):
+    world.vendor._page = lambda _: {"result": [], "next": "again"}
+    with pytest.raises(Exception, match="lead to themselves"):
+        world.read("calls")
+    assert len(world.bodies) == 2
+
+
 @pytest.mark.parametrize("body", [[], {"result": {}}, {"result": [], "next": 3}])
 def test_an_answer_of_another_shape_says_so(world, body):
     world.vendor._page = lambda _: body
