@@ -362,6 +362,19 @@ def test_transfers_end_in_the_middle_of_a_body(site: Site, ends: str):
     assert [line for line in site.journal.lines if line[1] == "a"] == []
 
 
+@pytest.mark.timeout(20)
+def test_parts_of_a_transfer_that_is_stopped_are_taken_back(site: Site):
+    site.answer("/a", reply(200, bytes(12 * 2**20)))
+    site.b2.hold("partNumber=2")
+    bucket = site.bucket(parts_above=10**6, part_bytes=5 * 2**20)
+    mover = Mover(bucket, Settings(site.folder / "spool"), site.journal, inspect)
+    outcomes = mover.move([site.item("b"), site.item("a", media="any")])
+    assert isinstance(next(outcomes), Moved)
+    wait_for(lambda: site.b2.count("partNumber=2") == 1)
+    outcomes.close()
+    assert site.b2.count("^DELETE .*uploadId") == 1
+
+
 def test_items_are_drawn_as_they_are_needed(site: Site, monkeypatch):
     monkeypatch.setattr(files_mover, "LOOK_AHEAD", 10)
     drawn = []
