@@ -47,7 +47,8 @@ def order(
 
     if days is not None:
         given["since"] = _days_ago(days, given.get("since"))
-    given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
+    for name in ("select", "exclude", "only"):
+        given[name] = tuple(given.get(name) or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
 
 
@@ -177,8 +178,9 @@ def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     from pipelines import promises
     from pipelines.coverage import declared
     from pipelines.erase import subjects
+    from pipelines.files import declared as files
 
-    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    of_one = (problem for spec in chosen for of in (files, declared, subjects) for problem in of.problems(root, spec))
     return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 

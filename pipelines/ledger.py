@@ -60,6 +60,9 @@ TABLES = {
         "dataset": "text", "name": "text", "spec": "text", "fingerprint": "text", "load_id": "text", "run_id": "text",
         "built_at": "time",
     },
+    "transfers": {
+        "spec": "text", "dataset": "text", "resource": "text", "run_id": "text", "in_doubt": "int", "since": "time",
+    },
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
         "counts": "text",
@@ -138,6 +141,21 @@ class ModelRow:
     load_id: str | None
     run_id: str
     built_at: datetime
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One row of `_etl.transfers`: files of a resource are being moved, or were by a run that died.
+
+    `in_doubt`: 1 where objects may be stored that no journal of this machine knows of.
+    """
+
+    spec: str
+    dataset: str
+    resource: str
+    run_id: str
+    in_doubt: int
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -388,6 +406,27 @@ class Ledger:
         """Delete what is written of a spec's coverage, but that of one run."""
         self.execute("DELETE FROM {coverage} WHERE spec = %s AND run_id <> %s", spec, but)
 
+    def transfer(self, dataset: str, resource: str) -> Transfer | None:
+        """The transfer of a resource that has not come to its end."""
+        columns = ", ".join(TABLES["transfers"])
+        with suppress(DestinationUndefinedEntity):
+            rows = self.execute(
+                f"SELECT {columns} FROM {{transfers}} WHERE dataset = %s AND resource = %s ORDER BY since DESC LIMIT 1",
+                dataset, resource,
+            )  # fmt: skip
+            return Transfer(*rows[0]) if rows else None
+        return None
+
+    def begin_transfer(self, transfer: Transfer) -> None:
+        """Write that files of a resource are being moved, in place of what is written."""
+        self._in_time("transfers", partial(self._insert, "transfers", [transfer]))
+        self.end_transfer(transfer.dataset, transfer.resource, transfer.run_id)
+
+    def end_transfer(self, dataset: str, resource: str, but: str = "") -> None:
+        """Delete what is written of moving files of a resource, but of one run."""
+        sql = "DELETE FROM {transfers} WHERE dataset = %s AND resource = %s AND run_id <> %s"
+        self.execute(sql, dataset, resource, but)
+
     def _known(self, ids: list[str]) -> list[str]:
         rows = self.execute(f"SELECT id FROM {{quarantine}} WHERE id IN ({_holes(ids)})", *ids)
         return [row[0] for row in rows]
@@ -474,3 +513,4 @@ assert [f.name for f in fields(Covered)] == list(TABLES["coverage"])
 assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])
 assert [f.name for f in fields(CheckRow)] == list(TABLES["checks"])
 assert [f.name for f in fields(ModelRow)] == list(TABLES["models"])
+assert [f.name for f in fields(Transfer)] == list(TABLES["transfers"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
 from pipelines.errors import STATUS, EtlError, Exit
+from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 from pipelines.models.make import Made
@@ -16,8 +17,10 @@ from pipelines.printing import counted
 
 if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
+    from pipelines.files.raw_audio import RawAudio
 
 SCHEMA = "etl.run.v1"
+MOST_ITEMS = 50  # of those that failed, in what a person reads
 
 
 @dataclass
@@ -53,6 +56,8 @@ class Report:
     expired: dict[str, int] = field(default_factory=dict)
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
+    files: dict[str, Tally] = field(default_factory=dict)
+    raw_audio: RawAudio | None = None
 
     @property
     def status(self) -> str:
@@ -133,6 +138,7 @@ class Report:
             },
             "tables": self.tables,
             "raw_files": self.raw_files,
+            "files": {resource: tally.as_dict() for resource, tally in self.files.items()},
             "rejected": self.rejected,
             "models": [made.as_dict() for made in self.models],
             "checks": [check.as_dict() for check in self.checks],
@@ -149,7 +155,10 @@ class Report:
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
         see = f"etl quarantine list {self.spec} --env {self.environment}"
         out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
-        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
+        out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
+        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
+        more = len(self.failed_items) - MOST_ITEMS
+        out += [f"{self.spec}: {more:,} more failed; see runs/{self.run_id}/error.json"] if more > 0 else []
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
         return [*out, *self.lines_after(), self.verdict()]
 

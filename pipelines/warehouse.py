@@ -37,6 +37,13 @@ class Warehouse:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def pages(self, sql: str, rows: int) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query, so many at once, each as its columns by name."""
+        with self.client.execute_query(self._whole(sql)) as cursor:
+            names = [column[0] for column in cursor.description]
+            while page := cursor.fetchmany(rows):
+                yield [dict(zip(names, row, strict=True)) for row in page]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All statements inside, or none of them."""

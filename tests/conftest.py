@@ -35,8 +35,10 @@ for variable in (
     "ETL_METRICS_FILE",
     "NOTIFY__WEBHOOK_URL",
     "NOTIFY__SLACK_URL",
+    "DATABASE_URL",
+    *(name for name in os.environ if name.startswith(("BACKBLAZE_B2_", "B2_BUCKET_NAME"))),
 ):
-    os.environ.pop(variable, None)  # a test says itself who is told
+    os.environ.pop(variable, None)  # a test says itself who is told, and where its data goes
 
 settings.register_profile(
     "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)

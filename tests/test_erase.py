@@ -82,11 +82,6 @@ def _calls(rows_file, only):
 def labels(rows_file):
     yield json.loads(Path(rows_file).read_text())["labels"]
 '''
-AUDIO = """
-[{}.audio]
-destination_type = "filesystem"
-bucket_url = "audio"
-"""
 
 
 def call(id: int, phone: str, **extra: Any) -> dict[str, Any]:
@@ -126,14 +121,12 @@ def made(workspace) -> Workspace:
     made.write("sources/calls.py", SOURCE)
     file = made.write("calls.json", json.dumps({"calls": CALLS, "labels": LABELS}))
     made.variables["SOURCES__CALLS__ROWS_FILE"] = str(file)
-    audio(made, "test")
+    audio(made)
     return made
 
 
-def audio(made: Workspace, env: str) -> None:
+def audio(made: Workspace) -> None:
     """An object for each call that can be loaded."""
-    file = made.root / "destinations.toml"
-    file.write_text(file.read_text() + AUDIO.format(env))
     for each in CALLS[:4]:
         made.write(f"audio/{each['object_key']}", "sound")
 
@@ -415,7 +408,7 @@ def test_killed_at_any_step_it_is_finished_by_the_next(made: Workspace):
 def test_on_postgres_where_first_a_spec_does_not_name_a_column(made: Workspace, postgres_url: str):
     """A note of a label is a cell of the spec; without it the erasure is not whole, and says where."""
     made.postgres(postgres_url)
-    audio(made, "pg")
+    audio(made)
     made.etl("run", "calls", "--env", "pg")
     made.write("specs/calls.yaml", SPEC.replace("    cells: [labels.note]\n", ""))
     ask = Ask(made, postgres_url)
@@ -439,7 +432,7 @@ class InTwoDays(datetime):
 def test_on_bigquery_with_raw_files_in_a_bucket(made: Workspace, project: Project, monkeypatch):
     """Raw files are written anew there, too, and go when they are old, all but the mark and the sign."""
     made.bigquery(project.variables)
-    audio(raw(made, "bq"), "bq")
+    audio(raw(made, "bq"))
     with GCS("lake") as service:
         made.variables |= {**service.variables("landing"), "DESTINATION__LANDING__BUCKET_URL": "gs://lake/a folder"}
         made.etl("run", "calls", "--env", "bq")

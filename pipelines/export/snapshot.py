@@ -38,13 +38,21 @@ class Snapshot:
     """What a spec has loaded and what its models made of it; `read` runs a query."""
 
     def __init__(
-        self, schema: Schema, client: SqlClientBase[Any], kind: str, read: Read, models: Mapping[str, Derived]
+        self,
+        schemas: Sequence[Schema],
+        client: SqlClientBase[Any],
+        kind: str,
+        read: Read,
+        models: Mapping[str, Derived],
     ) -> None:
-        self.schema, self._client, self._kind, self._read, self._models = schema, client, kind, read, models
+        self.schema, self._client, self._kind, self._read, self._models = schemas[0], client, kind, read, models
+        self._schemas = {table: schema for schema in reversed(schemas) for table in schema.tables}
 
     def chosen(self, patterns: Sequence[str]) -> list[str]:
         """Tables and models by name or glob; all with data, and none of dlt's own, where nothing is named."""
-        data = sorted([*self.schema.data_table_names(seen_data_only=True), *self._models])
+        schemas = {schema.name: schema for schema in self._schemas.values()}.values()
+        loaded = [table for schema in schemas for table in schema.data_table_names(seen_data_only=True)]
+        data = sorted([*loaded, *self._models])
         known = [*data, *self.schema.dlt_table_names()]
         for pattern in patterns:
             if not any(fnmatchcase(table, pattern) for table in known):
@@ -54,7 +62,7 @@ class Snapshot:
 
     def columns(self, table: str) -> TTableSchemaColumns:
         """The columns that a table has in the destination."""
-        return self._models[table].columns if table in self._models else self.schema.get_table_columns(table)
+        return self._models[table].columns if table in self._models else self._schemas[table].get_table_columns(table)
 
     def arrow_schema(self, table: str) -> pa.Schema:
         """The types of its columns."""
@@ -99,7 +107,9 @@ def snapshot(environment: Environment, spec: Spec) -> Iterator[Snapshot]:
             names = [model.name for model in promises.read(environment.root, spec).models]
             warehouse = Warehouse(client, environment, client.dataset_name)
             models = derived(warehouse, names) if names else {}
-            yield Snapshot(pipeline.default_schema, client, environment.kind, read, models)
+            others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
+            schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
+            yield Snapshot(schemas, client, environment.kind, read, models)
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
