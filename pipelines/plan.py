@@ -17,6 +17,7 @@ from pipelines.errors import EtlError
 from pipelines.files.declared import counted_in_files
 from pipelines.files.declared import refuse as refuse_files
 from pipelines.files.plan import PlannedFiles, planned
+from pipelines.files.rehearsal import Rehearsal, rehearsals
 from pipelines.landing import waiting
 from pipelines.needs import Need
 from pipelines.order import Order, settle
@@ -50,11 +51,12 @@ class Plan:
     models: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     files: list[PlannedFiles] = field(default_factory=list)
+    lists: list[Rehearsal] = field(default_factory=list)
     reached: str = "ok"
 
     def as_dict(self) -> dict[str, Any]:
         needs, files = [vars(need) for need in self.needs], [each.as_dict() for each in self.files]
-        return {**vars(self), "needs": needs, "files": files}
+        return {**vars(self), "needs": needs, "files": files, "lists": [each.as_dict() for each in self.lists]}
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -73,6 +75,7 @@ class Plan:
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
+        out += [f"  {line}" for each in self.lists for line in each.lines()]
         out += [f"  then {each.line()}" for each in self.files]
         out += [f"  then makes {', '.join(self.models)}"] if self.models else []
         out += [f"  then checks {', '.join(self.checks)}"] if self.checks else []
@@ -100,6 +103,7 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     plan.models, plan.checks = [m.name for m in promised.models], [check.title for check in promised.checks]
     seen = _look(environment, spec, source)
     plan.reached = seen.reached
+    plan.lists = rehearsals(environment, spec, order)
     if seen.reached == "ok":
         plan.files = planned(environment, spec, order, window)
     if not order.full_refresh:

@@ -22,7 +22,9 @@ from pipelines.files.receipts import failure_of
 from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
 from pipelines.order import Order
+from pipelines.report import Report
 from pipelines.specs.types import GivesUp, Moves
+from pipelines.trace import Progress, Trace
 from sources.kit.files import FileItem, Files
 from tests import files_toy as toy
 from tests.workspace import REPOSITORY, Result, Workspace
@@ -337,3 +339,13 @@ def test_a_tally_says_how_long_it_will_take() -> None:
     tally = Tally(due=10, moved=3, failed=1, bytes=3 * 2**20, seconds=2)
     assert (tally.seconds_left(), Tally(due=3).seconds_left()) == (3, None)
     assert tally.line() == "3 files moved (3.0 MiB, 1.5 MiB/s), 1 failed"
+
+
+def test_progress_says_how_far_it_is(tmp_path: Path) -> None:
+    trace, shown = Trace(tmp_path, Report("run", "vault", "test", "incr", "vault")), list[str]()
+    progress = Progress(trace, lambda: None, shown.append)
+    progress.say("files", "3 of 10", done=3, total=10, eta_seconds=7)
+    progress.say("files", "at once again", done=4, total=10, eta_seconds=6)
+    told = json.loads((tmp_path / "run/progress.json").read_text())
+    assert (told["phase"], told["message"], told["done"], told["eta_seconds"]) == ("files", "3 of 10", 3, 7)
+    assert shown == ["files: 3 of 10"]

@@ -196,3 +196,25 @@ def test_the_runbook_is_run_from_its_start_to_its_end(
     ]
     places = "SELECT phone, array_agg(index_in_phone ORDER BY started) FROM media_pipeline.audio_files GROUP BY phone"
     assert dict(ask(places)) == {f"+491500000{last}": [1, 2, 3, 4, 5, 6] for last in (0, 1)}
+
+
+def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: Site) -> None:
+    site.list(1, 2, 3)
+    site.list(4, phone="")
+    calls = site.workspace.root / "calls.csv"
+    calls.write_text(calls.read_text() + "r,no address,+1,,,,,\n")
+    toml = site.workspace.root / "destinations.toml"
+    audio = '[pg.audio]\ndestination_type = "filesystem"\nbucket_url = "audio"\n'
+    toml.write_text(f'{toml.read_text()}[pg.warehouse]\ndestination_type = "postgres"\n{audio}')
+    away = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/d"}
+    words = ("run", "recordings", "--mode", "dry", "--with", f"b2_prefix={PREFIX}", "--env", "pg")
+    dry = site.workspace.etl(*words, **away)
+    shown = [line.strip() for line in dry.out.splitlines()]
+    assert dry.code == 0, dry.err
+    assert "lists of recordings: 4 files, 1 rows refused" in shown
+    assert f"e.g. {site.key(1)}" in shown
+    assert "destination: could not be reached" in dry.out
+    assert (site.host.gets, site.objects()) == (0, [])
+    missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
+    (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
+    assert "no file matches gone.csv" in told["trouble"]

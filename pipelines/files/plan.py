@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from pipelines import build
 from pipelines.environment import Environment
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import journal_of, read
-from pipelines.files.tally import alone, in_bytes
+from pipelines.files.listing import Listing
+from pipelines.files.tally import Tally, alone, in_bytes
 from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import open_ledger
 from pipelines.order import Order
@@ -69,11 +69,11 @@ def _planned(environment: Environment, spec: Spec, move: Move, wanted: Wanted) -
             tables.fill(work, wanted)
             plan.left_alone = tables.left_alone(wanted)
         in_doubt = 0
-        items = move.files.items(row for row, _ in work if str(row[move.files.identity]) not in left.receipts)
-        for item in islice(items, wanted.order.next_files):
-            plan.files += 1
-            plan.bytes += item.bytes or 0
-            plan.of_unknown_size += item.bytes is None
-            in_doubt += item.id in left.intents or left.is_short_of(transfer)
+        for item in Listing(move, work, Tally(), wanted.order.next_files):
+            if item.id not in left.receipts:
+                plan.files += 1
+                plan.bytes += item.bytes or 0
+                plan.of_unknown_size += item.bytes is None
+                in_doubt += item.id in left.intents or left.is_short_of(transfer)
     plan.calls = {"A": plan.files, "B": in_doubt, "C": 0}
     return plan

@@ -128,6 +128,8 @@ class Files:
     """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
     kept_as: Callable[[Row], str] | None = None
     """What a file is called where runs keep their audio, by its receipt; otherwise as its object."""
+    offline: bool = False
+    """Whether the rows stand in files of this machine, so that a dry run may read them."""
     named: Columns = Columns()
     ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with

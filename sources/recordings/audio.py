@@ -145,6 +145,7 @@ def audio(
     pseudonymise: bool = False,
     pseudonym_secret: TSecretStrValue | None = None,
     base_url: str | None = None,
+    csv_path: str = "",
 ) -> Files:
     """The audio of the rows of `recordings`, as objects below `b2_prefix`.
 
@@ -174,6 +175,7 @@ def audio(
         when="started",
         names=("recording_id",),
         about=("phone",),
+        offline="://" not in csv_path.removeprefix("file://"),
         lines={"recordings": Lines("metadata_recordings.jsonl", naming.line)},
         named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at", "metadata.etag"),
         ranks={"index_in_phone": ("phone", ("started", "recording_id"))},
