@@ -48,10 +48,11 @@ def test_chess(workspace, chess, postgres_url, env):
 def test_recordings(workspace, payloads, postgres_url, env):
     made = workspace("recordings")
     made.postgres(postgres_url)
-    lists = ["--with", f"csv_path={payloads}/csv_recordings/*.csv"]
-    first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
-    assert (first.code, first.json[0]["tables"]) == (0, {"recordings": 25}), first.err
-    second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+    with serving(lambda _: reply(404, {})) as vendor:
+        lists = ["--with", f"csv_path={payloads}/csv_recordings/*.csv", "--with", f"base_url={vendor.url}"]
+        first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+        assert (first.code, first.json[0]["tables"]["recordings"]) == (3, 25), first.err
+        second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
     assert (second.code, second.json[0]["tables"]) == (0, {})
 
 
