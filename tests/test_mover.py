@@ -248,12 +248,15 @@ def test_a_host_that_is_away_is_weather(site: Site):
     assert "connect" in outcome.reason
 
 
-@pytest.mark.parametrize("settings", [{"deadline_seconds": 0.3}, {"stall_seconds": 1}], ids=str)
-def test_what_takes_too_long_is_broken_off(site: Site, settings):
+@pytest.mark.parametrize(
+    ("settings", "reason"), [({"deadline_seconds": 0.3}, "timed out"), ({"stall_seconds": 1}, "too slow")]
+)
+def test_what_takes_too_long_is_broken_off(site: Site, settings, reason):
     site.answer("/a", SLOW)
     (outcome,) = site.move(site.item(), tries=1, **settings)
     assert isinstance(outcome, NotMoved)
     assert outcome.kind == "transient"
+    assert reason in outcome.reason
 
 
 def test_a_limit_of_bandwidth_holds_bytes_back(site: Site):
