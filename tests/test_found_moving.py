@@ -124,3 +124,14 @@ def test_a_password_in_a_url_is_not_in_the_failures(site: Site) -> None:
     toy.write(site.workspace, [{**rows[0], "url": rows[0]["url"].replace("://", "://me:hunter2@")}])
     assert site.run().code == 3
     assert site.failures("url") == [(rows[0]["url"].replace("://", "://…@"),)]
+
+
+@pytest.mark.parametrize("hole", [b"\0\0\n", b"1\n[]\n{}\n"])
+def test_a_journal_with_a_hole_is_not_trusted(site: Site, hole: bytes) -> None:
+    """What stood there was moved again; a line of anything else than an object broke off each run."""
+    toy.vault(site.workspace, site.host, 5, "transfers: 1")
+    killed(site.workspace, At("pipelines.files.journal:Journal.stored", "after", 3), "run", "vault", "--env", "test")
+    (path,) = (site.workspace.root / ".dlt/state/test/files").glob("*.jsonl")
+    header, _, _, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([header, hole, *rest]))
+    assert (site.run().code, site.host.gets, len(site.receipts())) == (0, 5, 5)
