@@ -63,10 +63,11 @@ def is_unrecorded(environment: Environment, spec: str) -> bool:
 
 
 def read(path: Path) -> Left:
-    """What a journal holds; a last line that was torn was not yet acted on, after another hole no run is vouched for."""
+    """What a journal holds; a last line that was torn was not yet acted on, another hole leaves no run to trust."""
     left = Left()
     *lines, torn = _content(path).split(b"\n")
-    if not all([_is_taken_in(left, line) for line in lines if line]):
+    taken = [_is_taken_in(left, line) for line in lines if line]
+    if not all(taken):
         left.runs = []
     if torn:
         _is_taken_in(left, torn)
