@@ -338,3 +338,16 @@ def test_rows_that_were_taken_away_on_purpose_are_no_loss(workspace, how):
     with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
         connection.execute("DELETE FROM toy.things WHERE kind = 'b'")
     assert made.etl("models", "toy", "--env", "test").code == 4, "what was lost is told all the same"
+
+
+def test_a_check_whose_rows_cannot_be_read_is_one_that_cannot_be_asked(workspace):
+    """A count leaves the column out that `--rows` trips over; the checks after it are judged nonetheless."""
+    made = workspace()
+    promised.install(made, "  - {sql: models/toy/checks/cast.sql}\n  - {unique: things.id}\n")
+    made.write("models/toy/checks/cast.sql", "SELECT CAST(kind AS INTEGER) AS number FROM things")
+    assert made.etl("run", "toy", "--env", "test").code == 4
+    told = made.etl("check", "toy", "--env", "test", "--rows", "2")
+    assert (told.code, told.err) == (4, "")
+    first, second, *_ = told.out.splitlines()
+    assert first.startswith("FAIL    toy.cast: could not be asked: Conversion Error: Could not convert string … ")
+    assert (first.endswith("; mend the check"), second) == (True, "ok      toy.unique_things_id")

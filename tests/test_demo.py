@@ -74,3 +74,12 @@ def test_a_spec_without_a_stand_in_is_refused_where_runs_ask_the_sandbox(workspa
     assert made.etl("run", "toy", "--env", "test").err == (
         "toy: no stand-in in sandbox/, and [test] has sandbox = true; write one, or choose another --env\n"
     )
+
+
+def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
+    made = demo_workspace(workspace)
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    wanted = made.etl("doctor", "--env", "test")
+    assert (wanted.code, [line for line in wanted.out.splitlines() if not line.startswith("OK  ")]) == (0, []), wanted
+    made.write("destinations.toml", DESTINATIONS)
+    assert "FAIL  setting sources.chess.contact: missing" in made.etl("doctor", "--env", "test").out

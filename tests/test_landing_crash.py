@@ -135,3 +135,11 @@ def test_a_rebuild_gives_up_no_rows_unasked(tmp_path):
     loaded = yard.tables()
     yard.etl("rebuild", "--drop-direct", "--yes", code=0)
     assert yard.tables() == loaded
+    advised = "set keep_raw = true in [test] and read the upstream again with etl run crash --env test --full-refresh, "
+    assert advised in refused.err
+    destinations = yard.workspace.root / "destinations.toml"
+    destinations.write_text(destinations.read_text().replace("[test]", "[test]\nkeep_raw = true"))
+    yard.etl("run", "--full-refresh")
+    again = yard.tables()
+    yard.etl("rebuild")
+    assert yard.tables() == again

@@ -61,9 +61,7 @@ def _judged(environment: Environment, asked: Promises, limit: int) -> Found:
     with told_of(spec.name, environment.name), read_ledger(environment, "checks") as ledger:
         counts = ledger.last_counts(spec.name, dataset) if ledger else {}
         with open_warehouse(environment, dataset) as warehouse:
-            judge = Judge(warehouse, asked, counts)
-            judged = zip(judge.results(), asked.checks, strict=True)
-            return [(result, judge.rows(check, limit) if result.failing else []) for result, check in judged]
+            return list(Judge(warehouse, asked, counts).shown(limit))
 
 
 def _lines(asked: Promises, env: str, results: Found) -> list[str]:

@@ -75,21 +75,26 @@ class Judge:
 
     def results(self) -> Iterator[Checked]:
         """Each check in turn."""
-        for check in self._promises.checks:
-            try:
-                yield self._result(check)
-            except NotSql as wrong:
-                yield _told(check, wrong.message)
-            except DatabaseException as error:
-                said = refusal(error)
-                if said is None:
-                    raise
-                yield _told(check, f"could not be asked: {said}; mend the check")
+        return (result for result, _ in self.shown(0))
 
-    def rows(self, check: Check, limit: int) -> list[dict[str, Any]]:
-        """Some of the rows that break a check."""
-        if isinstance(check, (RowCount, Fresh)):
-            return []
+    def shown(self, limit: int) -> Iterator[tuple[Checked, list[dict[str, Any]]]]:
+        """Each check in turn, with up to `limit` of the rows that break it."""
+        for check in self._promises.checks:
+            yield self._shown(check, limit)
+
+    def _shown(self, check: Check, limit: int) -> tuple[Checked, list[dict[str, Any]]]:
+        try:
+            result = self._result(check)
+            return result, self._rows(check, limit) if result.failing and limit else []
+        except NotSql as wrong:
+            return _told(check, wrong.message), []
+        except DatabaseException as error:
+            said = refusal(error)
+            if said is None:
+                raise
+            return _told(check, f"could not be asked: {said}; mend the check"), []
+
+    def _rows(self, check: Check, limit: int) -> list[dict[str, Any]]:
         return self._warehouse.ask_named(f"SELECT * FROM ({self._sql(self._rows_of(check))}) AS failing LIMIT {limit}")
 
     def _result(self, check: Check) -> Checked:
