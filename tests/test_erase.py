@@ -583,7 +583,7 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
 
 
 def test_a_list_that_only_the_command_line_named_is_told(made: Workspace):
-    """Rows and quarantine know the file; one that is mended, or out of reach, is no reason to end otherwise than well."""
+    """Rows and quarantine know the file; one that is mended, or out of reach, is told at most."""
     made.write("specs/calls.yaml", f"{SPEC}    files: [calls.list]\n")
     for number, name in enumerate(("a", "b", "c", "d")):
         of_list = {"list": f"lists/{name}.json"} if name < "d" else {"refused": f"lists/{name}.json:17"}

@@ -61,7 +61,9 @@ def _in_settings(environment: Environment, spec: Spec, sought: Sought) -> Iterat
     for argument in build.arguments(environment.root, spec):
         for value, provider, key in configuration.every(argument, ("sources", spec.name)):
             if provider != "spec" and sought.stands_in(str(value)):
-                yield f"{provider}: {key} still asks for the value; take it out"
+                is_ours = provider == configuration.SANDBOX
+                advice = ", so the next run brings it back" if is_ours else "; take it out"
+                yield f"{provider}: {key} still asks for the value{advice}"
 
 
 def _files(environment: Environment, spec: Spec) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ulid import ULID
 
 from pipelines import environment as environments
+from pipelines.demo import asked, with_stand_in
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
 from pipelines.erase.asked_again import asked_again, still_listed
@@ -54,7 +55,8 @@ class SpecFound:
 class Found:
     """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
 
-    `lists` are files of the user that rows came from and will come from again. `erasure` is the id of the receipt, where something was deleted from a warehouse; `models` are derived tables.
+    `lists` are files of the user that rows came from and will come from again. `erasure` is the id of the receipt,
+    where something was deleted from a warehouse; `models` are derived tables.
     """
 
     erasure: str | None = None
@@ -103,19 +105,20 @@ def erase(
     wanted = sought(kind, value)
     environment = environments.load(root, env)
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
-    with _discreet(wanted):
-        found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(str(ULID()), kind, environment))
+    with _discreet(wanted), asked(environment, with_stand_in([scope.spec for scope in scopes]), Order()) as order:
+        receipt = Receipt(str(ULID()), kind, environment)
+        found = _look(scopes, order) if dry_run else _erase(environment, scopes, receipt, order)
     _tell(found, dry_run, printer)
     return Exit.OK if found.whole or dry_run else Exit.PARTIAL
 
 
-def _look(scopes: Sequence[Scope]) -> Found:
+def _look(scopes: Sequence[Scope], order: Order) -> Found:
     """What an erasure would find; writes nothing and takes no lock."""
     found = Found()
     for scope in scopes:
         name = scope.spec.name
         with told_of(name), _as_stored(scope) as (pipeline, ledger):
-            settle(scope.environment, scope.spec, Order(), read_only=True)
+            settle(scope.environment, scope.spec, order, read_only=True)
             found.note(scope, _through(scope, pipeline, ledger))
             found.waiting += [name] if _has_unloaded(scope) else []
     with told_of("erase"), read_ledger(scopes[0].environment, "models") as ledger:
@@ -123,11 +126,11 @@ def _look(scopes: Sequence[Scope]) -> Found:
     return found
 
 
-def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
+def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt, order: Order) -> Found:
     found, readers = Found(), readers_of(environment.root, [scope.spec for scope in scopes])
     for scope in scopes:
         with told_of(scope.spec.name):
-            settle(environment, scope.spec, Order())
+            settle(environment, scope.spec, order)
             if _has_warehouse(environment) or _has_unloaded(scope):
                 _erase_stored(scope, receipt, found)
             else:

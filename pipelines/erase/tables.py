@@ -106,7 +106,9 @@ class Tables:
             table, column = path.split(".")
             if table in doomed and column in self._columns[table]:
                 rows, cell = doomed[table], self._escaped(column)
-                sql = f"SELECT DISTINCT {cell} FROM {self._named(table)} WHERE {cell} IS NOT NULL AND ({rows.condition})"
+                sql = (
+                    f"SELECT DISTINCT {cell} FROM {self._named(table)} WHERE {cell} IS NOT NULL AND ({rows.condition})"
+                )
                 told[path] = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
         return told
 
