@@ -74,6 +74,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(Workspace(tmp_path / "a workspace"), host)
 
 
+def test_lists_may_be_loaded_without_their_files(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    only_lists = site.run("--exclude", "audio_files")
+    assert (only_lists.code, site.host.gets, site.objects()) == (0, 0, {})
+    assert site.workspace.query("SELECT count(*) FROM vault.recordings") == [(3,)]
+    assert (site.run("--exclude", "notes").code, site.receipts()) == (0, ["r001", "r002", "r003"])
+
+
 def test_what_rows_name_is_moved_once(site: Site) -> None:
     rows = toy.vault(site.workspace, site.host, 4)
     first = site.run("--output", "json")

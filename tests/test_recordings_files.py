@@ -218,3 +218,16 @@ def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: 
     missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
     (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
     assert "no file matches gone.csv" in told["trouble"]
+
+
+def test_a_row_that_lost_its_object_gets_it_back_though_another_url_is_the_same(
+    pg: Site, ask: Callable[..., list[Any]]
+) -> None:
+    pg.list(1)
+    pg.run()
+    (pg.workspace.root / "audio" / pg.key(1)).unlink()
+    assert pg.etl("files", "verify", "recordings", "--fix").code == 0
+    pg.list(0, id="rec1")  # an earlier one, which comes first
+    pg.run()
+    assert ask("SELECT id, b2_object_key FROM media_pipeline.audio_files") == [(1, pg.key(1))]
+    assert pg.objects() == [pg.key(1)]

@@ -8,7 +8,6 @@ the schema `bh.v1.raw_audio` and holds beside it what that of any run does; `run
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 import subprocess
@@ -18,6 +17,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from pipelines import build
 from pipelines.atomic import write_bytes
@@ -172,7 +173,8 @@ class _HandOn:
 
     def run(self) -> None:
         """Note what was moved and what was not, and write the lines of what was read."""
-        receipts = list(self._rows(self._move.block.table, self._of_this_run()))
+        told = "*" if self._load.environment.keeps_audio else self._id
+        receipts = list(self._rows(self._move.block.table, self._of_this_run(), told))
         mine = f"run_id = '{self._load.report.run_id}'"
         failures = list(self._rows(self._move.block.failures, mine))
         self._handed.moved += [str(row[self._move.files.identity]) for row in receipts]
@@ -191,9 +193,9 @@ class _HandOn:
         named = [f'{self._id} IN (SELECT {self._id} FROM "{t}" WHERE {w})' for t, w in told if t in self._there]
         return " OR ".join([self._of_this_run(), *named])
 
-    def _rows(self, table: str, where: str) -> Iterator[Row]:
+    def _rows(self, table: str, where: str, columns: str = "*") -> Iterator[Row]:
         if table in self._there and where != "FALSE":
-            sql = f'SELECT * FROM "{table}" WHERE {where}'
+            sql = f'SELECT {columns} FROM "{table}" WHERE {where}'
             written = parse(sql).written(self._warehouse.kind, lambda named: self._warehouse.named(named.table))
             for page in self._warehouse.pages(written, PAGE_ROWS):
                 yield from page
@@ -202,13 +204,13 @@ class _HandOn:
         """Write a file of lines, which is whole or not there; how many they are."""
         self._folder.mkdir(parents=True, exist_ok=True)
         part, count = self._folder / f".{lines.file}.part", 0
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("wb") as file:
             for row in rows:
                 count += 1
                 line = lines.line({name: value for name, value in row.items() if not name.startswith("_dlt_")})
                 audio = kept.get(str(row.get(self._move.files.identity)))
-                file.write(json.dumps({**line, **({"audio": audio} if audio else {})}, ensure_ascii=False, default=str))
-                file.write("\n")
+                told = {**line, "audio": audio} if audio else line
+                file.write(orjson.dumps(told, default=str, option=orjson.OPT_APPEND_NEWLINE))
         part.replace(self._folder / lines.file)
         return count
 

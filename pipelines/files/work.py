@@ -187,12 +187,10 @@ class Tables:
             return "TRUE"
         both = set(self._there[self._move.block.table]) & set(self._there.get(self._move.table, ()))
         same = [column for column in self._move.files.same if column in both and table == "i"]
-        without = [
-            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r "
-            f"WHERE r.{column} = {table}.{column} AND {self._names_object})"
-            for column in (self._id, *map(_quoted, same))
-        ]
-        return f"({' AND '.join(without)})"
+        named, id = self._names_object, self._id
+        others = [f"r.{name} = {table}.{name} AND ({named} OR r.{id} <> {table}.{id})" for name in map(_quoted, same)]
+        has = [f"r.{id} = {table}.{id} AND {named}", *others]  # a row that lost its object gets its own back
+        return " AND ".join(f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE {each})" for each in has)
 
     def _failed(self, groups: str, condition: str = "TRUE") -> list[tuple[Any, ...]]:
         """Failed files by some values, with how many they are."""
