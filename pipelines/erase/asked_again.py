@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def still_listed(environment: Environment, sought: Sought, files: Iterable[str])
     """
     names = dict.fromkeys(_LINE.sub("", file) for file in files)
     here = {name: environment.root / name for name in names if "://" not in name}
-    there = {name: file for name, file in here.items() if file.is_file()}
+    there = {name: file for name, file in here.items() if os.access(file, os.R_OK) and file.is_file()}
     holding = [_told(file) for file in there.values() if _holds(file, sought)]
     unseen = [f"{name}: rows came from there; nobody looked into it, so do" for name in names if name not in there]
     return [*map(sought.scrubbed, holding)], [*map(sought.scrubbed, unseen)]

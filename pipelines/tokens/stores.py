@@ -1,6 +1,6 @@
 """The three places for tokens; `tokens` of an environment chooses one (docs/adr/0014-tokens.md).
 
-A token is JSON that `sources.kit.tokens` makes; the engine looks at nothing in it but its two ends.
+A token is JSON that `sources.kit.tokens` makes; the engine looks at nothing in it but its two ends and its refusal.
 """
 
 from __future__ import annotations
