@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -110,6 +111,20 @@ def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
     for said in (key, run.out, run.err, *traces):
         assert "91500000" not in said
         assert "long enough" not in said
+
+
+def test_the_command_to_repeat_what_failed_has_what_the_run_was_given(site: Site) -> None:
+    site.list(1, 2)
+    site.host.bodies["/vr/PR_2.mp3"] = 404
+    given = ("--with", f"csv_path={site.workspace.variables.pop('SOURCES__RECORDINGS__CSV_PATH')}", "--transfers", "2")
+    partial = site.etl(
+        "run", "recordings", "--with", f"b2_prefix={PREFIX}", *given, "--limit", "2", "--run-id", "first"
+    )
+    assert partial.code == 3
+    retry = json.loads((site.workspace.root / "runs/first/error.json").read_text())["retry_command"]
+    site.list(2)
+    assert site.workspace.etl(*shlex.split(retry)[1:]).code == 0
+    assert site.objects() == [site.key(2), site.key(1)]
 
 
 def test_the_tables_of_postgres_are_those_of_the_original(pg: Site, ask: Callable[..., list[Any]]) -> None:

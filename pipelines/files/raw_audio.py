@@ -11,8 +11,8 @@ import getpass
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipelines.errors import Exit
 from pipelines.files import stores
 from pipelines.files.declared import Move, chosen, moves_of
 from pipelines.load import Load
-from pipelines.order import Order
+from pipelines.order import Order, retry_command
 from pipelines.queries import parse
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
@@ -55,6 +55,8 @@ class RawAudio:
     primary: str
     calls: str | None
     """The file with the rows that are no recordings, if there is one."""
+    repeat: Callable[[tuple[str, ...]], str]
+    """The command that moves some files again, or without any all that failed, set as the run was."""
     lines: dict[str, int] = field(default_factory=dict)
     """How many, by file."""
     moved: list[str] = field(default_factory=list)
@@ -71,7 +73,13 @@ class RawAudio:
         files = {table: lines.file for table, lines in _lines(move).items()}
         primary = files.pop(move.table)
         mode = "backfill" if order.mode == "backfill" else "incr"
-        return cls(f"01_ingest_{spec.name}", mode, environment.root, primary, next(iter(files.values()), None))
+        again = Order(max_retry=order.max_retry, values=order.values, transfers=order.transfers, bwlimit=order.bwlimit)
+
+        def repeat(ids: tuple[str, ...]) -> str:
+            return retry_command(spec, environment, replace(again, only=ids, failed=not ids))
+
+        calls = next(iter(files.values()), None)
+        return cls(f"01_ingest_{spec.name}", mode, environment.root, primary, calls, repeat)
 
     def manifest(self, report: Report) -> dict[str, Any]:
         """The last word of a run."""
@@ -127,9 +135,8 @@ class RawAudio:
         """What a run that was not whole says of its files: which failed, why, and the command for just those."""
         if not self.failed:
             return {"failed_ids": []}
-        named = ",".join(self.failed)
-        some = f"--only {named}" if len(self.failed) <= MOST_NAMED else "--failed"
-        again = retry if report.error else f"etl run {report.spec} --env {report.environment} {some}"
+        named = tuple(self.failed) if len(self.failed) <= MOST_NAMED else ()
+        again = retry if report.error else self.repeat(named)
         return {"failed_ids": [*self.failed], "reason": report.error or NO_REASON, "retry_command": again}
 
     def _errors(self, report: Report) -> list[dict[str, str]]:
