@@ -96,7 +96,9 @@ class Tables:
         """The keys of the objects of all rows that will be deleted, by store."""
         keys = dict[str, list[str]]()
         for path, found in self._told_by(self._scope.subject.objects).items():
-            keys.setdefault(objects.store_of(self._scope, path.split(".")[0]), []).extend(found)
+            table = path.split(".")[0]
+            whole = objects.with_those_aside(self._scope, table, found)
+            keys.setdefault(objects.store_of(self._scope, table), []).extend(whole)
         return {store: found for store, found in keys.items() if found}
 
     def _told_by(self, paths: list[str]) -> dict[str, list[str]]:
@@ -105,22 +107,12 @@ class Tables:
         for path in paths:
             table, column = path.split(".")
             if table in doomed and column in self._columns[table]:
-<<<<<<< HEAD
                 rows, cell = doomed[table], self._escaped(column)
                 sql = (
                     f"SELECT DISTINCT {cell} FROM {self._named(table)} WHERE {cell} IS NOT NULL AND ({rows.condition})"
                 )
                 told[path] = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
         return told
-=======
-                rows, key = doomed[table], self._escaped(column)
-                sql = f"SELECT DISTINCT {key} FROM {self._named(table)} WHERE {key} IS NOT NULL AND ({rows.condition})"
-                found = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
-                keys.setdefault(objects.store_of(self._scope, table), []).extend(
-                    objects.with_those_aside(self._scope, table, found)
-                )
-        return {store: found for store, found in keys.items() if found}
->>>>>>> 268d8fce3331f3863eba26960aa2530917d3c20f
 
     def _search(self, table: str, columns: list[str]) -> Counts:
         """In how many rows of a table each column holds the value, those that are about it left out."""
