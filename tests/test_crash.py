@@ -58,7 +58,7 @@ POINTS = {
     "load: the load is counted, its package waits": At(f"{STORAGE}.complete_load_package"),
     "load: the package is marked, not put away": At(f"{PACKAGES}.complete_loading_package", "after"),
     "load: the package is put away, the pipeline does not know": At(f"{LOAD}.complete_package", "after"),
-    "end: the end of the run is not written down": At(f"{LEDGER}.finish"),
+    "end: the end of the run is not written down": At(f"{LEDGER}.tell"),
     "end: the run's folder is not closed": At("pipelines.trace:Trace.end"),
 }
 LOADING = [name for name in POINTS if name.startswith("load")]
@@ -75,7 +75,8 @@ class Site:
 
     @property
     def command(self) -> tuple[str, ...]:
-        return ("run", self.spec, "--env", "pg" if self.url else "test")
+        files = ("--exclude", "audio_files") if self.spec == "recordings" else ()  # see test_files_crash
+        return ("run", self.spec, "--env", "pg" if self.url else "test", *files)
 
     @property
     def ask(self) -> Ask:
