@@ -68,7 +68,8 @@ def test_a_spec_is_what_it_is_on_duckdb(engine: Workspace, project: Project, san
     for each in (engine, like):
         each.link(name, REPOSITORY)
         each.point_at(sandbox.settings(name))
-    run_both(engine, like, name)
+    files = ("--exclude", "audio_files") if name == "recordings" else ()  # see test_files_bigquery
+    run_both(engine, like, name, *files)
     assert contents(project.ask, dataset) == contents(Ask(like), dataset)
 
 
