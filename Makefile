@@ -5,6 +5,9 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3; do \
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo "$$python" && break; done)
 
+# One more than there are cores: tests wait for disks, servers and clocks, too.
+WORKERS ?= $(shell .venv/bin/python -c "import os; print((os.cpu_count() or 1) + 1)")
+
 pip := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input  # -qq: errors only
 args =
 
@@ -21,7 +24,7 @@ install:  ## install what a run needs into .venv, once more where it is there
 	@$(MAKE) --no-print-directory .venv/run.stamp
 
 test: .venv/dev.stamp  ## run the tests; args='-k chess' picks some
-	.venv/bin/pytest --numprocesses auto --dist worksteal $(args)
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist worksteal $(args)
 
 newest: .venv/dev.stamp  ## compare the columnar normaliser with the newest dlt, past our bounds
 	.venv/bin/uv pip install --quiet --upgrade --no-deps --target .venv/newest dlt
