@@ -39,6 +39,8 @@ READ_HERE = {"duckdb", "postgres"}
 OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
 SECRETS_FILE = "secrets.toml"
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
+# What a person is known by to a system may be in a variable as other programs name it: SPOTIFY_CLIENT_ID.
+SHORT = {"client_id", "client_secret", "refresh_token", "username", "password"}
 
 
 class Variables(EnvironProvider):
@@ -51,6 +53,10 @@ class Variables(EnvironProvider):
         name = self.get_key_name(key, pipeline_name or "", *sections)
         if not sections:
             return None, name
+        if key in SHORT and sections[:-1] == ("sources",) and name not in os.environ:
+            short = f"{sections[-1]}_{key}".upper()
+            if short in os.environ:
+                return os.environ[short], short
         if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
             return os.environ.get(name), name
         return super().get_value(key, hint, pipeline_name or "", *sections)

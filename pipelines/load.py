@@ -180,6 +180,7 @@ class Load:
         finally:
             intake.close()
             self.report.failed_items += intake.failed
+            self.report.postponed = self.report.postponed or intake.postponed
             self.report.warnings += intake.warnings
 
     def claims(self, source: DltSource, intake: Intake) -> list[Claims]:

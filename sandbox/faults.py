@@ -1,8 +1,8 @@
 """Faults on demand: which request is hit, and what becomes of its answer.
 
-429 (retry_after) · 503 (retry_after) · 500 · 401 · 403 · html    the upstream is not asked
-duplicate_page · drift (field) · malformed                        its answer is changed
-reset · truncated · slow (seconds) · drip (seconds)               its answer travels badly
+429 (retry_after) · quota · 503 (retry_after) · 500 · 401 · 403 · html    the upstream is not asked
+duplicate_page · drift (field) · malformed                                its answer is changed
+reset · truncated · slow (seconds) · drip (seconds)                       its answer travels badly
 """
 
 from __future__ import annotations
@@ -98,6 +98,12 @@ def _refusal(status: HTTPStatus) -> Callable[[Options], Reply]:
 
 def _page_of_html(_: Options) -> Reply:
     return Reply(200, HTML, {"Content-Type": "text/html; charset=utf-8"})
+
+
+def _used_up(_: Options) -> Reply:
+    """As Spotify tells that the quota of a developer's account is used up."""
+    error = {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}
+    return Reply(429, {"error": error}, {"Retry-After": "86400"})
 
 
 def unconditional(request: Request) -> Request:
@@ -214,6 +220,7 @@ INSTEAD: dict[str, Callable[[Options], Reply]] = {
     "401": _refusal(HTTPStatus.UNAUTHORIZED),
     "403": _refusal(HTTPStatus.FORBIDDEN),
     "html": _page_of_html,
+    "quota": _used_up,
 }
 CHANGED: dict[str, Callable[[Reply, Options], Reply]] = {
     "duplicate_page": _duplicate_page,

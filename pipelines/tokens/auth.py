@@ -71,7 +71,8 @@ def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Pr
         content = store.read(sign_in.name, account)
         if content is None:
             raise _kit().sign_in_needed(sign_in.name, account, "nobody has signed in")
-    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in sign_in.needs}
+    keys = {**sign_in.needs, "client_secret": True}  # which an app may have without need
+    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in keys}
     settings = {variable: found[0] for variable, found in app.items() if found}
     settings[variable_of(sign_in.name, account)] = packed(content)
     LOGGER.warning(

@@ -174,6 +174,7 @@ class Session(requests.Session):
         self._pacing = threading.Lock()
         self._slots = threading.BoundedSemaphore(settings.requests_at_once)
         self._on_their_way: set[Future[Any]] = set()
+        self.verdict: Callable[[Response], SourceError | None] | None = None  # on answers that would be asked for again
         self.throttled = False  # whether the upstream has asked for fewer requests, or may mind so many
 
     @property
@@ -314,6 +315,8 @@ class Session(requests.Session):
             return _broken(error, where)
         if response.status_code in RETRIED:
             response.close()
+            if error := self.verdict and self.verdict(response):
+                raise error
             self.throttled = self.throttled or response.status_code == 429
             asked = _asked(response)
             return _Fault(f"answered {response.status_code}", asked, passing=not asked and response.status_code != 429)
