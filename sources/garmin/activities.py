@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -17,7 +17,7 @@ from sources.garmin.days import Memory, Span
 from sources.garmin.flat import Row, flat, snake
 from sources.garmin.metrics import Table
 from sources.garmin.moments import DAY, utc
-from sources.garmin.shapes import DATE, Shape, objects
+from sources.garmin.shapes import DATE, objects
 from sources.garmin.upstream import NOTHING, Account
 
 ID = "activity_id"
@@ -103,14 +103,14 @@ def _activities(answer: Any, _: str) -> Iterator[Row]:
             yield {DATE: day, **flat(found, UNITS)}
 
 
-def _details(answer: Any, _: str) -> Iterator[Row]:
+def _details(answer: Any) -> Iterator[Row]:
     row = flat(answer, without=(DESCRIPTORS, METRICS))
     sent, measured = row.get("metrics_count"), row.get("total_metrics_count")
     fewer = sent < measured if isinstance(sent, int) and isinstance(measured, int) else None
     yield {**row, "is_down_sampled": fewer}
 
 
-def _samples(answer: Any, _: str) -> Iterator[Row]:
+def _samples(answer: Any) -> Iterator[Row]:
     """One row a sample; what has another unit than it is known by has a column of its own."""
     entries = answer.get(METRICS) or []
     values = [entry.get("metrics") if isinstance(entry, dict) else entry for entry in entries]
@@ -134,27 +134,27 @@ def _with_unit(descriptor: Any) -> Any:
     return descriptor if unit in (*known, "dimensionless") else {**descriptor, "key": f"{snake(key)}_{snake(unit)}"}
 
 
-def _laps(answer: Any, _: str) -> Iterator[Row]:
+def _laps(answer: Any) -> Iterator[Row]:
     yield from _each(answer.get("lapDTOs"))
 
 
-def _typed(answer: Any, _: str) -> Iterator[Row]:
+def _typed(answer: Any) -> Iterator[Row]:
     yield from _each(answer.get("splits"))
 
 
-def _summaries(answer: Any, _: str) -> Iterator[Row]:
+def _summaries(answer: Any) -> Iterator[Row]:
     yield from _each(answer.get("splitSummaries"))
 
 
-def _weather(answer: Any, _: str) -> Iterator[Row]:
+def _weather(answer: Any) -> Iterator[Row]:
     yield flat(answer, WEATHER_UNITS)
 
 
-def _zones(answer: Any, _: str) -> Iterator[Row]:
+def _zones(answer: Any) -> Iterator[Row]:
     yield from _each(answer)
 
 
-def _sets(answer: Any, _: str) -> Iterator[Row]:
+def _sets(answer: Any) -> Iterator[Row]:
     yield from _each(answer.get("exerciseSets"))
 
 
@@ -227,9 +227,14 @@ MEASURED = {  # what Garmin measures: our column, and the units it is in
 SAMPLES = series.Series(METRICS, DESCRIPTORS, {key: column for key, (column, _) in MEASURED.items()})
 
 
-def _of(name: str, shape: Shape, columns: TTableSchemaColumns, *key: str) -> Table:
+def _of(name: str, shape: Callable[[Any], Iterator[Row]], columns: TTableSchemaColumns, *key: str) -> Table:
     """One row an activity, or more of them, which then are replaced together."""
-    return Table(name, shape, columns, (ID, *key), (ID,) if key else ())
+
+    def rows(answer: Any, activity: str) -> Iterator[Row]:
+        for row in shape(answer):
+            yield row if getattr(row, "is_notice", False) else {**row, ID: int(activity)}
+
+    return Table(name, rows, columns, (ID, *key), (ID,) if key else ())
 
 
 ACTIVITIES = Table("activities", _activities, c.ACTIVITIES, (ID,))

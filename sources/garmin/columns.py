@@ -282,7 +282,7 @@ HRV = columns(
 HRV_SAMPLES = columns(f"{DAY} measured_at", date=DAY, timestamp="measured_at", double="hrv_ms")
 RACE_PREDICTIONS = columns(
     DAY,
-    date=f"{DAY} from_calendar_date to_calendar_date",
+    date=DAY,
     bigint="user_id",
     double="time_5k_seconds time_10k_seconds time_half_marathon_seconds time_marathon_seconds",
 )

@@ -179,7 +179,7 @@ METRICS = (
     ),
     Metric(
         "/metrics-service/metrics/racepredictions/daily/{name}?fromCalendarDate={first}&toCalendarDate={last}",
-        (_of("race_predictions", s.of_list(units=s.RACE_UNITS), c.RACE_PREDICTIONS),),
+        (_of("race_predictions", s.of_list(units=s.RACE_UNITS, without=s.ASKED_FOR), c.RACE_PREDICTIONS),),
         days=YEAR,
         kind=list,
     ),

@@ -5,7 +5,7 @@ A shape yields rows, and a notice for each entry that is none. No data is no row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sources.garmin import series
@@ -41,12 +41,12 @@ def of_moments(*read: series.Series | series.Points) -> Shape:
     return rows
 
 
-def of_list(at: str = "", units: Mapping[str, str] | None = None, dated: bool = True) -> Shape:
+def of_list(at: str = "", units: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Shape:
     """One row for each object of a list, which is the answer or stands in it under dotted keys."""
 
     def rows(answer: Any, day: str) -> Iterator[Row]:
         for entry in objects(_under(answer, at), at):
-            yield entry if _is_notice(entry) else {**({DATE: day} if dated else {}), **flat(entry, units)}
+            yield entry if _is_notice(entry) else {DATE: day, **flat(entry, units, without)}
 
     return rows
 
@@ -262,6 +262,7 @@ RACE_UNITS = {
     "time_half_marathon": "time_half_marathon_seconds",
     "time_marathon": "time_marathon_seconds",
 }
+ASKED_FOR = ("fromCalendarDate", "toCalendarDate")  # an echo of the request
 RHR_UNITS = {"value": "resting_heart_rate_bpm"}
 EVENT_UNITS = {"duration": "duration_minutes"}
 READINESS_UNITS = {"recovery_time": "recovery_time_minutes", "hrv_weekly_average": "hrv_weekly_average_ms"}
