@@ -233,9 +233,8 @@ def _steps(person: Person, asked: dict[str, str]) -> Any:
 def _heart_rate(person: Person, asked: dict[str, str]) -> Any:
     day = _day(asked)
     rng = person.world.random(person.name, "heart rate", day)
-    values = [[_ms(at), rng.randrange(45, 120)] for at in person.times(day, person.samples)] if person.has(day) else []
-    if values:
-        values[-1][1] = None
+    times = list(person.times(day, person.samples)) if person.has(day) else []
+    values = [[_ms(at), None if at == times[-1] else rng.randrange(45, 120)] for at in times]
     known = {"maxHeartRate": 119, "minHeartRate": 45, "restingHeartRate": 50} if values else {}
     return {
         **_frame(person, day),

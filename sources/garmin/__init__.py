@@ -35,7 +35,7 @@ API = "https://connectapi.garmin.com"
 @dlt.source(name="garmin", section="garmin", max_table_nesting=0)
 def garmin(
     accounts: list[str] = dlt.config.value,
-    begin: str = dlt.config.value,
+    begin: str = "2024-01-01",
     timezone: str = "UTC",
     base_url: str = API,
     since: str | None = None,

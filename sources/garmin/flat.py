@@ -63,8 +63,8 @@ def snake(key: str) -> str:
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", key).lower()
 
 
-def is_bare(found: Any, name: str = "") -> bool:
+def is_bare(found: Any) -> bool:
     """Whether there is nothing but the frame of an answer: whose it is, of which day, and how to read it."""
     if isinstance(found, dict):
-        return all(FRAME.search(key) or is_bare(value, key) for key, value in found.items())
-    return found in (None, False, "", [])
+        return all(FRAME.search(key) or is_bare(value) for key, value in found.items())
+    return found is None or found is False or found in ("", [])

@@ -46,7 +46,10 @@ def of_list(at: str = "", units: Mapping[str, str] | None = None, without: Colle
 
     def rows(answer: Any, day: str) -> Iterator[Row]:
         for entry in objects(_under(answer, at), at):
-            yield entry if _is_notice(entry) else {DATE: day, **flat(entry, units, without)}
+            if _is_notice(entry):
+                yield entry
+            elif not is_bare(entry):
+                yield {DATE: day, **flat(entry, units, without)}
 
     return rows
 

@@ -186,7 +186,7 @@ def _begun(session: http.Session, request: Request) -> http.Begun | None:
     reading = _READING.get()
     if reading is None or _places(session) == 1:
         return None
-    return session.begin(_copy(request), reading.threads(session.settings.requests_at_once - 1))
+    return session.begin(_copy(request), reading.threads(session.settings.requests_at_once - 1), is_sure=True)
 
 
 def _answer(session: http.Session, request: Request) -> http.Response:

@@ -238,9 +238,7 @@ def _memory(account: str) -> Memory:
     return memory
 
 
-def _saved(
-    upstream: Upstream, saved: library.Saved, whole_after: timedelta
-) -> Callable[[str, Memory], Iterator[Any]]:
+def _saved(upstream: Upstream, saved: library.Saved, whole_after: timedelta) -> Callable[[str, Memory], Iterator[Any]]:
     return lambda account, memory: library.passing(upstream, saved, account, memory, whole_after)
 
 

@@ -31,7 +31,9 @@ def removed(table: str, key: tuple[str, ...], listed: set[tuple[Any, ...]], at: 
             standing = standing.where(column, "eq", value)
         known = standing.select("_dlt_id", *key).fetchall()
         left = iter([row_id for row_id, *cells in known if tuple(cells) not in listed])
-        rows = [row for some in iter(lambda: list(islice(left, AT_ONCE)), []) for row in _rows(dataset, schema, table, some)]
+        rows = [
+            row for some in iter(lambda: list(islice(left, AT_ONCE)), []) for row in _rows(dataset, schema, table, some)
+        ]
     return [{**row, "removed_at": _iso(at)} for row in rows]
 
 

@@ -90,9 +90,7 @@ PROFILE = _columns(
 )
 PLAYS = _columns(
     "account played_at track__uri",
-    **_track(
-        "context__type context__uri context__href context__external_urls__spotify", timestamp="played_at"
-    ),
+    **_track("context__type context__uri context__href context__external_urls__spotify", timestamp="played_at"),
 )
 GAPS = _columns("account since until", text="account", timestamp="since until found_at")
 SAVED_TRACKS = _columns("account track__uri", **_track(timestamp="added_at removed_at"))
@@ -125,7 +123,9 @@ PLAYLIST_ITEMS = _columns(
 FOLLOWED = _columns("account id", **ARTIST, timestamp="removed_at")
 RANKED = "account snapshot_date time_range rank"
 TOP_ARTISTS = _columns(
-    RANKED, **{**ARTIST, "text": f"time_range {ARTIST['text']}", "bigint": f"rank {ARTIST['bigint']}"}, date="snapshot_date"
+    RANKED,
+    **{**ARTIST, "text": f"time_range {ARTIST['text']}", "bigint": f"rank {ARTIST['bigint']}"},
+    date="snapshot_date",
 )
 TOP_TRACKS = _columns(
     RANKED,
