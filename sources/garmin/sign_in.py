@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from binascii import Error as NoBase64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,8 @@ TOKEN_URL = "https://diauth.garmin.com/di-oauth2-service/oauth/token"
 LASTS = timedelta(days=30)
 REFUSED = (400, 401, 403)
 CLIENT = "client_id"
+LIMITED = "Garmin takes no logins from here for now (429); wait a day, as each try before prolongs the wait"
+WRONG = "e-mail address, password or code are not right; check them first: Garmin locks out who tries often"
 
 
 @configspec
@@ -79,26 +82,40 @@ class GarminSignIn(OAuth2):
         return SignInNeeded(f"POST {app.token_url}: answered {status}") if status in REFUSED else refusal
 
 
-def _signed_in(domain: str, username: str, password: str, code: Any) -> Any:
-    """The client of `garminconnect` after a login that was tried once."""
+def _signed_in(domain: str, username: str, password: str, code: Callable[[], str]) -> Any:
+    """The client of `garminconnect` after a login."""
     from garminconnect import client as garmin
     from garminconnect import exceptions as refused
 
     client = garmin.Client(domain)
+    _give_up_at_429(client, refused)
     try:
         client.login(username, password, prompt_mfa=code)
+    except refused.GarminConnectAuthenticationError as error:
+        raise SignInNeeded(f"garmin: {LIMITED if str(error) == LIMITED else WRONG}") from None
     except refused.GarminConnectTooManyRequestsError:
-        why = "Garmin takes no logins from here for now (429); wait a day, and do not try before"
-        raise SignInNeeded(f"garmin: {why}: each try prolongs the wait") from None
-    except refused.GarminConnectAuthenticationError:
-        why = "e-mail address, password or code are not right"
-        raise SignInNeeded(
-            f"garmin: {why}; check them before you try again: Garmin locks out who tries often"
-        ) from None
+        raise SignInNeeded(f"garmin: {LIMITED}") from None
     except refused.GarminConnectConnectionError:
         why = "Garmin could not be reached, or wants a login in a browser"
         raise TryLater(f"garmin: {why}; try again later, from another network if need be") from None
     return client
+
+
+def _give_up_at_429(client: Any, refused: Any) -> None:
+    """Let the first 429 end a login: the library would go on with a dozen others, and only stops at bad credentials."""
+
+    def once(way: Callable[..., Any]) -> Callable[..., Any]:
+        def tried(*given: Any, **named: Any) -> Any:
+            try:
+                return way(*given, **named)
+            except refused.GarminConnectTooManyRequestsError:
+                raise refused.GarminConnectAuthenticationError(LIMITED) from None
+
+        return tried
+
+    for name in dir(client):
+        if name.startswith("_") and "login" in name:
+            setattr(client, name, once(getattr(client, name)))
 
 
 def _end(token: str) -> datetime | None:
