@@ -514,9 +514,8 @@ def _endurance(person: Person, asked: dict[str, str]) -> Any:
     mondays = [day for day in _days(person, asked) if day.weekday() == 0]
     if not mondays:
         return None
-    contributors = [{"activityTypeId": 3, "group": None, "contribution": 19.5}]
-    week = {"groupMax": 6072, "enduranceContributorDTOList": contributors, "groupAverage": 6010}
-    newest = {"deviceId": DEVICE, "calendarDate": str(mondays[-1]), "overallScore": 6072, "contributors": contributors}
+    week = {"groupMax": 6072, "enduranceContributorDTOList": [], "groupAverage": 6010}
+    newest = {"deviceId": DEVICE, "calendarDate": str(mondays[-1]), "overallScore": 6072, "contributors": []}
     return {"userProfilePK": 1, "groupMap": {str(day): week for day in mondays}, "enduranceScoreDTO": newest}
 
 

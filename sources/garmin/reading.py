@@ -143,8 +143,8 @@ def _page(table: Table, told: Told) -> list[Any]:
         return [notices.failed(told.item, told.failure, told.unit, told.account)]
     page = [] if told.answer is None else list(table.shape(told.answer, told.about))
     rows = [row for row in page if not getattr(row, "is_notice", False)]
-    for row in rows:
-        row[ACCOUNT] = told.account
+    for row in page:
+        (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
     return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
 
 

@@ -79,7 +79,11 @@ class GarminSignIn(OAuth2):
 
     def _refusal(self, status: int, error: str, app: App) -> SourceError:
         refusal = super()._refusal(status, error, app)
-        return SignInNeeded(f"POST {app.token_url}: answered {status}") if status in REFUSED else refusal
+        return (
+            SignInNeeded(f"garmin: its token was refused ({status}): the sign-in has ended, or it was withdrawn")
+            if status in REFUSED
+            else refusal
+        )
 
 
 def _signed_in(domain: str, username: str, password: str, code: Callable[[], str]) -> Any:
