@@ -18,7 +18,7 @@ from sources.garmin.flat import Row, flat, snake
 from sources.garmin.metrics import Table
 from sources.garmin.moments import DAY, utc
 from sources.garmin.shapes import DATE, objects
-from sources.garmin.upstream import NOTHING, Account
+from sources.garmin.upstream import NOTHING, Account, checked
 
 ID = "activity_id"
 LIST = "/activitylist-service/activities/search/activities?startDate={0.first}&endDate={0.last}&start={1}&limit={2}"
@@ -62,10 +62,10 @@ def _pages(account: Account, span: Span) -> Iterator[list[Any]]:
     start = 0
     while True:
         ask = next(account.asked([LIST.format(span, start, PAGE)]))
-        page = ask() or []
+        page = checked(ask(), list) or []
         yield page
         start += PAGE
-        if not isinstance(page, list) or len(page) < PAGE:
+        if len(page) < PAGE:
             return
 
 

@@ -12,7 +12,7 @@ import dlt
 from sources.garmin import activities as acts
 from sources.garmin.days import Memory, Span, Window, asked, failed
 from sources.garmin.metrics import Metric, Table
-from sources.garmin.upstream import Account, Unanswered
+from sources.garmin.upstream import Account, Unanswered, checked
 from sources.kit import notices
 
 ACCOUNT = "account"
@@ -40,6 +40,25 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """The activities of an account, or why they are not known."""
+
+    account: Account
+    span: Span
+    found: list[Any] | None = None
+    failure: str = ""
+
+    @property
+    def told(self) -> Iterator[Told | Ended]:
+        """The same as an answer."""
+        name = self.account.name
+        item = f"{name} activities {self.span.unit}"
+        yield Told(name, str(self.span.first), item, self.span.unit, self.found, self.failure)
+        if not self.failure:
+            yield Ended(name, {"until": str(self.span.last)})
+
+
+@dataclass(frozen=True)
 class Reading:
     """The pages of every resource; what several are made of is asked for once."""
 
@@ -59,9 +78,8 @@ class Reading:
 
     def activities(self) -> Iterator[Any]:
         """A page for each account."""
-        for account, span, found in self._listed():
-            told = Told(account.name, str(span.first), "activities", span.unit, found)
-            yield from self._pages(acts.ACTIVITIES, [told, Ended(account.name, {"until": str(span.last)})])
+        for listed in self._listed():
+            yield from self._pages(acts.ACTIVITIES, listed.told)
 
     def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
         for each in told:
@@ -91,7 +109,7 @@ class Reading:
             try:
                 answer = ask()
                 account.refuse_stranger(answer)
-                yield Told(account.name, str(span.first), item, unit, _checked(answer, metric.kind))
+                yield Told(account.name, str(span.first), item, unit, checked(answer, metric.kind))
             except Unanswered as why:
                 yield Told(account.name, str(span.first), item, unit, failure=str(why))
                 if why.lasting:
@@ -100,7 +118,9 @@ class Reading:
         yield Ended(account.name, {"until": str(spans[-1].last), **({"failed": again} if again else {})})
 
     def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
-        for account, span, found in self._listed():
+        for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
+            if found is None:
+                continue
             memories = [{} if self.window else _memory(user, account.name) for user in users]
             wanted = list(dict.fromkeys(each for memory in memories for each in acts.changed(found, part, memory)))
             again: list[str] = []
@@ -109,25 +129,28 @@ class Reading:
             ):
                 item = f"{account.name} {part.name} {activity}"
                 try:
-                    yield Told(account.name, activity, item, answer=_checked(ask(), part.kind))
+                    yield Told(account.name, activity, item, answer=checked(ask(), part.kind))
                 except Unanswered as why:
                     yield Told(account.name, activity, item, failure=str(why))
                     again.append(activity)
             seen = acts.seen(found, part, again, span.last)
             yield Ended(account.name, {"until": str(span.last), "seen": seen, **({"failed": again} if again else {})})
 
-    def _listed(self) -> Iterator[tuple[Account, Span, list[Any]]]:
+    def _listed(self) -> Iterator[Listed]:
         """The activities of each account, listed once for all that are made of them."""
         parts = [users for part in acts.PARTS if (users := _running(part.tables))]
         own = _running([acts.ACTIVITIES])
         users = [user for each in (own, *parts) for user in each]
         return self._shared("list", len(own) + len(parts), lambda: self._lists(users))
 
-    def _lists(self, users: list[str]) -> Iterator[tuple[Account, Span, list[Any]]]:
+    def _lists(self, users: list[str]) -> Iterator[Listed]:
         for account in self.accounts:
             memories = [_memory(user, account.name) for user in users]
             span = self.window.of(memories, acts.LOOK_BACK, account.today)
-            yield account, span, acts.listed(account, span)
+            try:
+                yield Listed(account, span, acts.listed(account, span))
+            except Unanswered as why:
+                yield Listed(account, span, failure=str(why))
 
     def _shared(self, name: str, users: int, read: Callable[[], Iterator[Shared]]) -> Iterator[Shared]:
         """One of the copies, as many as there are users, of what is read."""
@@ -146,12 +169,6 @@ def _page(table: Table, told: Told) -> list[Any]:
     for row in page:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
     return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
-
-
-def _checked(answer: Any, kind: type) -> Any:
-    if answer is not None and not isinstance(answer, kind):
-        raise Unanswered(f"answered with no {'list' if kind is list else 'object'}; the API may have changed")
-    return answer
 
 
 def _running(tables: Iterable[Table]) -> list[str]:

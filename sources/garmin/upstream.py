@@ -80,6 +80,13 @@ class Account:
             raise tokens.sign_in_needed("garmin", self.name, "is answered as a stranger is (privacyProtected)")
 
 
+def checked(answer: Any, kind: type) -> Any:
+    """A document that is of this kind, or none; `Unanswered` otherwise."""
+    if answer is not None and not isinstance(answer, kind):
+        raise Unanswered(f"answered with no {'list' if kind is list else 'object'}; the API may have changed")
+    return answer
+
+
 def _document(response: http.Response, absent: tuple[int, ...]) -> Any:
     if response.status_code in absent:
         return None

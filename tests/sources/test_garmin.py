@@ -13,6 +13,7 @@ from sources.garmin.flat import flat, is_bare, snake
 from sources.garmin.metrics import METRICS
 from sources.garmin.moments import offset_minutes, utc
 from sources.garmin.series import Series, samples
+from tests.scripted_server import reply, serving
 
 TODAY = date(2024, 3, 1)
 SERIES = Series("values", "described", {"timestamp": "measured_at", "level": "stress_level"})
@@ -257,6 +258,25 @@ def test_what_no_repetition_mends_is_not_repeated(site, sandbox, kind, code, sai
     assert result.code == code, result
     assert said in result.err + result.out
     assert len(sandbox.requests) <= requests
+
+
+def test_an_answer_for_strangers_is_no_data(site):
+    def answer(asked):
+        return reply(200, {"displayName": "x"} if asked.path.endswith("Profile") else {"privacyProtected": True})
+
+    with serving(answer) as server:
+        result = site.etl(
+            "run", "garmin", "--env", "test", "--select", "user_summary", SOURCES__GARMIN__BASE_URL=server.url
+        )
+    assert (result.code, len(result.err.splitlines())) == (6, 1), result.err
+
+
+def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
+    sandbox.fault("activitylist", "403", 1)
+    result, tables = run(site, "--select", "activit*")
+    assert (result.code, tables, result.json[0]["counts"]["items_failed"]) == (3, {}, 1)
+    result, tables = run(site, "--select", "activit*")
+    assert (result.code, tables["activities"], tables["activity_splits"]) == (0, 4, 8)
 
 
 def test_every_metric_is_there_once():
