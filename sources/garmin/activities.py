@@ -72,7 +72,8 @@ def _pages(account: Account, span: Span) -> Iterator[list[Any]]:
 def changed(activities: list[Row], part: Part, memory: Memory) -> list[str]:
     """The ids of activities whose part is to be asked for: new ones, changed ones, and those that failed."""
     seen = memory.get("seen", {})
-    new = [_id(each) for each in activities if part.is_of(each) and seen.get(_id(each)) != digest(each)]
+    known = [each for each in activities if "activityId" in each and part.is_of(each)]
+    new = [_id(each) for each in known if seen.get(_id(each)) != digest(each)]
     return list(dict.fromkeys([*memory.get("failed", []), *new]))
 
 
