@@ -37,7 +37,7 @@ def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, 
 
 
 def postponed(item: str, reason: str) -> dict[str, Any]:
-    """An item that the upstream does not give today: what was read is loaded, and the run ends as one to repeat later."""
+    """An item that the upstream gives later: what was read is loaded, and the run ends as one to repeat."""
     return Notice({KEY: "postponed", "item": item, "reason": without_secrets(reason), "unit": "", "part": ""})
 
 

@@ -120,7 +120,9 @@ class OAuth2:
         return self._asked(self._app(), grant, token)
 
     def _app(self) -> App:
-        described = KINDS[self.secret](authorize_url=self.authorize_url, token_url=self.token_url, redirect_uri=self.redirect_uri)
+        described = KINDS[self.secret](
+            authorize_url=self.authorize_url, token_url=self.token_url, redirect_uri=self.redirect_uri
+        )
         return resolve_configuration(described, sections=("sources", self.name))
 
     def _code(self, answer: dict[str, str], state: str) -> str:

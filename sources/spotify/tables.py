@@ -90,9 +90,7 @@ PROFILE = _columns(
 )
 PLAYS = _columns(
     "account played_at track__uri",
-    **_track(
-        "context__type context__uri context__href context__external_urls__spotify", timestamp="played_at"
-    ),
+    **_track("context__type context__uri context__href context__external_urls__spotify", timestamp="played_at"),
 )
 GAPS = _columns("account since until", text="account", timestamp="since until found_at")
 SAVED_TRACKS = _columns("account track__uri", **_track(timestamp="added_at removed_at"))
@@ -125,7 +123,9 @@ PLAYLIST_ITEMS = _columns(
 FOLLOWED = _columns("account id", **ARTIST, timestamp="removed_at")
 RANKED = "account snapshot_date time_range rank"
 TOP_ARTISTS = _columns(
-    RANKED, **{**ARTIST, "text": f"time_range {ARTIST['text']}", "bigint": f"rank {ARTIST['bigint']}"}, date="snapshot_date"
+    RANKED,
+    **{**ARTIST, "text": f"time_range {ARTIST['text']}", "bigint": f"rank {ARTIST['bigint']}"},
+    date="snapshot_date",
 )
 TOP_TRACKS = _columns(
     RANKED,
@@ -141,7 +141,8 @@ HISTORY = _columns(
     text=(
         "account item_uri platform conn_country ip_addr master_metadata_track_name master_metadata_album_artist_name "
         "master_metadata_album_album_name spotify_track_uri episode_name episode_show_name spotify_episode_uri "
-        "audiobook_title audiobook_uri audiobook_chapter_uri audiobook_chapter_title reason_start reason_end source_file"
+        "audiobook_title audiobook_uri audiobook_chapter_uri audiobook_chapter_title reason_start reason_end "
+        "source_file"
     ),
     bigint="ms_played offline_timestamp",
     bool="shuffle skipped offline incognito_mode",
