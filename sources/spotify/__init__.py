@@ -271,14 +271,15 @@ def _whole(table: str, account: str, found: Listing, memory: Memory) -> Iterator
 def _followed(upstream: Upstream, account: str) -> Listing:
     """The artists that an account follows, by the cursor of each page."""
     rows: dict[Any, Row] = {}
+    totals: set[Any] = set()
     after: str | None = None
     while True:
         page = upstream.page(account, "/me/following", type="artist", limit=PAGE, after=after)
         rows |= {row.get("id"): row for row in page.items}
+        totals.add(page.object.get("total"))
         following = page.cursor("after") if page.has_next else None
         if following is None or following == after:
-            total = page.object.get("total")
-            return Listing(list(rows.values()), total == len(rows), page.sent_at)
+            return Listing(list(rows.values()), totals == {len(rows)}, page.sent_at)
         after = following
 
 
