@@ -40,7 +40,7 @@ OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "big
 SECRETS_FILE = "secrets.toml"
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
 # What a person is known by to a system may be in a variable as other programs name it: SPOTIFY_CLIENT_ID.
-SHORT = {"client_id", "client_secret", "refresh_token", "username", "password"}
+SHORT = {"client_id", "client_secret", "redirect_uri", "refresh_token", "username", "password"}
 
 
 class Variables(EnvironProvider):

@@ -61,6 +61,7 @@ SIGN_IN = OAuth2(
         "user-top-read",
         "user-follow-read",
     ),
+    redirect_uri="http://127.0.0.1/callback",
     lasts=timedelta(days=180),
     secret="if_set",
 )
@@ -182,14 +183,15 @@ def playlist_items(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
                 first, path = _first_entries(upstream, account, name)
                 if first.status in (403, 404):
                     hidden += 1
+                    yield [notices.covered(name)]
                 else:
                     yield from _entries_of(account, name, upstream.pages(account, path, first=first))
                 known[name] = snapshot
         memory["snapshots"] = {name: known[name] for name in lists}
         if hidden:
             yield notices.warning(
-                f"spotify: {account}: Spotify does not show the entries of {hidden} playlists, most likely of others; "
-                "they are asked for again when they change"
+                f"spotify: {account}: entries of playlists that Spotify does not show, as it does with those of others: "
+                f"{hidden}; they are asked for again when they change"
             )
 
     yield from _each(upstream, accounts, entries)
@@ -304,7 +306,7 @@ def _entries_of(account: str, playlist: str, pages: Iterator[Page]) -> Iterator[
         counts[uri] = counts.get(uri, 0) + 1
         place = {"account": account, "playlist_id": playlist, "item_uri": uri, "occurrence": counts[uri]}
         rows.append({**place, "position": position, **entry})
-    yield rows
+    yield [*rows, notices.covered(playlist, rows=len(rows))]
     if found.whole:
         listed = {(row["item_uri"], row["occurrence"]) for row in rows}
         yield removed(

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -218,7 +219,7 @@ def test_a_hole_that_is_found_while_gaps_are_left_out_comes_with_the_next_run(si
 def test_a_quota_keeps_what_was_read_and_the_next_run_goes_on(site, sandbox, after):
     account(site, "anna")
     some = ("--select", "saved_tracks,saved_albums")
-    sandbox.world = type(sandbox.world)(sandbox.world.seed, 120, 1, sandbox.world.memory)
+    sandbox.world = replace(sandbox.world, records=120)
     sandbox.fault("^/spotify/", "quota", 100, after=after)
     code, report, err = run(site, *some)
     assert code == 5
@@ -244,7 +245,7 @@ def test_a_wait_longer_than_the_cap_ends_the_run(site, sandbox):
 
 def test_a_list_that_changes_while_it_is_read_takes_nothing_for_gone(site, sandbox):
     account(site, "anna")
-    sandbox.world = type(sandbox.world)(sandbox.world.seed, 120, 1, sandbox.world.memory)
+    sandbox.world = replace(sandbox.world, records=120)
     assert run(site, "--select", "followed_artists,saved_tracks")[0] == 0
     sandbox.move_to(2)
     sandbox.fault("^/spotify/me/following", "drift", field="total")
@@ -417,3 +418,21 @@ def test_the_newest_plays_are_remembered():
     remember(Recent(plays, None), memory)
     assert len(memory["newest"]) == 50
     assert memory["newest"][0] == mark(plays[-1])
+
+
+def test_all_of_the_library_is_read_again_after_some_days(site, sandbox):
+    account(site, "boris")
+    sandbox.world = replace(sandbox.world, records=120)
+    some = ("--select", "saved_tracks")
+    run(site, *some)
+    for words, tables, pages in (([], {}, 1), (["--with", "whole_pass_days=0"], {"saved_tracks": 90}, 2)):
+        sandbox.forget_requests()
+        code, report, _ = run(site, *some, *words)
+        loaded = {table: rows for table, rows in report["tables"].items() if "__" not in table}
+        assert (code, loaded, len(sandbox.requests)) == (0, tables, pages)
+
+
+def test_every_playlist_is_accounted_for(site):
+    assert run(site, "--select", "playlist*")[0] == 0
+    told = site.etl("coverage", "spotify", "--env", "test")
+    assert (told.code, told.out.splitlines()[0]) == (0, "spotify.playlist_items: 4 items: 3 loaded, 1 empty")
