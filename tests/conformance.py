@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.subject import Site, Subject, keyed, newest, standing
+from tests.subject import Site, Subject, keyed, newest, standing, without
 
 Promise = Callable[[Subject], None]
 
@@ -72,9 +72,13 @@ def next_day_adds_only_what_is_new(subject: Subject) -> None:
     assert subject.full(2) != subject.full(), "the stand-in has nothing new on day 2"
     after = subject.after(1, 1, 2).tables()
     for table in after | subject.full(2):
-        key = subject.keys.get(table, [])
+        key, first_seen = subject.keys.get(table, []), subject.first_seen.get(table, set())
+        kept = {*key, *first_seen}
+        lost = keyed(subject.full()[table], [*kept]) - keyed(after[table], [*kept]) if first_seen else set()
+        assert not lost, f"{table}: what is to stay as it was first seen does not, e.g. {next(iter(lost))}"
         now, then, wanted = (
-            newest(tables.get(table, Counter()), key) for tables in (after, subject.full(), subject.full(2))
+            newest(without(tables.get(table, Counter()), first_seen), key)
+            for tables in (after, subject.full(), subject.full(2))
         )
         assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
         assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"
@@ -287,6 +291,23 @@ def a_run_leaves_a_trace(subject: Subject) -> None:
     ]  # fmt: skip
 
 
+def files_are_moved_once(subject: Subject) -> None:
+    """Each file is stored once, as its receipt says; a run with nothing new asks for none."""
+    if not subject.files:
+        pytest.skip(f"{subject.name} moves no files")
+    site, before = subject.site(moving=True), dict[str, tuple[int, str, int]]()
+    for day, grows in ((1, True), (1, False), (2, True)):
+        subject.sandbox.move_to(day)
+        result = site.run("--output", "json")
+        assert result.code == 0, f"a run that should be whole is not: {result}"
+        objects, moved = site.objects(), sum(files["moved"] for files in result.json[0]["files"].values())
+        assert (moved > 0) == grows, f"day {day}: {moved} files are moved"
+        assert moved == len(objects) - len(before), "files share an object"
+        assert [(key, *told[:2]) for key, told in objects.items()] == site.receipts(), "receipts tell something else"
+        assert before.items() <= objects.items(), "an object is stored again"
+        before = objects
+
+
 def models_say_what_the_tables_say(subject: Subject) -> None:
     """After runs on two days models are as they are when they are made anew: not stale, and not made up."""
     if not subject.plan["models"]:
@@ -323,6 +344,7 @@ PROMISES: tuple[Promise, ...] = (
     no_secret_in_output,
     timestamps_are_utc,
     a_run_leaves_a_trace,
+    files_are_moved_once,
     models_say_what_the_tables_say,
 )
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.scripted_server import Asked, reply, serving
+from tests.scripted_server import Asked, Steps, reply, serving
 from tests.served import served
 from tests.warehouse import Ask
 
@@ -54,6 +54,29 @@ def test_recordings(workspace, payloads, postgres_url, env):
     first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
     assert (first.code, first.json[0]["tables"]) == (0, {"recordings": 25}), first.err
     second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+    assert (second.code, second.json[0]["tables"]) == (0, {})
+
+
+@pytest.mark.parametrize("env", ["test", "pg"])
+def test_spinoco(workspace, payloads, postgres_url, env):
+    made = workspace("spinoco")
+    made.postgres(postgres_url)
+    page = json.loads((payloads / "spinoco" / "task_query_page_1.json").read_text("utf-8"))
+    following = [page.pop("next")]
+
+    def answer(asked: Asked) -> Steps:
+        if asked.path == "/task/query":
+            start = int(json.loads(asked.body).get("query", {}).get("from", {"L": "9" * 13})["L"])
+            listed = [task for task in page["result"] if task["lastUpdate"] >= start]
+            return reply(body={"result": listed, **({"next": following.pop()} if following else {})})
+        return reply(404, {}) if "recording" in asked.path else reply(body={})
+
+    with serving(answer) as server:
+        settings = {"SOURCES__SPINOCO__BASE_URL": server.url, "SOURCES__SPINOCO__TOKEN": "a-token-of-a-user"}
+        first = made.etl("run", "spinoco", "--env", env, "--output", "json", **settings)
+        loaded = {"calls": 5, "call_recordings": 5, "recording_failures": 5}
+        assert (first.code, first.json[0]["tables"]) == (3, loaded), first.err
+        second = made.etl("run", "spinoco", "--env", env, "--output", "json", **settings)
     assert (second.code, second.json[0]["tables"]) == (0, {})
 
 

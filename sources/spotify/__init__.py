@@ -190,8 +190,8 @@ def playlist_items(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
         memory["snapshots"] = {name: known[name] for name in lists}
         if hidden:
             yield notices.warning(
-                f"spotify: {account}: entries of playlists that Spotify does not show, as it does with those of others: "
-                f"{hidden}; they are asked for again when they change"
+                f"spotify: {account}: {hidden} of the playlists show no entries, as Spotify does with those of others; "
+                "they are asked for again when they change"
             )
 
     yield from _each(upstream, accounts, entries)
