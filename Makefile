@@ -11,10 +11,14 @@ args =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test newest parity bench check fix lock docs clean help
+.PHONY: demo install test newest parity bench check fix lock docs clean help
 
 demo: .venv/run.stamp  ## fill warehouse.duckdb from every spec, offline
 	.venv/bin/etl demo $(args)
+
+install:  ## install what a run needs into .venv, once more where it is there
+	@rm -f .venv/run.stamp
+	@$(MAKE) --no-print-directory .venv/run.stamp
 
 test: .venv/dev.stamp  ## run the tests; args='-k chess' picks some
 	.venv/bin/pytest --numprocesses auto --dist worksteal $(args)

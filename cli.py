@@ -32,6 +32,8 @@ app.add_typer(quarantine_app, name="quarantine")
 auth_app = typer.Typer(help="Sign in to systems, and see who is signed in.", no_args_is_help=True)
 app.add_typer(auth_app, name="auth")
 app.add_typer(deploy_app, name="deploy")
+files_app = typer.Typer(help="Look at the files that were moved, and see to those that were not.", no_args_is_help=True)
+app.add_typer(files_app, name="files")
 
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)]
@@ -49,7 +51,11 @@ Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="All but th
 Service = Annotated[list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")]
 Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")]
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
-Limit = Annotated[int | None, typer.Option("--limit", "-l", help="At most N rows per resource; the cursor stays.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", "-l", help="At most N rows per resource, the cursor stays; of files the next N."),
+]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Only objects whose keys begin so.")]
 With = Annotated[list[str] | None, typer.Option("--with", help="An argument of the source: key=value.")]
 Everything = Annotated[bool, typer.Option("--all", help="Every spec.")]
 RunId = Annotated[str | None, typer.Option("--run-id", help="Name of this run; a ULID otherwise.")]
@@ -58,7 +64,15 @@ Resource = Annotated[str | None, typer.Option("--resource", help="Only this reso
 Account = Annotated[str, typer.Option("--account", help="One of several accounts; any name.", show_default=False)]
 Deployed = Annotated[str, typer.Option("--env", "-e", help="Environment that the schedules load into.")]
 Minutes = Annotated[int, typer.Option("--timeout-minutes", min=1, help="A run that takes longer is stopped.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help="Only these files: ids, or what else the source calls them.")
+]
+Transfers = Annotated[int | None, typer.Option("--transfers", help="Files moved at once.")]
+Bwlimit = Annotated[str | None, typer.Option("--bwlimit", help="Bytes a second for all files, e.g. 500K or 10M.")]
+Failed = Annotated[bool, typer.Option("--failed", help="Only files that failed, and now, whatever their next try.")]
+SkipFailed = Annotated[bool, typer.Option("--skip-failed", help="No file that failed before, be it due.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
+IfProtected = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do.")]
 
 
 @app.callback()
@@ -99,11 +113,16 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first spec that is not ok.")] = False,
     wait: Wait = None,
     values: With = None,
+    only: Only = None,
+    failed: Failed = False,
+    skip_failed: SkipFailed = False,
+    transfers: Transfers = None,
+    bwlimit: Bwlimit = None,
     metrics_file: Annotated[
         Path | None,
         typer.Option("--metrics-file", envvar="ETL_METRICS_FILE", help="Prometheus metrics, after each run."),
     ] = None,
-    yes: Yes = False,
+    yes: IfProtected = False,
     output: Output = "text",
 ) -> None:
     """Load specs into the environment's warehouse."""
@@ -114,7 +133,8 @@ def run(
     order = commands.order(
         select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit,
         full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
-        wait=wait, values=values,
+        wait=wait, values=values, only=listed(only), failed=failed, skip_failed=skip_failed, transfers=transfers,
+        bwlimit=bwlimit,
     )  # fmt: skip
     wanted = [*listed(names), *listed(service)]
     if dry_run or mode == "dry":
@@ -169,28 +189,35 @@ def rebuild(
     drop_direct: Annotated[
         bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
-    run_id: RunId = None, wait: Wait = None, yes: Yes = False, output: Output = "text",
+    run_id: RunId = None, wait: Wait = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do, and --drop-direct anywhere.")
+    ] = False,
+    output: Output = "text",
 ) -> None:  # fmt: skip
     """Make the tables again from the archived raw files; asks no upstream."""
     from pipelines import commands
 
     order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
     chosen = commands.specs(root(), listed(names), False)
-    commands.confirm(root(), env, "rebuild drops tables and loads them again", yes)
+    what = "--drop-direct gives up rows for good" if drop_direct else "rebuild drops tables and loads them again"
+    commands.confirm(root(), env, what, yes, always=drop_direct)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
 @app.command()
 def plan(
     names: Names = None, env: Env = "dev", service: Service = None, select: Select = None, exclude: Exclude = None,
-    since: Since = None, until: Until = None, limit: Limit = None, values: With = None, output: Output = "text",
+    since: Since = None, until: Until = None, limit: Limit = None, values: With = None, only: Only = None,
+    failed: Failed = False, skip_failed: SkipFailed = False, output: Output = "text",
 ) -> None:  # fmt: skip
     """Say what a run would do; asks no upstream and writes nothing."""
     from pipelines import commands
 
     order = commands.order(
-        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, values=values
-    )
+        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, values=values,
+        only=listed(only), failed=failed, skip_failed=skip_failed,
+    )  # fmt: skip
     chosen = commands.specs(root(), [*listed(names), *listed(service)], not names and not service)
     finish(commands.plan(root(), env, chosen, order, printer(output)))
 
@@ -318,7 +345,9 @@ def export(
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="Names or globs.")] = None,
     env: Env = "dev",
     form: Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or sqlite.")] = "parquet",
-    partition_by: Annotated[list[str] | None, typer.Option("--partition-by", help="Columns: a,b.")] = None,
+    partition_by: Annotated[
+        list[str] | None, typer.Option("--partition-by", help="Columns: a,b; of a time its month, or day: a:month.")
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help="A folder or a bucket; exports/ENV/NAME otherwise.")] = None,
     output: Output = "text",
 ) -> None:
@@ -352,7 +381,7 @@ def state_reset(
     env: Env = "dev",
     resource: Resource = None,
     pending: Annotated[bool, typer.Option("--pending", help="Drop load packages that cannot be loaded.")] = False,
-    yes: Yes = False,
+    yes: IfProtected = False,
 ) -> None:
     """Forget cursors, so that the next run reads everything again; tables stay."""
     from pipelines import commands, state
@@ -439,6 +468,109 @@ def auth_export(
     from pipelines.tokens import auth
 
     finish(auth.export(root(), env, name, account, yes, printer(output)))
+
+
+@files_app.command("status")
+def files_status(name: Name, env: Env = "dev", output: Output = "text") -> None:
+    """Show how many files are stored, due or failed, and why."""
+    from pipelines.files import command
+
+    finish(command.status(root(), env, name, printer(output)))
+
+
+@files_app.command("retry")
+def files_retry(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every file that failed.")] = False,
+    output: Output = "text",
+) -> None:
+    """Make files that failed or were given up due, for the next run to move."""
+    from pipelines.files import command
+
+    finish(command.retry(root(), env, name, listed(only), failed, printer(output)))
+
+
+@files_app.command("verify")
+def files_verify(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the bucket, too: finds objects without a row.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Have what is missing or wrong moved again, write hashes.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Compare rows with objects: = as it should be, + no object, - no row, * differs (exit 4); asks for each object."""
+    from pipelines.files import verify
+    from pipelines.files.book import Chosen
+
+    chosen = Chosen(tuple(listed(only)), prefix)
+    finish(verify.verify(root(), env, name, chosen, listing, fix, printer(output)))
+
+
+@files_app.command("undo")
+def files_undo(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    since: Annotated[str | None, typer.Option("--since", help="What was stored from then on.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Objects below --prefix that no row names, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Delete the objects and rows of a batch; the next run that names them moves them again."""
+    from pipelines import commands
+    from pipelines.files import undo
+
+    what = f"files undo deletes objects and rows of {name}"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    chosen = undo.chosen(root(), name, listed(only), prefix, since)
+    finish(undo.undo(root(), env, name, chosen, listing, dry_run, printer(output)))
+
+
+@files_app.command("release")
+def files_release(
+    name: Name,
+    env: Env = "dev",
+    only: Only = None,
+    prefix: Prefix = None,
+    since: Annotated[str | None, typer.Option("--since", help="What was stored from then on.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
+    yes: Yes = False,
+    output: Output = "text",
+) -> None:
+    """Delete files at their source, for good, whose objects are as their rows say; nothing else ever does."""
+    from pipelines import commands
+    from pipelines.files import release, undo
+
+    what = f"files release deletes recordings of {name} at their source, for good"
+    commands.confirm(root(), env, not dry_run and what, yes, always=True)
+    chosen = undo.chosen(root(), name, listed(only), prefix, since)
+    finish(release.release(root(), env, name, chosen, dry_run, printer(output)))
+
+
+@files_app.command("adopt")
+def files_adopt(
+    name: Name,
+    env: Env = "dev",
+    table: Annotated[str | None, typer.Option("--table", help="A table of receipts of an older program.")] = None,
+    records: Annotated[Path | None, typer.Option("--records", help="Its own records, e.g. processed.sqlite.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option("--folder", help="Where the files of --records lie.")] = None,
+    prefix: Annotated[str | None, typer.Option("--prefix", help="Objects of the bucket whose keys begin so.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be adopted.")] = False,
+    output: Output = "text",
+) -> None:
+    """Write receipts of files that an older program has stored or fetched, once they verify; fetches nothing."""
+    from pipelines.files import adopt
+
+    old = adopt.Old(table, records, tuple(folder or ()), prefix)
+    finish(adopt.adopt(root(), env, name, old, dry_run, printer(output)))
 
 
 @app.command()

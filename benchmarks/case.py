@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ENGINE, RAW, STOCK, TUNED, FLOOR = "engine", "engine, raw lines", "stock dlt", "stock dlt tuned", "floor"
 Measure = Literal["wall", "cpu", "peak"]
@@ -82,7 +82,7 @@ class Case:
     about: str
     write: Callable[[Path, int], None]
     contenders: Mapping[str, Contender]
-    facts: str  # a query every contender must leave the same answer
+    facts: str | Callable[[Work], list[tuple[Any, ...]]]  # a query, or a question, that all must leave the same answer
     rows: Rows
     targets: tuple[Target, ...] = ()
     postgres: bool = False

@@ -24,6 +24,8 @@ def main(name: str, contender: str, step: str, folder: str, data: str, server: s
 
 
 def _facts(case: Case, work: Work) -> list[tuple[Any, ...]]:
+    if not isinstance(case.facts, str):
+        return case.facts(work)
     if case.postgres:
         from benchmarks.floor import postgres_cursor
 

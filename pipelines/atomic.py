@@ -11,12 +11,17 @@ from typing import Any
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
     """Replace a file in one step; `mode` is that of a new file, less the umask."""
+    write_bytes(path, text.encode(), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """The same for what is no text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     try:
-        with open(part, "w", encoding="utf-8", opener=partial(os.open, mode=mode)) as file:
-            file.write(text)
+        with open(part, "wb", opener=partial(os.open, mode=mode)) as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -20,7 +20,7 @@ from pipelines.configuration import setting
 from pipelines.errors import EtlError, UsageError, did_you_mean
 from pipelines.specs import tables
 from pipelines.specs.spec import Spec
-from pipelines.specs.types import ResourceHints
+from pipelines.specs.types import Moves, ResourceHints
 
 # Lists in lists become tables down to here and stay whole, as JSON, below. dlt's own 1000 makes names of tables, and
 # of the job files called after them, that no file system takes.
@@ -98,14 +98,28 @@ def _bare(root: Path, spec: Spec, lacks: Callable[[str], bool] = lambda name: Tr
         return _rest(root, spec, unsigned(spec.rest))
     function = factory(root, spec)
     parameters = inspect.signature(function).parameters.values()
-    required = [p for p in parameters if _is_required(p) and lacks(p.name)]
+    required = [p for p in parameters if is_required(p) and lacks(p.name)]
     source = function(**{p.name: ["-"] if "list" in str(p.annotation) else "-" for p in required})
     return _checked(source, spec)
 
 
 def tables_of(root: Path, spec: Spec) -> tables.Written:
-    """The resources of a spec with the tables they write."""
-    return tables.of_rest(spec.rest) if spec.rest is not None else tables.of_source(outline(root, spec))
+    """The resources of a spec with the tables they write, and what is written of the files they name."""
+    of_rows = tables.of_rest(spec.rest) if spec.rest is not None else tables.of_source(outline(root, spec))
+    return [*of_rows, *tables.of_files(spec)]
+
+
+def moves(spec: Spec) -> dict[str, Moves]:
+    """The resources of a spec whose files are moved, and how."""
+    return {name: hints.files for name, hints in spec.resources.items() if hints.files}
+
+
+def mover(root: Path, spec: Spec, block: Moves) -> Any:
+    """The function of a source that says which files to move."""
+    function = getattr(load_module(root, "sources", spec.name), block.by, None)
+    if not callable(function):
+        raise UsageError(f"sources/{spec.name}: no public function {block.by}, which the spec names; write it")
+    return function
 
 
 def load_module(root: Path, package: str, name: str) -> ModuleType | None:
@@ -143,18 +157,25 @@ def sign_in_of(root: Path, spec: Spec) -> Any:
 
 
 def arguments(root: Path, spec: Spec) -> dict[str, str]:
-    """The arguments a Python spec's source takes, with their types; a REST spec has its `base_url`."""
-    if spec.rest is not None:
-        return {"base_url": "str"}
-    parameters = inspect.signature(factory(root, spec)).parameters.values()
-    return {parameter.name: str(parameter.annotation) for parameter in parameters}
+    """The arguments a spec's functions take, with their types; a REST spec has its `base_url`."""
+    functions = [mover(root, spec, block) for block in moves(spec).values()]
+    functions += [factory(root, spec)] if spec.rest is None else []
+    found = {} if spec.rest is None else {"base_url": "str"}
+    for function in functions:
+        found |= {name: str(p.annotation) for name, p in inspect.signature(function).parameters.items()}
+    return found
+
+
+def replaced(root: Path, spec: Spec) -> dict[str, str]:
+    """Settings that people may look for in a source and that it does not take, with what to do instead."""
+    return getattr(load_module(root, "sources", spec.name), "REPLACED", {})
 
 
 def _python(root: Path, spec: Spec) -> DltSource:
     return _checked(factory(root, spec)(), spec)
 
 
-def _is_required(parameter: inspect.Parameter) -> bool:
+def is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is dlt.config.value or parameter.default is dlt.secrets.value
 
 
@@ -216,7 +237,7 @@ def _ahead(paginator: Any, session: Any) -> Any:
 
 
 def _apply(resource: DltResource, hints: ResourceHints) -> None:
-    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason", "coverage"})
+    given = hints.model_dump(exclude_unset=True, exclude={"enabled", "append_reason", "coverage", "files"})
     if given:
         resource.apply_hints(**given)
     if "enabled" in hints.model_fields_set:

@@ -47,7 +47,8 @@ def order(
 
     if days is not None:
         given["since"] = _days_ago(days, given.get("since"))
-    given["select"], given["exclude"] = tuple(given.get("select") or ()), tuple(given.get("exclude") or ())
+    for name in ("select", "exclude", "only"):
+        given[name] = tuple(given.get(name) or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
 
 
@@ -86,6 +87,7 @@ def run(
     metrics_file: Path | None = None,
 ) -> Exit:  # fmt: skip
     """Run specs and print each report as it ends; `metrics_file` then holds the metrics of all."""
+    from pipelines.demo import asked
     from pipelines.order import by_spec, retry_command
     from pipelines.progress import shown
     from pipelines.run import run_all
@@ -95,7 +97,8 @@ def run(
     orders = by_spec(order, root, chosen)
     retry = {spec.name: retry_command(spec, environment, orders[spec.name]) for spec in chosen}
     reports = []
-    with telling(environment, metrics_file, retry) as told, shown() as show:
+    settings = asked(environment, chosen, order)
+    with settings as order, telling(environment, metrics_file, retry) as told, shown() as show:
         for report in run_all(environment, chosen, order, show):
             show.clear()
             reports.append(report)
@@ -138,12 +141,15 @@ def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, p
 
 def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say what a run would do."""
+    from pipelines.demo import asked
     from pipelines.order import by_spec, check
     from pipelines.plan import Plan, plan_of
 
     check(order, chosen)
-    orders = by_spec(order, root, chosen)
-    plans: list[Plan] = [plan_of(environments.load(root, env), spec, orders[spec.name]) for spec in chosen]
+    environment = environments.load(root, env)
+    with asked(environment, chosen, order) as order:
+        orders = by_spec(order, root, chosen)
+        plans: list[Plan] = [plan_of(environment, spec, orders[spec.name]) for spec in chosen]
     for each in plans:
         printer.lines(each.lines())
     printer.document([each.as_dict() for each in plans])
@@ -172,8 +178,9 @@ def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     from pipelines import promises
     from pipelines.coverage import declared
     from pipelines.erase import subjects
+    from pipelines.files import declared as files
 
-    of_one = (problem for spec in chosen for of in (declared, subjects) for problem in of.problems(root, spec))
+    of_one = (problem for spec in chosen for of in (files, declared, subjects) for problem in of.problems(root, spec))
     return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.destination.reference import Destination
 
+from pipelines import dot_env, familiar
 from pipelines.environment import (
     FILE,
     SETTINGS_DIR,
@@ -38,13 +39,15 @@ DEFAULTS: dict[str, Any] = {
 READ_HERE = {"duckdb", "postgres"}
 OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
 SECRETS_FILE = "secrets.toml"
+NOT_IN_GIT = (SECRETS_FILE, familiar.DATABASE_URL, "_…")
+WHERE = ("host", "database", "username", "password")
 IN_ANY_ORDER = {"preserve_insertion_order": False}  # DuckDB: rows have no order, and keeping one takes a fifth more CPU
-# What a person is known by to a system may be in a variable as other programs name it: SPOTIFY_CLIENT_ID.
-SHORT = {"client_id", "client_secret", "refresh_token", "username", "password"}
 
 
 class Variables(EnvironProvider):
     """The process environment, without names that have no section: a stray `BASE_URL` is not ours."""
+
+    values: Mapping[str, str] = os.environ
 
     def __init__(self) -> None:
         self._secret_files = Path(environ.SECRET_STORAGE_PATH % "").is_dir()
@@ -53,13 +56,27 @@ class Variables(EnvironProvider):
         name = self.get_key_name(key, pipeline_name or "", *sections)
         if not sections:
             return None, name
-        if key in SHORT and sections[:-1] == ("sources",) and name not in os.environ:
-            short = f"{sections[-1]}_{key}".upper()
-            if short in os.environ:
-                return os.environ[short], short
+        short = familiar.of_a_sign_in(key, sections)
+        if short in self.values and name not in self.values:
+            return self.values[short], short
         if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
-            return os.environ.get(name), name
+            return self.values.get(name), name
         return super().get_value(key, hint, pipeline_name or "", *sections)
+
+
+class DotEnv(Variables):
+    """The same from `.env`."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values, self._secret_files = values, False
+
+    @property
+    def name(self) -> str:
+        return dot_env.FILE
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.values
 
 
 class Document(CustomLoaderDocProvider):
@@ -97,26 +114,42 @@ def activate(
 def providers(
     environment: Environment, overrides: dict[str, Any], spec: dict[str, Any], read_only: bool
 ) -> list[ConfigProvider]:
-    """Command line > variables > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
-    name = environment.name
-    layers = [
+    """Command line > variables > .env > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
+    name, in_file = environment.name, dot_env.variables(environment.root)
+    variables = {**in_file, **os.environ}
+    said = [
         Document("command line", overrides),
         Variables(),
+        DotEnv(in_file),
         _secrets(environment, f"{name}.{SECRETS_FILE}"),
         _secrets(environment, SECRETS_FILE),
         _config(environment, f"{name}.config.toml"),
         _config(environment, "config.toml"),
+    ]
+    layers = [
+        *said,
+        Document(familiar.DATABASE_URL, {} if _warehouse_said(said) else familiar.database(environment, variables)),
+        Document("BACKBLAZE_B2_…", familiar.bucket(environment, variables)),
         Document(FILE, _destinations(environment, read_only)),
+        Document("AWS_…", familiar.fallback(environment, variables)),
         Document("spec", spec if any(spec.get("sources", {}).values()) else {}, secrets=False),
         Document("defaults", _defaults(environment.kind)),
     ]
     return [layer for layer in layers if not layer.is_empty]
 
 
+def _warehouse_said(providers: Sequence[ConfigProvider]) -> bool:
+    """Whether somebody says where or as whom the warehouse is, in this program's own words."""
+    section = ("destination", WAREHOUSE)
+    whole = setting("credentials", section, among=providers, fewest=len(section))
+    parts = (setting(key, (*section, "credentials"), among=providers, fewest=3) for key in WHERE)
+    return (whole is not None and isinstance(whole[0], str)) or any(part is not None for part in parts)
+
+
 def only_committed() -> None:
     """Look settings up in what stands in git alone: neither in variables nor among secrets."""
     container = Container()[PluggableRunContext].providers
-    kept = [p for p in container.providers if not isinstance(p, Variables) and not p.name.endswith(SECRETS_FILE)]
+    kept = [p for p in container.providers if not isinstance(p, Variables) and not p.name.endswith(NOT_IN_GIT)]
     container.providers = kept
 
 
@@ -187,10 +220,10 @@ def refuse_unknown_keys(sections: Sequence[str], known: Sequence[str]) -> None:
 def keys(sections: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The keys of a section, each with the provider or the variable that holds it; of variables with what is below."""
     prefix = "__".join((*sections, "")).upper()
-    for variable in os.environ:
-        if variable.startswith(prefix):
-            yield variable, variable.removeprefix(prefix).lower()
     for provider in Container()[PluggableRunContext].providers.providers:
+        for variable in provider.values if isinstance(provider, Variables) else ():
+            if variable.startswith(prefix):
+                yield variable, variable.removeprefix(prefix).lower()
         table, _ = provider.get_value(sections[-1], dict, "", *sections[:-1])
         yield from ((provider.name, key) for key in (table if isinstance(table, dict) else ()))
 

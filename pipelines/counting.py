@@ -19,9 +19,10 @@ def rows_of(pipeline: dlt.Pipeline, load_ids: Sequence[str], written: dict[str, 
     tables = [table for table, rows in written.items() if rows and not table.startswith("_dlt_")]
     if not tables or not load_ids:
         return {}
-    schema = pipeline.default_schema
+    schemas = [pipeline.schemas[name] for name in pipeline.schema_names]  # which dlt reads from disk each time
+    of = {table: schema for table in tables for schema in schemas if table in schema.tables}
     with pipeline.sql_client() as client:
-        return {table: _count(client, schema, table, load_ids, written[table]) for table in tables}
+        return {table: _count(client, schema, table, load_ids, written[table]) for table, schema in of.items()}
 
 
 def _count(client: SqlClientBase[object], schema: Schema, table: str, load_ids: Sequence[str], otherwise: int) -> int:

@@ -1,23 +1,31 @@
-"""`etl demo`: every spec against the sandbox, and where to look afterwards."""
+"""`etl demo`: every spec against the sandbox, and where to look afterwards; and environments that only ask that."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipelines import commands
 from pipelines import environment as environments
 from pipelines.environment import Environment
-from pipelines.errors import Exit
+from pipelines.errors import Exit, UsageError
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.logs import LOGGER
 from pipelines.order import Order
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 
+if TYPE_CHECKING:
+    from sandbox.exchange import World
+
 
 def demo(root: Path, env: str, seed: int, records: int) -> Exit:
     """Serve the sandbox, run all specs, print rows per table and a query for each."""
-    from sandbox.server import Sandbox, World, names
+    from sandbox.server import World, names
 
     environment = environments.load(root, env)
     everything = specs.load_all(root)
@@ -26,13 +34,48 @@ def demo(root: Path, env: str, seed: int, records: int) -> Exit:
     missing = [spec.name for spec in everything if spec not in chosen]
     if missing:
         LOGGER.warning(f"left out, for want of a stand-in in sandbox/: {', '.join(missing)}")
-    files = environment.state_dir / "sandbox"
-    files.mkdir(parents=True, exist_ok=True)
-    with Sandbox(World(seed=seed, records=records), folder=files) as sandbox:
-        order = Order(overrides=sandbox.settings(*(spec.name for spec in chosen)))
-        code = commands.run(root, env, chosen, order, Printer("text"))
+    with sandboxed(environment, chosen, World(seed=seed, records=records)) as settings:
+        code = commands.run(root, env, chosen, Order(overrides=settings), Printer("text"))
     _epilogue(environment, chosen)
     return code
+
+
+@contextmanager
+def asked(environment: Environment, chosen: Sequence[specs.Spec], order: Order) -> Iterator[Order]:
+    """The order with the sandbox in the place of every upstream, where the environment says so."""
+    if order.overrides or not environment.is_sandbox:
+        yield order
+        return
+    with sandboxed(environment, chosen) as settings:
+        yield replace(order, overrides=settings)
+
+
+@contextmanager
+def sandboxed(
+    environment: Environment, chosen: Sequence[specs.Spec], world: World | None = None
+) -> Iterator[dict[str, Any]]:
+    """The settings that point specs at a sandbox, which runs as long as the block does."""
+    from sandbox.server import Sandbox, names
+
+    lonely = [spec.name for spec in chosen if spec.name not in names()]
+    if lonely:
+        raise UsageError(
+            f"{', '.join(lonely)}: no stand-in in sandbox/, and [{environment.name}] has sandbox = true; write one, or "
+            "choose another --env"
+        )
+    files = environment.state_dir / "sandbox"
+    files.mkdir(parents=True, exist_ok=True)
+    with Sandbox(world, folder=files) as sandbox:
+        yield sandbox.settings(*(spec.name for spec in chosen))
+
+
+def clock(environment: Environment) -> datetime:
+    """What time it is where runs of an environment ask."""
+    if not environment.is_sandbox:
+        return datetime.now(UTC)
+    from sandbox.server import World
+
+    return World().now
 
 
 def _epilogue(environment: Environment, chosen: list[specs.Spec]) -> None:

@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from pipelines import configuration, needs
 from pipelines import environment as environments
+from pipelines.demo import asked
 from pipelines.environment import WAREHOUSE, Environment
 from pipelines.errors import EtlError, Exit, Locked, TryLater
 from pipelines.ledger import open_ledger
@@ -25,7 +26,7 @@ from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
-from pipelines.tokens.auth import standings
+from pipelines.tokens.accounts import standings
 from pipelines.tokens.stores import Standing, Store, is_near, named
 from pipelines.translate import translate
 
@@ -142,7 +143,8 @@ def _settings(environment: Environment) -> Iterator[Finding]:
     for name in specs.names(environment.root):
         with _noted(name) as failures:
             spec = specs.load(environment.root, name)
-            store = settle(environment, spec, Order())
+            with asked(environment, [spec], Order()) as order:
+                store = settle(environment, spec, order)
             wanted = needs.of_source(environment, spec)
         if failures:
             yield failures[0]

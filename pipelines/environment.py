@@ -25,7 +25,9 @@ SCALARS = {
     "dataset_name_layout": str,  # e.g. "dp_%s"
     "keep_raw": bool,  # a run fetches raw files into landing and loads those
     "raw_compression": str,  # of raw files: "zstd" or "none"
+    "keep_audio": bool,  # a run leaves the audio it moved in its folder, too
     "tokens": str,  # where sign-ins are kept
+    "sandbox": bool,  # its runs ask the sandbox, never an upstream
 }
 TOKENS = ("file", "environment", "destination")
 NOTIFY = "notify"
@@ -72,6 +74,10 @@ class Environment:
         return bool(self.table.get("raw_compression", "zstd") == "zstd")
 
     @property
+    def keeps_audio(self) -> bool:
+        return bool(self.table.get("keep_audio", False))
+
+    @property
     def layout(self) -> str:
         return str(self.table.get("dataset_name_layout", "%s"))
 
@@ -99,6 +105,11 @@ class Environment:
     def retention(self) -> dict[str, int]:
         """For how many days what is kept, by setting; what is not set is kept for good."""
         return dict(self.table.get(RETENTION, {}))
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether runs ask the sandbox in the place of every upstream."""
+        return bool(self.table.get("sandbox"))
 
     @property
     def notify_on(self) -> list[str]:
@@ -164,6 +175,17 @@ def kinds(root: Path) -> set[str]:
     tables = [value.get(WAREHOUSE) for value in _read(root).values() if isinstance(value, dict)]
     return {
         str(table["destination_type"]) for table in tables if isinstance(table, dict) and "destination_type" in table
+    }
+
+
+def all_buckets(root: Path) -> set[str]:
+    """The names of the filesystem destinations that some environment of a workspace has."""
+    tables = [value for value in _read(root).values() if isinstance(value, dict)]
+    return {
+        name
+        for table in tables
+        for name, value in table.items()
+        if isinstance(value, dict) and value.get("destination_type") == "filesystem"
     }
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipelines import promises
-from pipelines.build import dataset_name
+from pipelines.build import dataset_name, tables_of
 from pipelines.checks.judge import Checked, Judge
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
-from pipelines.ledger import CheckRow, Ledger
+from pipelines.ledger import CheckRow, Ledger, open_ledger
+from pipelines.lock import held
+from pipelines.models import folder
 from pipelines.models.make import Made, Maker, make_way
 from pipelines.order import Order
+from pipelines.promises import Names
 from pipelines.report import Report
+from pipelines.specs import spec as specs
+from pipelines.specs.checks import RowCount
 from pipelines.specs.spec import Spec
-from pipelines.warehouse import open_warehouse
+from pipelines.translate import told_of
+from pipelines.warehouse import Warehouse, open_warehouse
 
 
 def make_room(environment: Environment, spec: Spec, dataset: str) -> None:
@@ -34,15 +43,57 @@ def keep_promises(
     with open_warehouse(environment, report.dataset) as warehouse:
         maker = Maker(warehouse, promised, ledger, report.run_id, anew)
         report.models = maker.make()
-        report.warnings += [_left_over(report, name) for name in maker.left_over()]
+        report.warnings += [_left_over(warehouse, spec, name, kind) for name, kind in maker.left_over()]
         if promised.checks:
-            counts = ledger.last_counts(spec.name, report.dataset)
+            taken_away = order.full_refresh or order.drop_direct  # on purpose: fewer rows are no loss
+            counts = {} if taken_away else ledger.last_counts(spec.name, report.dataset)
             not_made = [made.name for made in report.models if not made.stands]
-            report.checks = list(Judge(warehouse, promised, counts, order.freezes_cursor, not_made).results())
-            ledger.add_checks([_row(report, result) for result in report.checks])
-    failed = _failed(report.spec, report.models)
+            left_out = _left_out(environment, spec, order, report)
+            judge = Judge(warehouse, promised, counts, order.freezes_cursor, left_out, not_made)
+            report.checks = list(judge.results())
+            ledger.add_checks([_row(report.run_id, report.spec, report.dataset, result) for result in report.checks])
+    failed = _failed(environment, report.spec, report.models)
     if failed:
         report.fail(failed, failed)
+
+
+def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
+    """Make the models of other specs that read the tables of this one; one that cannot be made is only told."""
+    for reader in _readers(environment.root, spec):
+        with (
+            told_of(reader.name, environment.name),
+            held(environment, reader.name, report.run_id),
+            open_ledger(environment) as ledger,
+        ):
+            made = _made_again(environment, reader, ledger, report.run_id)
+        report.models += [replace(each, name=f"{reader.name}.{each.name}") for each in made if each.status == "made"]
+        failed = _failed(environment, reader.name, made)
+        report.warnings += [str(failed)] if failed else []
+
+
+def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> list[Made]:
+    """What became of the models of a spec that are due; none where none was ever made."""
+    dataset = environment.dataset(dataset_name(spec))
+    if not ledger.models(spec.name, dataset):
+        return []
+    with open_warehouse(environment, dataset) as warehouse:
+        return Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+
+
+def _readers(root: Path, spec: Spec) -> Iterator[Spec]:
+    """Specs of other datasets that have a model of this one's."""
+    own = Names(root, spec)
+    for name in folder.names(root):
+        models = folder.read(root, name).models.values() if name != spec.name and name in specs.names(root) else ()
+        if any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
+            yield specs.load(root, name)
+
+
+def _left_out(environment: Environment, spec: Spec, order: Order, report: Report) -> list[str]:
+    """The tables of resources that a run was told to leave alone."""
+    if not (order.select or order.exclude):
+        return []
+    return [table for resource, table in tables_of(environment.root, spec) if resource not in report.resources]
 
 
 def _had_models(environment: Environment, report: Report, ledger: Ledger) -> bool:
@@ -54,31 +105,39 @@ def make_anew(environment: Environment, spec: Spec, ledger: Ledger, run_id: str)
     """Make every model of tables whose rows were changed by other means than a load; EtlError when one cannot be."""
     with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
         maker = Maker(warehouse, promises.read(environment.root, spec), ledger, run_id, everything=True)
-        failed = _failed(spec.name, maker.make())
+        failed = _failed(environment, spec.name, maker.make())
     if failed:
         raise failed
 
 
-def _failed(spec: str, models: list[Made]) -> EtlError | None:
+def count_anew(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> None:
+    """Note how many rows are left where some were deleted on purpose, lest the next run takes it for a loss."""
+    dataset, promised = environment.dataset(dataset_name(spec)), promises.read(environment.root, spec)
+    counts = promised.only(lambda check: isinstance(check, RowCount))
+    if counts.checks and ledger.last_counts(spec.name, dataset):
+        with open_warehouse(environment, dataset) as warehouse:
+            found = [replace(result, status="skipped") for result in Judge(warehouse, counts, {}).results()]
+        ledger.add_checks([_row(run_id, spec.name, dataset, result) for result in found])
+
+
+def _failed(environment: Environment, spec: str, models: list[Made]) -> EtlError | None:
     failed = [made for made in models if made.status == "failed"]
     if not failed:
         return None
     more = f"; {len(failed) - 1} more failed" if failed[1:] else ""
-    return EtlError(
-        f"models/{spec}/{failed[0].name}.sql: {failed[0].message}{more}; what was there is as it was: mend it, then "
-        f"etl models {spec}"
-    )
+    first, again = failed[0], f"etl models {spec} --env {environment.name}"
+    what = f"models/{spec}/{first.name}.sql{first.place}: {first.message}{more}"
+    return EtlError(f"{what}; what was there is as it was: mend it, then {again}")
 
 
-def _left_over(report: Report, name: str) -> str:
-    return (
-        f"models/{report.spec}/{name}.sql: is gone, and {report.dataset}.{name} is no longer made; drop that, or bring "
-        "the file back"
-    )
+def _left_over(warehouse: Warehouse, spec: Spec, name: str, kind: str) -> str:
+    table = f"{warehouse.dataset}.{name}"
+    drop = f"DROP {kind} {warehouse.sql(warehouse.named(name))}"
+    return f"models/{spec.name}/{name}.sql: is gone, and {table} is no longer made; bring the file back, or say: {drop}"
 
 
-def _row(report: Report, result: Checked) -> CheckRow:
+def _row(run_id: str, spec: str, dataset: str, result: Checked) -> CheckRow:
     return CheckRow(
-        report.run_id, report.spec, report.dataset, result.name, result.kind, result.severity, result.status,
+        run_id, spec, dataset, result.name, result.kind, result.severity, result.status,
         result.failing, result.counted, result.message, datetime.now(UTC),
     )  # fmt: skip

@@ -60,6 +60,9 @@ TABLES = {
         "dataset": "text", "name": "text", "spec": "text", "fingerprint": "text", "load_id": "text", "run_id": "text",
         "built_at": "time",
     },
+    "transfers": {
+        "spec": "text", "dataset": "text", "resource": "text", "run_id": "text", "in_doubt": "int", "since": "time",
+    },
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
         "counts": "text",
@@ -69,6 +72,10 @@ TABLES = {
         "payload": "text", "claimed_by": "text", "claimed_until": "time",
     },
 }  # fmt: skip
+UNFINISHED = (
+    "+unfinished"  # ends the mode of a run that failed, whose rows may be in the tables or get there with the next
+)
+DIRECT = ("incr", "backfill")  # modes of runs that load rows no raw file holds
 EVERY_RUN = ("runs", "quarantine", "locks")
 
 
@@ -134,6 +141,21 @@ class ModelRow:
     load_id: str | None
     run_id: str
     built_at: datetime
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One row of `_etl.transfers`: files of a resource are being moved, or were by a run that died.
+
+    `in_doubt`: 1 where objects may be stored that no journal of this machine knows of.
+    """
+
+    spec: str
+    dataset: str
+    resource: str
+    run_id: str
+    in_doubt: int
+    since: datetime
 
 
 @dataclass(frozen=True)
@@ -211,8 +233,8 @@ class Ledger:
             known = self.execute(f"SELECT run_id, spec FROM {{runs}} WHERE run_id IN ({_holes(ids)})", *ids)
             self._insert("runs", [run for run in batch if (run.run_id, run.spec) not in known])
 
-    def finish(self, run: RunRow) -> None:
-        """Write the end of a run into its row."""
+    def tell(self, run: RunRow) -> None:
+        """Write into the row of a run how it stands, or how it ended."""
         columns = [name for name in TABLES["runs"] if name != "run_id"]
         changes = ", ".join(f"{name} = %s" for name in columns)
         values = [getattr(run, name) for name in columns]
@@ -233,15 +255,17 @@ class Ledger:
         return bool(self.execute(sql, spec, environment))
 
     def loaded_directly(self, spec: str, environment: str, since: datetime | None) -> str | None:
-        """The last run that loaded rows, or died and may have, without a raw file since a moment or a rebuild."""
+        """The last run since a moment or a rebuild that loaded rows of no raw file, or ended early and may have."""
         rebuilt = "SELECT max(started_at) FROM {runs} WHERE spec = %s AND environment = %s AND mode = 'rebuild'"
         whole = f"{rebuilt} AND status IN ({_holes(list(WELL))})"
         anew = [moment for (moment,) in self.execute(whole, spec, environment, *WELL) if moment is not None]
         start = max([*anew, since or EPOCH])
+        unfinished = [f"{mode}{UNFINISHED}" for mode in DIRECT]
         found = self.execute(
-            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND mode IN ('incr', 'backfill') "
-            "AND (rows_loaded > 0 OR status = 'crashed') AND started_at > %s ORDER BY started_at DESC LIMIT 1",
-            spec, environment, start,
+            "SELECT run_id FROM {runs} WHERE spec = %s AND environment = %s AND started_at > %s "
+            f"AND (mode IN ({_holes(DIRECT)}) AND (rows_loaded > 0 OR status = 'crashed') "
+            f"OR mode IN ({_holes(unfinished)})) ORDER BY started_at DESC LIMIT 1",
+            spec, environment, start, *DIRECT, *unfinished,
         )  # fmt: skip
         return str(found[0][0]) if found else None
 
@@ -382,6 +406,27 @@ class Ledger:
         """Delete what is written of a spec's coverage, but that of one run."""
         self.execute("DELETE FROM {coverage} WHERE spec = %s AND run_id <> %s", spec, but)
 
+    def transfer(self, dataset: str, resource: str) -> Transfer | None:
+        """The transfer of a resource that has not come to its end."""
+        columns = ", ".join(TABLES["transfers"])
+        with suppress(DestinationUndefinedEntity):
+            rows = self.execute(
+                f"SELECT {columns} FROM {{transfers}} WHERE dataset = %s AND resource = %s ORDER BY since DESC LIMIT 1",
+                dataset, resource,
+            )  # fmt: skip
+            return Transfer(*rows[0]) if rows else None
+        return None
+
+    def begin_transfer(self, transfer: Transfer) -> None:
+        """Write that files of a resource are being moved, in place of what is written."""
+        self._in_time("transfers", partial(self._insert, "transfers", [transfer]))
+        self.end_transfer(transfer.dataset, transfer.resource, transfer.run_id)
+
+    def end_transfer(self, dataset: str, resource: str, but: str = "") -> None:
+        """Delete what is written of moving files of a resource, but of one run."""
+        sql = "DELETE FROM {transfers} WHERE dataset = %s AND resource = %s AND run_id <> %s"
+        self.execute(sql, dataset, resource, but)
+
     def _known(self, ids: list[str]) -> list[str]:
         rows = self.execute(f"SELECT id FROM {{quarantine}} WHERE id IN ({_holes(ids)})", *ids)
         return [row[0] for row in rows]
@@ -468,3 +513,4 @@ assert [f.name for f in fields(Covered)] == list(TABLES["coverage"])
 assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])
 assert [f.name for f in fields(CheckRow)] == list(TABLES["checks"])
 assert [f.name for f in fields(ModelRow)] == list(TABLES["models"])
+assert [f.name for f in fields(Transfer)] == list(TABLES["transfers"])

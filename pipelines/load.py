@@ -24,7 +24,7 @@ from pipelines.errors import EtlError
 from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
-from pipelines.ledger import Ledger
+from pipelines.ledger import UNFINISHED, Ledger
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
@@ -52,8 +52,10 @@ class Load:
         self.scratch = environment.state_dir / "scratch" / f"raw-{report.run_id}" / spec.name  # see `resume.clear`
         self.feeders: set[str] = set()
         self.main: dlt.Pipeline | None = None
+        self.schema_name = spec.name
         self.ended_rebuild = False
         self._load_ids, self._written = list[str](), dict[str, int]()
+        self._in_doubt = False  # whether rows may be in the tables that nobody has counted
         self.parsed_pages: ParsedPages | None = None
 
     def ordered(self, order: Order) -> Load:
@@ -67,7 +69,7 @@ class Load:
         with self.asking() as source:
             pipeline = self.synced(source.schema.name)
             self.refuse_new_types(pipeline, source, self.refresh)
-            with self._working(pipeline) as working, self.parsing_once():
+            with self._marked(pipeline), self._working(pipeline) as working, self.parsing_once():
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
                 if self.extract(working, source, intake, self.refresh):
@@ -78,11 +80,17 @@ class Load:
                     working.abort_packages()
                 self.set_aside(intake)
                 if emptied:
+                    see = f"etl quarantine list {self.spec.name} --env {self.environment.name}"
                     raise EtlError(
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
-                        f"whole: nothing was loaded; see etl quarantine list {self.spec.name}"
+                        f"whole: nothing was loaded; see {see}"
                     )
                 self.load(working, self.refresh)
+
+    @property
+    def load_ids(self) -> list[str]:
+        """The loads of this run, in their order."""
+        return list(self._load_ids)
 
     @contextmanager
     def asking(self) -> Iterator[DltSource]:
@@ -102,8 +110,9 @@ class Load:
 
     def synced(self, schema_name: str) -> dlt.Pipeline:
         """The main pipeline with pending packages loaded, the destination's state taken over, a rebuild ended."""
+        self.schema_name = schema_name
         if self.main is None:
-            with self._timed("pending"):
+            with self.timed("pending"):
                 self.ledger.take_in(self.spools)
                 self.main = self._synced(schema_name)
             if Position.of(self.main.state).rebuilt is not None:
@@ -130,6 +139,12 @@ class Load:
             forget_unfinished(pipeline, schema_name)
         return pipeline
 
+    def beside(self) -> dlt.Pipeline:
+        """The main pipeline, for tables that the engine fills once the source's are loaded."""
+        assert self.main is not None, f"{self.spec.name}: nothing was loaded before"
+        adopt_stored(self.main, self.schema_name)  # else dlt takes the engine's schema for that of the pipeline
+        return self.main
+
     @contextmanager
     def _working(self, main: dlt.Pipeline) -> Iterator[dlt.Pipeline]:
         """The pipeline to load with: the main one, or a copy whose state nobody keeps."""
@@ -142,6 +157,17 @@ class Load:
                 with scratch.managed_state() as state:
                     state["sources"] = {}
             yield scratch
+
+    @contextmanager
+    def _marked(self, main: dlt.Pipeline) -> Iterator[None]:
+        """Have the mode tell of a run that fails when its rows may be in the tables, or wait to be loaded there."""
+        self._in_doubt = False
+        try:
+            yield
+        except BaseException:
+            if self._in_doubt or main.has_pending_data:
+                self.report.mode = f"{self.order.mode}{UNFINISHED}"
+            raise
 
     @contextmanager
     def parsing_once(self) -> Iterator[None]:
@@ -175,7 +201,7 @@ class Load:
     def extract(self, pipeline: dlt.Pipeline, source: DltSource, intake: Intake, refresh: Refresh | None) -> bool:
         """Read a guarded source into a package; whether that has rows. The report gets what failed."""
         try:
-            with self._timed("extract"), self._pages_ahead():
+            with self.timed("extract"), self._pages_ahead():
                 return _has_rows(pipeline.extract(source, refresh=refresh, loader_file_format=LOADER_FORMAT))
         finally:
             intake.close()
@@ -202,13 +228,15 @@ class Load:
             make_room(self.environment, self.spec, self.report.dataset)
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
             by_columns = columnar(self.report.gears, self.parsed_pages)
-            with self._timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
+            with self.timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             signals.raise_if_signalled()
-            with self._timed("load"):
+            self._in_doubt = True
+            with self.timed("load"):
                 loaded = pipeline.load()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
+                self._in_doubt = False
             signals.raise_if_signalled()
 
     def _count(self, pipeline: dlt.Pipeline, load_ids: list[str], written: dict[str, int]) -> None:
@@ -216,9 +244,8 @@ class Load:
         self._load_ids += load_ids
         for table, rows in written.items():
             self._written[table] = self._written.get(table, 0) + rows
-        known = pipeline.default_schema.tables  # which dlt reads from disk each time
-        there = {table: rows for table, rows in self._written.items() if table in known}
-        self.report.tables = {table: rows for table, rows in rows_of(pipeline, self._load_ids, there).items() if rows}
+        left = rows_of(pipeline, self._load_ids, self._written)
+        self.report.tables = {table: rows for table, rows in left.items() if rows}
 
     def set_aside(self, intake: Intake) -> None:
         """Write what was set aside to quarantine, before what was not is committed."""
@@ -243,7 +270,8 @@ class Load:
         return "drop_resources" if self.order.select or self.order.exclude else "drop_sources"
 
     @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
+    def timed(self, step: str) -> Iterator[None]:
+        """Add what the block takes to the seconds of a step."""
         started = time.monotonic()
         try:
             yield
@@ -269,4 +297,5 @@ def _has_rows(info: ExtractInfo) -> bool:
 
 def _all_tables(pipeline: dlt.Pipeline) -> dict[str, int]:
     """Any table may have rows of a package that a dead run had normalized: nobody has its counts."""
-    return dict.fromkeys(pipeline.default_schema.data_table_names(seen_data_only=True), 1)
+    schemas = pipeline.schemas.values()
+    return {table: 1 for schema in schemas for table in schema.data_table_names(seen_data_only=True)}

@@ -17,6 +17,7 @@ from pipelines.specs.spec import Spec
 from pipelines.tokens.stores import Store, put_in_place
 from pipelines.window import iso, parse
 
+RATES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -40,6 +41,21 @@ class Order:
     verb: str = "run"
     to: str | None = None
     drop_direct: bool = False
+    only: tuple[str, ...] = ()
+    failed: bool = False
+    skip_failed: bool = False
+    transfers: int | None = None
+    bwlimit: str | None = None
+    next_files: int | None = None
+
+    @property
+    def of_files(self) -> list[str]:
+        """The options it has that act on files alone."""
+        given = {
+            "--only": self.only, "--failed": self.failed, "--skip-failed": self.skip_failed,
+            "--transfers": self.transfers, "--bwlimit": self.bwlimit,
+        }  # fmt: skip
+        return [option for option, value in given.items() if value]
 
     @property
     def freezes_cursor(self) -> bool:
@@ -57,8 +73,25 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         )
     if order.max_retry is not None and order.max_retry < 0:
         raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
+    if order.transfers is not None and order.transfers < 1:
+        raise UsageError(f"--transfers {order.transfers}: must be at least 1")
+    if order.bwlimit is not None:
+        bytes_per_second(order.bwlimit)
+    if order.of_files and not any(build.moves(spec) for spec in specs):
+        named = ", ".join(spec.name for spec in specs)
+        raise UsageError(f"{', '.join(order.of_files)}: {named} moves no files; leave it out")
+    if order.failed and order.skip_failed:
+        raise UsageError("--failed and --skip-failed: give one of them")
     if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
         raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
+
+
+def bytes_per_second(rate: str) -> int:
+    """`500K`, `10M`, `1G` or plain bytes a second."""
+    found = re.fullmatch(r"(\d{1,6})([KMG]?)", rate)
+    if not found or not int(found[1]):
+        raise UsageError(f"--bwlimit {rate}: write bytes a second such as 500K or 10M")
+    return int(found[1]) * RATES[found[2]]
 
 
 def by_spec(order: Order, root: Path, specs: Sequence[Spec]) -> dict[str, Order]:
@@ -90,7 +123,8 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
     """
     window = parse(order.since, order.until, spec.timezone or "UTC")
     known = build.arguments(environment.root, spec)
-    mine: dict[str, Any] = _values(spec, known, order.values)
+    replaced = build.replaced(environment.root, spec)
+    mine: dict[str, Any] = _values(spec, known, replaced, order.values)
     for name in ("since", "until"):
         moment = getattr(window, name)
         if moment is not None and name in known:
@@ -101,6 +135,9 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
     configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
     for section in (("sources", spec.name, "http"), ("sources", "http")):
         configuration.refuse_unknown_keys(section, _http_settings())
+    for name, instead in replaced.items():
+        if found := configuration.setting(name, ("sources", spec.name), fewest=2):
+            raise UsageError(f"{found[1]}: sources.{spec.name}.{name}: the source has no such setting; {instead}")
     return put_in_place(environment)
 
 
@@ -116,11 +153,16 @@ def retry_command(spec: Spec, environment: Environment, order: Order) -> str:
         "--limit": order.limit,
         "--max-retry": order.max_retry,
         "--to": order.to,
+        "--only": ",".join(order.only),
+        "--transfers": order.transfers,
+        "--bwlimit": order.bwlimit,
     }
     words = ["etl", order.verb, spec.name]
     words += [part for option, value in given.items() if value not in (None, "") for part in (option, str(value))]
     words += ["--full-refresh"] if order.full_refresh else []
     words += ["--drop-direct"] if order.drop_direct else []
+    words += ["--failed"] if order.failed else []
+    words += ["--skip-failed"] if order.skip_failed else []
     words += [part for value in order.values for part in ("--with", _harmless(value))]
     return shlex.join(words)
 
@@ -132,13 +174,15 @@ def _harmless(value: str) -> str:
     return f"{key}=…" if may_hold_one else value
 
 
-def _values(spec: Spec, known: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
+def _values(spec: Spec, known: dict[str, str], replaced: dict[str, str], given: Sequence[str]) -> dict[str, Any]:
     """`--with key=value` as settings of the source; a list is given as `a,b` or as JSON."""
     found: dict[str, Any] = {}
     for text in given:
         key, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--with {text}: write key=value")
+        if key in replaced:
+            raise UsageError(f"--with {key}: {spec.name} has no such argument; {replaced[key]}")
         if key not in _arguments(known):
             options = [name for name in _arguments(known) if name.startswith("http.") == key.startswith("http.")]
             near = did_you_mean(key, options)

@@ -14,6 +14,10 @@ from pipelines import build, needs, promises
 from pipelines.cursors import Within
 from pipelines.environment import Environment
 from pipelines.errors import EtlError
+from pipelines.files.declared import counted_in_files
+from pipelines.files.declared import refuse as refuse_files
+from pipelines.files.plan import PlannedFiles, planned
+from pipelines.files.rehearsal import Rehearsal, rehearsals
 from pipelines.landing import waiting
 from pipelines.needs import Need
 from pipelines.order import Order, settle
@@ -46,10 +50,13 @@ class Plan:
     raw_files_waiting: int = 0
     models: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
+    files: list[PlannedFiles] = field(default_factory=list)
+    lists: list[Rehearsal] = field(default_factory=list)
     reached: str = "ok"
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "needs": [vars(need) for need in self.needs]}
+        needs, files = [vars(need) for need in self.needs], [each.as_dict() for each in self.files]
+        return {**vars(self), "needs": needs, "files": files, "lists": [each.as_dict() for each in self.lists]}
 
     def lines(self) -> list[str]:
         """The plan for a person."""
@@ -68,6 +75,8 @@ class Plan:
             out.append(f"  {r['name']} → {r['table']}: {r['write_disposition']}{key}{asked}")
             out.append(f"    cursor: {r['cursor']}")
             out.append(f"    table: {r['schema']}")
+        out += [f"  {line}" for each in self.lists for line in each.lines()]
+        out += [f"  then {each.line()}" for each in self.files]
         out += [f"  then makes {', '.join(self.models)}"] if self.models else []
         out += [f"  then checks {', '.join(self.checks)}"] if self.checks else []
         out += [f"  {need}" for need in self.needs]
@@ -76,7 +85,9 @@ class Plan:
 
 def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     """The plan of one spec; reads the destination's state and tables where it can."""
+    order = counted_in_files(spec, order)
     settle(environment, spec, order, read_only=True)
+    refuse_files(environment, spec, order)
     source = build.outline(environment.root, spec)
     chosen = build.choose(source, spec, order.select, order.exclude)
     window = parse(order.since, order.until, spec.timezone or "UTC")
@@ -92,6 +103,9 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     plan.models, plan.checks = [m.name for m in promised.models], [check.title for check in promised.checks]
     seen = _look(environment, spec, source)
     plan.reached = seen.reached
+    plan.lists = rehearsals(environment, spec, order)
+    if seen.reached == "ok":
+        plan.files = planned(environment, spec, order, window)
     if not order.full_refresh:
         refuse_new_types(spec, source.selected_resources.values(), seen.schema)
     anew = window or order.full_refresh or order.mode == "backfill"
@@ -105,8 +119,8 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     if window:
         heeded = takes_window(environment, spec)
         elsewhere = "as the source takes the window" if heeded else f"{START}, whatever the window"
-        for planned in plan.resources:
-            planned["cursor"] = _narrowed(source.resources[planned["name"]]) or elsewhere
+        for each in plan.resources:
+            each["cursor"] = _narrowed(source.resources[each["name"]]) or elsewhere
     return plan
 
 

@@ -10,16 +10,20 @@ from pathlib import Path
 from sqlglot import exp
 
 from pipelines.build import dataset_name, tables_of
+from pipelines.checks.mistakes import Known, loaded_tables, mistakes
+from pipelines.checks.questions import failing, measured
 from pipelines.environment import Environment, kinds
 from pipelines.errors import Problem, SpecError, did_you_mean
 from pipelines.models import folder
 from pipelines.models.folder import Folder, Model
-from pipelines.queries import NotSql, Query, Reference, condition, parse
+from pipelines.queries import NotSql, Query, Reference, parse
 from pipelines.specs import spec as specs
-from pipelines.specs.checks import Check, Sql, repeated
+from pipelines.specs.checks import Check, Fresh, RowCount, Sql, Unique, repeated, told_apart
 from pipelines.specs.spec import Spec
 from pipelines.specs.yaml_marks import Document, Place
 from pipelines.warehouse import Warehouse
+
+AGAIN = "the same check stands there before; leave one out"
 
 
 class Names:
@@ -63,6 +67,7 @@ class Promises:
     models: list[Model]
     checks: list[Check]
     queries: dict[str, Query]  # of checks in a file, by that
+    keys: dict[str, list[str]]  # the columns that tell the rows of a table apart, where a check says so
 
     def only(self, wanted: Callable[[Check], bool]) -> Promises:
         """The same with fewer checks."""
@@ -105,9 +110,10 @@ class Reader:
     def promises(self) -> Promises:
         """What was read."""
         order, _ = folder.in_order(self._needs)
-        checks = [*self._spec.checks, *self._folder.checks]
+        checks = told_apart([*self._spec.checks, *self._folder.checks])
         queries = {check.sql: parse(self._text(check)) for check in checks if isinstance(check, Sql)}
-        return Promises(self._spec, self._names, [self._folder.models[name] for name in order], checks, queries)
+        keys = {check.table: check.columns for check in reversed(checks) if isinstance(check, Unique)}
+        return Promises(self._spec, self._names, [self._folder.models[name] for name in order], checks, queries, keys)
 
     def problems(self) -> list[Problem]:
         """Every mistake; none of what depends on a file that cannot be read."""
@@ -177,35 +183,41 @@ class Reader:
 
     def _of_checks(self) -> Iterator[Problem]:
         mine, theirs = self._spec.checks, self._folder.checks
-        for document, checks, taken in (
+        for document, checks, before in (
             (self._spec.document, mine, []),
-            (self._folder.document, theirs, [check.title for check in mine]),
+            (self._folder.document, theirs, mine),
         ):
             for position, check in enumerate(checks):
                 yield from self._of_check(document, ("checks", position), check)
-            for position in repeated(checks, taken):
-                message = f"another check is named '{checks[position].title}'; give this one a name"
+            for position in repeated(checks, before):
+                name = checks[position].name
+                message = f"another check is named '{name}'; give this one another name" if name else AGAIN
                 yield document.problem(("checks", position), message, "key")
 
     def _of_check(self, document: Document, place: Place, check: Check) -> Iterator[Problem]:
-        for key, table, columns in check.mentions():
-            wrong = self._no_table(table) or self._no_column(table, columns)
+        for key, table, _ in check.mentions():
+            wrong = self._no_table(table)
             if wrong:
                 yield document.problem((*place, key), wrong)
+                return
         if isinstance(check, Sql):
             yield from self._of_file(document, (*place, "sql"), check)
-        elif check.where:
-            try:
-                condition(check.where)
-            except NotSql as wrong_sql:
-                yield document.problem((*place, "where"), wrong_sql.message)
+            return
+        try:
+            query = measured(check) if isinstance(check, RowCount | Fresh) else failing(check)
+        except NotSql as wrong_sql:
+            yield document.problem((*place, "where"), wrong_sql.message)
+            return
+        asked = [*(message for message, _, _ in self._of_query(query)), *self._unsayable(query)]
+        yield from (document.problem((*place, "where"), message) for message in asked)
+        yield from (document.problem((*place, key), message) for key, message in mistakes(check, self._known))
 
-    def _no_column(self, table: str, columns: list[str]) -> str | None:
-        """What to say of a column that a model does not give; those of loaded tables may come any time."""
-        model = self._folder.models.get(table)
-        known = model.query.columns if model else None
-        unknown = next((column for column in columns if known is not None and column not in known), None)
-        return unknown and f"the model {table} has no column '{unknown}'{did_you_mean(unknown, known or [])}"
+    @cached_property
+    def _known(self) -> dict[str, Known]:
+        """The columns of the tables that the spec loads and of its models."""
+        models = {name: model.query.columns for name, model in self._folder.models.items()}
+        told = {name: Known(dict.fromkeys(columns, ""), whole=True) for name, columns in models.items() if columns}
+        return {**loaded_tables(self._root, self._spec), **told}
 
     def _of_file(self, document: Document, place: Place, check: Sql) -> Iterator[Problem]:
         try:

@@ -13,6 +13,7 @@ from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.scope import traverse_scope
 
 WRITTEN_IN = "duckdb"
+TRUTH = (exp.Predicate, exp.Connector)  # the operators that say yes or no
 
 
 class NotSql(Exception):
@@ -79,7 +80,13 @@ def parse(text: str) -> Query:
 def condition(text: str) -> exp.Expr:
     """A condition, as it may stand after WHERE."""
     with _told():
-        return normalize_identifiers(exp.condition(text, dialect=WRITTEN_IN), dialect=WRITTEN_IN)
+        read = exp.condition(text, dialect=WRITTEN_IN)
+        said = read.unnest()
+        if isinstance(said, exp.Literal | exp.Alias) or (isinstance(said, exp.Binary) and not isinstance(said, TRUTH)):
+            raise NotSql("is no condition: it is neither true nor false")
+        if any(found.find_ancestor(exp.Query) is None for found in read.find_all(exp.AggFunc, exp.Window)):
+            raise NotSql("is judged row by row, so it cannot count or sum; write a query in a file, as sql:")
+        return normalize_identifiers(read, dialect=WRITTEN_IN)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pipelines import build
 from pipelines.cursors import narrow
 from pipelines.environment import Environment
 from pipelines.errors import UsageError
+from pipelines.rows.declared import dynamic
 from pipelines.rows.intake import Intake
 from pipelines.rows.redeclared import new_types
 from pipelines.specs.spec import Spec
@@ -23,6 +24,7 @@ HARM = {
     "cdc": "loses what a run does not bring, and this run would cut it",
     "scd2": "retires what a run does not bring, and this run would cut it",
 }
+KEYLESS = "is merged without a key, which appends, and the rows of this run would come twice"
 
 
 def refuse(environment: Environment, spec: Spec, source: DltSource, window: Window, part: bool) -> None:
@@ -67,10 +69,15 @@ def manner(resource: DltResource) -> str:
 def appends(resource: DltResource) -> bool:
     """Whether a row that is loaded again comes twice; dlt appends what is merged without a key, too."""
     kind = manner(resource)
-    columns = resource.compute_table_schema()["columns"].values()
-    return kind == "append" or (
-        kind in ("merge", "delete-insert") and not any(c.get("primary_key") or c.get("merge_key") for c in columns)
-    )
+    return kind == "append" or (kind in ("merge", "delete-insert") and not _has_key(resource))
+
+
+def _has_key(resource: DltResource) -> bool:
+    """Whether a merge has something to go by; where rows name their table, the columns are not known before them."""
+    keys = ("primary_key", "merge_key")
+    if dynamic(resource):
+        return any((resource._hints or {}).get(key) for key in keys)
+    return any(column.get(key) for column in resource.compute_table_schema()["columns"].values() for key in keys)
 
 
 def dated(resource: DltResource, moment: str | None) -> None:
@@ -83,7 +90,7 @@ def dated(resource: DltResource, moment: str | None) -> None:
 def _refuse_parts(spec: Spec, source: DltSource) -> None:
     """A part of the rows would come twice where they are appended, and push out the others in a whole table."""
     for name, resource in source.selected_resources.items():
-        harm = HARM.get(manner(resource))
+        harm = HARM.get(manner(resource)) or (KEYLESS if appends(resource) else None)
         if harm:
             raise UsageError(f"{spec.name}: {name} {harm}; leave it out with --exclude {name}")
 

@@ -36,7 +36,7 @@ def show_all(
     """Print the rows in quarantine, oldest first."""
     if limit < 1:
         raise UsageError(f"--limit {limit}: must be at least 1")
-    with told_of(name or "quarantine"), read_ledger(environments.load(root, env), "quarantine") as ledger:
+    with told_of(name or "quarantine", env), read_ledger(environments.load(root, env), "quarantine") as ledger:
         rows = ledger.quarantined(name, resource, everything=everything, limit=limit) if ledger else []
         total = ledger.count_quarantined(name, resource, everything) if ledger else 0
     if name and not total:
@@ -57,12 +57,11 @@ def show_all(
 
 def show_one(root: Path, env: str, row: str, printer: Printer) -> Exit:
     """Print one row with its payload; the start of an id is enough."""
-    with told_of("quarantine"), read_ledger(environments.load(root, env), "quarantine") as ledger:
+    with told_of("quarantine", env), read_ledger(environments.load(root, env), "quarantine") as ledger:
         found = [r for r in (ledger.quarantined(everything=True) if ledger else []) if r.id.startswith(row)]
     if len(found) != 1:
-        raise UsageError(
-            f"{row}: {'no row' if not found else f'{len(found)} rows'} with that id; see: etl quarantine list"
-        )
+        many = f"{len(found)} rows" if found else "no row"
+        raise UsageError(f"{row}: {many} with that id; see: etl quarantine list --env {env}")
     printer.document({**vars(found[0]), "payload": decoded(found[0].payload)})
     return Exit.OK
 
@@ -70,19 +69,21 @@ def show_one(root: Path, env: str, row: str, printer: Printer) -> Exit:
 def drop(root: Path, env: str, name: str, resource: str | None, ids: Sequence[str]) -> Exit:
     """Delete rows of a spec from quarantine."""
     with writing(root, env, name) as (_, ledger):
-        rows = chosen(ledger, name, resource, ids)
+        rows = chosen(ledger, env, name, resource, ids)
         ledger.drop_quarantined([row.id for row in rows])
     Printer("text").lines([f"{name}: {counted(len(rows), 'row')} dropped"])
     return Exit.OK
 
 
-def chosen(ledger: Ledger, name: str, resource: str | None, ids: Sequence[str]) -> list[Quarantined]:
+def chosen(ledger: Ledger, env: str, name: str, resource: str | None, ids: Sequence[str]) -> list[Quarantined]:
     """The waiting rows of a spec whose ids begin so, or all of them."""
     rows = ledger.quarantined(name, resource)
     found = [row for row in rows if not ids or any(row.id.startswith(start) for start in ids)]
     unknown = [start for start in ids if not any(row.id.startswith(start) for row in rows)]
     if unknown:
-        raise UsageError(f"{name}: no row {', '.join(unknown)} in quarantine; see: etl quarantine list {name}")
+        raise UsageError(
+            f"{name}: no row {', '.join(unknown)} in quarantine; see: etl quarantine list {name} --env {env}"
+        )
     return found
 
 
@@ -98,7 +99,7 @@ def decoded(payload: str) -> Any:
 def writing(root: Path, env: str, name: str, order: Order | None = None) -> Iterator[tuple[Environment, Ledger]]:
     """The lock of a spec held, its settings in force and the ledger open."""
     environment, spec = environments.load(root, env), specs.load(root, name)
-    with told_of(name):
+    with told_of(name, env):
         settle(environment, spec, order or Order())
         with held(environment, name, str(ULID())), open_ledger(environment) as ledger:
             yield environment, ledger

@@ -55,7 +55,7 @@ def replay(
     passed: list[str] = []
     outdated: list[str] = []
     with writing(root, env, name, Order(values=tuple(values))) as (environment, ledger):
-        rows = chosen(ledger, name, resource, ids)
+        rows = chosen(ledger, env, name, resource, ids)
         placed = [row for row in rows if row.place and not row.place.startswith(LANDED)]
         loose = [row for row in rows if row not in placed]
         pipeline = synced(environment, spec) if loose else None
@@ -66,7 +66,10 @@ def replay(
             ledger.replayed(loaded)
             passed, outdated = passed + loaded, outdated + older
     left = len(rows) - len(passed)
-    printer.lines(f"{name}: {r.place}: mend it there and run again, then drop {r.id[:SHORT]}" for r in placed)
+    printer.lines(
+        f"{name}: {r.place}: mend it there and run again, then: etl quarantine drop {name} {r.id[:SHORT]} --env {env}"
+        for r in placed
+    )
     if outdated:
         drop = " ".join(["etl quarantine drop", name, *(row[:SHORT] for row in outdated), "--env", env])
         printer.lines([f"{name}: {len(outdated)} superseded by newer rows, kept in quarantine; drop them with: {drop}"])

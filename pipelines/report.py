@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
 from pipelines.errors import STATUS, EtlError, Exit
+from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
 from pipelines.ledger import RunRow
 from pipelines.models.make import Made
@@ -16,8 +17,10 @@ from pipelines.printing import counted
 
 if TYPE_CHECKING:
     from pipelines.coverage.claims import Claims
+    from pipelines.files.raw_audio import RawAudio
 
 SCHEMA = "etl.run.v1"
+MOST_ITEMS = 50  # of those that failed, in what a person reads
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Report:
     expired: dict[str, int] = field(default_factory=dict)
     cause: BaseException | None = None
     claims: list[Claims] = field(default_factory=list)
+    files: dict[str, Tally] = field(default_factory=dict)
+    raw_audio: RawAudio | None = None
 
     @property
     def status(self) -> str:
@@ -141,6 +146,7 @@ class Report:
             },
             "tables": self.tables,
             "raw_files": self.raw_files,
+            "files": {resource: tally.as_dict() for resource, tally in self.files.items()},
             "rejected": self.rejected,
             "models": [made.as_dict() for made in self.models],
             "checks": [check.as_dict() for check in self.checks],
@@ -155,11 +161,12 @@ class Report:
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
-        out += [
-            f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: etl quarantine list {self.spec}"
-            for r, n in self.rejected.items()
-        ]
-        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items]
+        see = f"etl quarantine list {self.spec} --env {self.environment}"
+        out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
+        out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
+        out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
+        more = len(self.failed_items) - MOST_ITEMS
+        out += [f"{self.spec}: {more:,} more failed; see runs/{self.run_id}/error.json"] if more > 0 else []
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]
         return [*out, *self.lines_after(), self.verdict()]
 
@@ -176,7 +183,9 @@ class Report:
         took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
-        what, where = counted(self.rows_loaded, "row") if self.tables else "nothing new", self.dataset
+        made = sum(model.status == "made" for model in self.models)
+        what = counted(self.rows_loaded, "row") if self.tables else "no new rows" if made else "nothing new"
+        what, where = what + (f", {counted(made, 'model')} made," if made else ""), self.dataset
         if self.mode == "fetch":
             rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
             what, where = counted(rows, "row") if rows else "nothing new", "raw files"

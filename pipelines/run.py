@@ -11,7 +11,10 @@ from ulid import ULID
 from pipelines import build
 from pipelines.after_load import after_load
 from pipelines.environment import Environment
-from pipelines.errors import Exit, UsageError
+from pipelines.errors import EtlError, Exit, UsageError
+from pipelines.files.declared import chosen, counted_in_files, refuse
+from pipelines.files.raw_audio import RawAudio, hand_on
+from pipelines.keeping import keep_readers
 from pipelines.landing.verbs import mode, perform
 from pipelines.ledger import open_ledger
 from pipelines.load import Load
@@ -19,6 +22,7 @@ from pipelines.lock import held
 from pipelines.order import Order, by_spec, check, retry_command, settle
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
+from pipelines.tokens.accounts import ending_soon
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
 from pipelines.translate import translate
 
@@ -45,10 +49,13 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
     dataset = environment.dataset(build.dataset_name(spec))
     run_id = order.run_id or str(ULID())
     report = Report(run_id, spec.name, environment.name, mode(environment, order), dataset, limit=order.limit)
+    given, order = order, counted_in_files(spec, order)
     trace = Trace(environment.runs_dir, report)
     with _told(report):
         trace.begin()
         tokens = settle(environment, spec, order)
+        refuse(environment, spec, order)
+        report.raw_audio = RawAudio.of(environment, spec, order)
         with (
             held(environment, spec.name, run_id, order.wait_seconds) as still_held,
             open_ledger(environment) as ledger,
@@ -57,18 +64,46 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             ledger.begin(report.row(), partial(end_of, environment.runs_dir))
             trace.recorded()
             record_missed(environment, spec.name, ledger)
+            load = Load(environment, spec, order, report, ledger, Progress(trace, still_held, show))
             with _told(report):
-                perform(Load(environment, spec, order, report, ledger, Progress(trace, still_held, show)))
+                report.warnings += ending_soon(environment, spec, tokens)
+                perform(load)
                 still_held()
+                if order.verb == "run":
+                    _move_files(load)
+                    still_held()
                 if order.verb != "fetch":
                     after_load(environment, spec, order, report, ledger)
+            with _told(report):
+                hand_on(load, trace.folder)
             report.warnings += tokens.warnings
             report.finish()
-            ledger.finish(report.row())
+            ledger.tell(report.row())
+        if report.tables:
+            _keep_readers(environment, spec, report)
     report.finish()
     with _told(report):
-        trace.end(retry_command(spec, environment, order))
+        trace.end(retry_command(spec, environment, given))
     return report
+
+
+def _move_files(load: Load) -> None:
+    """Move what the loaded rows name; what was loaded is kept whatever becomes of that."""
+    if chosen(load.spec, load.order):
+        from pipelines.files.phase import move_files
+
+        try:
+            move_files(load)
+        except EtlError as error:
+            load.report.fail(error, error)
+
+
+def _keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
+    """Make what other specs derive of this one's tables; its own load is done, so a failure there is a warning."""
+    try:
+        keep_readers(environment, spec, report)
+    except EtlError as error:
+        report.warnings.append(f"{error}; until then what other specs derive of {spec.name} is as it was")
 
 
 @contextmanager
@@ -79,4 +114,4 @@ def _told(report: Report) -> Iterator[None]:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 the translator names it, the report tells it
-        report.fail(translate(error, report.spec), error)
+        report.fail(translate(error, report.spec, report.environment), error)

@@ -30,7 +30,7 @@ def show(root: Path, env: str, name: str, printer: Printer) -> Exit:
     """Print the state of a spec's source as the destination has it, per resource."""
     environment, spec = environments.load(root, env), specs.load(root, name)
     settle(environment, spec, Order(), read_only=True)
-    with told_of(name), remembered(environment, spec) as pipeline:
+    with told_of(name, env), remembered(environment, spec) as pipeline:
         state: dict[str, Any] = pipeline.state.get("sources", {}).get(name, {}) if pipeline else {}
     printer.document({"spec": name, "environment": env, "pending": waits(environment.state_dir, name), "state": state})
     printer.lines(f"{name}.{resource}: {content}" for resource, content in state.get("resources", {}).items())
@@ -57,7 +57,7 @@ def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) 
     if resource is not None and resource not in known:
         raise UsageError(f"{name}: no resource {resource!r}{did_you_mean(resource, known)}; it has: {', '.join(known)}")
     settle(environment, spec, Order())
-    with told_of(name), held(environment, name, str(ULID())):
+    with told_of(name, env), held(environment, name, str(ULID())):
         clear(environment.state_dir, name)
         pipeline = open_pipeline(environment, spec)
         if pending:

@@ -49,9 +49,9 @@ class Trace:
 
     def end(self, retry: str) -> None:
         """Write the last word; `retry` is the command that does what is left."""
-        report = self._report
-        write_json(self.folder / "manifest.json", report.as_dict())
-        write_json(self.folder / "metrics.json", metrics(report))
+        report, handed = self._report, self._report.raw_audio
+        write_json(self.folder / "manifest.json", handed.manifest(report) if handed else report.as_dict())
+        write_json(self.folder / "metrics.json", metrics(report) | (handed.metrics(report) if handed else {}))
         self.progress("end", report.status)
         if report.exit is Exit.OK:
             write_text(self.folder / "success.ok", "")
@@ -61,6 +61,7 @@ class Trace:
                 "exit_code": report.exit,
                 "errors": report.errors(),
                 "retry_command": retry,
+                **(handed.error(report, retry) if handed else {}),
             }
             write_json(self.folder / "error.json", error)
 
@@ -77,6 +78,7 @@ def metrics(report: Report) -> dict[str, Any]:
         "gears": gears(report.gears),
         "checks": dict(Counter(check.status for check in report.checks)),
         "http": report.requests,
+        "files": {resource: tally.as_dict() for resource, tally in report.files.items()},
     }
 
 
@@ -97,6 +99,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
         content, said = _read(manifest), _read(folder / "progress.json")
         mine = (content.get("spec"), content.get("environment")) == (report.spec, report.environment)
         if mine and not _runs(said):
+            content.pop("run_status", None)
             write_json(manifest, {**content, "status": "crashed", "exit_code": int(Exit.FAILED)})
             error = {
                 "error": "ended without a word: killed, or the machine stopped",
@@ -123,9 +126,9 @@ def record_missed(environment: Environment, spec: str, ledger: Ledger) -> None:
 def end_of(runs_dir: Path, run_id: str) -> End:
     """How a run ended whose row in the destination is still open: what its folder says, else it crashed."""
     said = _read(runs_dir / run_id / "manifest.json")
-    if said.get("status", "running") in ("running", "crashed"):
+    if _status(said) in ("running", "crashed"):
         return "crashed", int(Exit.FAILED), "ended without a word"
-    return said["status"], said["exit_code"], _message(runs_dir / run_id, said)
+    return _status(said), said["exit_code"], _message(runs_dir / run_id, said)
 
 
 def local_runs(environment: Environment, spec: str | None, limit: int | None = 20) -> list[RunRow]:
@@ -166,10 +169,15 @@ def _row(said: dict[str, Any], message: str | None) -> RunRow:
     """The row of a manifest; KeyError, TypeError or ValueError where it is none."""
     finished, counts = said["finished_at"], said["counts"]
     return RunRow(
-        said["run_id"], said["spec"], said["environment"], said["mode"], said["status"], said["exit_code"],
+        said["run_id"], said["spec"], said["environment"], said["mode"], _status(said), said["exit_code"],
         datetime.fromisoformat(said["started_at"]), datetime.fromisoformat(finished) if finished else None,
         counts["rows_loaded"], counts["rows_rejected"], counts["items_failed"], message,
     )  # fmt: skip
+
+
+def _status(said: dict[str, Any]) -> str:
+    """How a run ended or that it runs, by its manifest; that of raw audio has words of its own for it."""
+    return str(said.get("run_status") or said.get("status", "running"))
 
 
 def _verb(said: dict[str, Any]) -> str:
@@ -220,6 +228,15 @@ class Progress(Collector):
             self._last = time.monotonic()
             self._check()
             self._tell()
+
+    def say(self, phase: str, text: str, **numbers: Any) -> None:
+        """Tell how far something is that dlt does not count."""
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._check()
+            self._trace.progress(phase, text, **numbers)
+            if self._show:
+                self._show(f"{phase}: {text}")
 
     def _start(self, step: str) -> None:
         self._check()

@@ -47,9 +47,21 @@ class Interrupted(EtlError):
         self.exit = code
 
 
-def translate(error: BaseException, where: str) -> EtlError:
-    """Our error for any exception of a run; `where` is the spec it belongs to."""
-    chain = list(_chain(error))
+class Where(str):
+    """The spec that an error belongs to; `named` is how a command names it, in the environment that it was run in."""
+
+    named: str
+
+    @classmethod
+    def of(cls, spec: str, env: str) -> Where:
+        where = cls(spec)
+        where.named = f"{spec} --env {env}" if env else spec
+        return where
+
+
+def translate(error: BaseException, spec: str, env: str = "") -> EtlError:
+    """Our error for any exception of a run of a spec; what it tells to run, it tells with the environment."""
+    chain, where = list(_chain(error)), Where.of(spec, env)
     for rule in _RULES:
         for link in chain:
             found = rule(link, where)
@@ -85,17 +97,24 @@ def refusal(error: BaseException) -> str | None:
         if isinstance(link, psycopg2.errors.DependentObjectsStillExist):
             return f"{_first_line(link)}: {link.diag.message_detail}"
         if isinstance(link, wrong):
-            return _first_line(link).rstrip("!.")
+            return "; ".join(line.rstrip("!.?") for line in (_first_line(link), _hint(link)) if line)
     return None
 
 
+def _hint(link: BaseException) -> str:
+    """What a destination proposes instead of a name that it does not know."""
+    told = str(getattr(getattr(link, "diag", None), "message_hint", "") or link)
+    hint = re.search(r"Did you mean .*|Candidate bindings: .*|Perhaps you meant .*", told)
+    return hint[0][:200] if hint else ""
+
+
 @contextmanager
-def told_of(where: str) -> Iterator[None]:
-    """Name a spec in whatever goes wrong inside."""
+def told_of(where: str, env: str = "") -> Iterator[None]:
+    """Name a spec in whatever goes wrong inside, and the environment in what it tells to run."""
     try:
         yield
     except Exception as error:
-        raise translate(error, where) from error
+        raise translate(error, where, env) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -125,10 +144,10 @@ def _named(error: BaseException) -> str:
     return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
 
 
-def _advice(chain: list[BaseException], where: str) -> str:
+def _advice(chain: list[BaseException], where: Where) -> str:
     """What to do about an error nobody foresaw; a package that fails after extract would block later runs."""
     if any(_left_a_package(link) for link in chain):
-        return DROP.format(where)
+        return DROP.format(where.named)
     return DEBUG
 
 
@@ -140,7 +159,7 @@ def _left_a_package(link: BaseException) -> bool:
     return Path(pipeline.working_dir).is_dir() and bool(pipeline.has_pending_data)
 
 
-def _signal(link: BaseException, where: str) -> EtlError | None:
+def _signal(link: BaseException, where: Where) -> EtlError | None:
     if not isinstance(link, KeyboardInterrupt):
         return None
     terminated = isinstance(link, Terminated) or getattr(link, "signal_code", None) == 15
@@ -148,11 +167,11 @@ def _signal(link: BaseException, where: str) -> EtlError | None:
     return Interrupted(f"{where}: stopped by a signal; nothing is half-loaded, run again for the rest", code)
 
 
-def _ours(link: BaseException, where: str) -> EtlError | None:
+def _ours(link: BaseException, where: Where) -> EtlError | None:
     return link if isinstance(link, EtlError) else None
 
 
-def _http(link: BaseException, where: str) -> EtlError | None:
+def _http(link: BaseException, where: Where) -> EtlError | None:
     """A status that dlt's REST client did not expect; the query stays out of the message, it may hold a secret."""
     response = getattr(link, "response", None)
     status, url = getattr(response, "status_code", None), str(getattr(response, "url", ""))
@@ -162,7 +181,7 @@ def _http(link: BaseException, where: str) -> EtlError | None:
     return EtlError(f"{where}: {address}: answered {status}; check base_url, path and what they name")
 
 
-def _google(link: BaseException, where: str) -> EtlError | None:
+def _google(link: BaseException, where: Where) -> EtlError | None:
     """An error that BigQuery or GCS answers with, by its reason; its text names the address, the answer's does not."""
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -183,17 +202,18 @@ def _google(link: BaseException, where: str) -> EtlError | None:
         return SettingError(
             f"{where}: the destination refuses the account ({reason}): {text}; give it the role it needs"
         )
-    advice = DEBUG if link.response is not None else DROP.format(where)  # a job that failed has no answer of its own
+    of_a_job = link.response is None  # one that failed has no answer of its own
+    advice = DROP.format(where.named) if of_a_job else DEBUG
     return EtlError(f"{where}: the destination refuses ({reason}): {text}; {advice}")
 
 
-def _source(link: BaseException, where: str) -> EtlError | None:
+def _source(link: BaseException, where: Where) -> EtlError | None:
     """Errors of `sources.kit`, known by their `kind`: no source imports the engine, nor the engine a source."""
     kind = KINDS.get(str(getattr(link, "kind", "")))
     return kind(_first_line(link)) if kind and isinstance(link, Exception) else None
 
 
-def _setting(link: BaseException, where: str) -> EtlError | None:
+def _setting(link: BaseException, where: Where) -> EtlError | None:
     from dlt.common.configuration.exceptions import (
         ConfigFieldMissingException,
         ConfigurationException,
@@ -217,14 +237,14 @@ def _setting(link: BaseException, where: str) -> EtlError | None:
     return None
 
 
-def _missing(error: BaseException, where: str) -> str:
+def _missing(error: BaseException, where: Where) -> str:
     """Which setting is missing and the variable that would give it."""
     variable, field = _deepest_trace(getattr(error, "traces", {}), where)
     dotted = ".".join(part.lower() for part in variable.split("__"))
     return f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
 
 
-def _deepest_trace(traces: dict[str, list[object]], where: str) -> tuple[str, str]:
+def _deepest_trace(traces: dict[str, list[object]], where: Where) -> tuple[str, str]:
     """The variable a person would set, and its field: of all the names dlt tried, the plainest full one."""
     for field, tried in traces.items():
         for trace in tried:
@@ -238,14 +258,14 @@ def _deepest_trace(traces: dict[str, list[object]], where: str) -> tuple[str, st
     return "", ""
 
 
-def _syntax(link: BaseException, where: str) -> EtlError | None:
+def _syntax(link: BaseException, where: Where) -> EtlError | None:
     if not isinstance(link, SyntaxError) or not link.filename:
         return None
     shown = "/".join(Path(link.filename).parts[-2:])
     return UsageError(f"{shown}:{link.lineno}: not Python: {link.msg}; mend that line")
 
 
-def _toml(link: BaseException, where: str) -> EtlError | None:
+def _toml(link: BaseException, where: Where) -> EtlError | None:
     """A settings file that is no TOML; dlt tells the reason on a line of its own."""
     from dlt.common.configuration.providers.toml import TomlProviderReadException
 
@@ -255,7 +275,7 @@ def _toml(link: BaseException, where: str) -> EtlError | None:
     return SettingError(f".dlt/{link.file_name}: not TOML: {reason}; mend that line")
 
 
-def _bucket(link: BaseException, where: str) -> EtlError | None:
+def _bucket(link: BaseException, where: Where) -> EtlError | None:
     """What S3 and GCS say of a bucket or a key, through s3fs and gcsfs."""
     told = getattr(link, "response", None)
     code = str(told.get("Error", {}).get("Code", "")) if isinstance(told, dict) else ""
@@ -268,7 +288,7 @@ def _bucket(link: BaseException, where: str) -> EtlError | None:
     return None
 
 
-def _disk(link: BaseException, where: str) -> EtlError | None:
+def _disk(link: BaseException, where: Where) -> EtlError | None:
     number = link.errno if isinstance(link, OSError) else None
     if number in FULL or re.search(r"no space left|disk (?:is )?full|disk quota|: file too large", str(link), re.I):
         return EtlError(f"{where}: the disk is full; free space and run again, nothing that was loaded is lost")
@@ -281,14 +301,14 @@ def _disk(link: BaseException, where: str) -> EtlError | None:
     return None
 
 
-def _network(link: BaseException, where: str) -> EtlError | None:
+def _network(link: BaseException, where: Where) -> EtlError | None:
     if isinstance(link, (ConnectionError, TimeoutError, socket.gaierror)):
         what = _first_line(link) if str(link) else "no answer in time"
         return TryLater(f"{where}: {what}; check the network and the address, or run again later")
     return None
 
 
-def _duckdb_lock(link: BaseException, where: str) -> EtlError | None:
+def _duckdb_lock(link: BaseException, where: Where) -> EtlError | None:
     found = re.search(r'Could not set lock on file "(.+?)": .*?(?:PID (\d+)|$)', str(link), re.S)
     if not found:
         return None
@@ -305,7 +325,7 @@ def _duckdb_lock(link: BaseException, where: str) -> EtlError | None:
     )
 
 
-def _destination(link: BaseException, where: str) -> EtlError | None:
+def _destination(link: BaseException, where: Where) -> EtlError | None:
     from dlt.common.destination.exceptions import DestinationTransientException
 
     text = str(link)
@@ -317,7 +337,7 @@ def _destination(link: BaseException, where: str) -> EtlError | None:
     return None
 
 
-_DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
+_DESTINATION: list[tuple[str, Callable[[Where, str], EtlError]]] = [
     (
         r"password authentication failed|no password supplied",
         lambda w, t: SettingError(
@@ -358,20 +378,21 @@ _DESTINATION: list[tuple[str, Callable[[str, str], EtlError]]] = [
         r"violates [\w-]+ constraint|NOT NULL constraint failed|invalid input syntax for type"
         r"|Could not convert|Cannot coerce NULL",
         lambda w, t: EtlError(
-            f"{w}: a value does not fit its column in the warehouse; see what etl plan {w} says, declare the column as "
-            "it was loaded, or load the table anew with --full-refresh"
+            f"{w}: a value does not fit its column in the warehouse; see what etl plan {w.named} says, declare "
+            "the column as it was loaded, or load the table anew with --full-refresh"
         ),
     ),
     (
         r"tables can have at most|row is too big|conflicts with a system column",
         lambda w, t: EtlError(
-            f"{w}: {t}; leave such columns out, then drop the package that waits with: etl state reset {w} --pending"
+            f"{w}: {t}; leave such columns out, then drop the package that waits with: "
+            f"etl state reset {w.named} --pending"
         ),
     ),
 ]
 
 
-def _contract(link: BaseException, where: str) -> EtlError | None:
+def _contract(link: BaseException, where: Where) -> EtlError | None:
     from dlt.common.schema.exceptions import DataValidationError
 
     if not isinstance(link, DataValidationError):
@@ -384,7 +405,7 @@ def _contract(link: BaseException, where: str) -> EtlError | None:
     )
 
 
-def _memory(link: BaseException, where: str) -> EtlError | None:
+def _memory(link: BaseException, where: Where) -> EtlError | None:
     if isinstance(link, MemoryError):
         return EtlError(f"{where}: out of memory; read less at once, e.g. with --limit or --since")
     return None

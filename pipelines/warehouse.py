@@ -37,6 +37,13 @@ class Warehouse:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def pages(self, sql: str, rows: int) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a query, so many at once, each as its columns by name."""
+        with self.client.execute_query(self._whole(sql)) as cursor:
+            names = [column[0] for column in cursor.description]
+            while page := cursor.fetchmany(rows):
+                yield [dict(zip(names, row, strict=True)) for row in page]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All statements inside, or none of them."""
@@ -57,6 +64,13 @@ class Warehouse:
         """The tables and views of a dataset with their columns; none where there is no such dataset."""
         rows = self._information("columns", "table_name, ordinal_position, column_name", dataset)
         return {table: [column for *_, column in mine] for table, mine in groupby(sorted(rows), lambda row: row[0])}
+
+    def types(self, dataset: str | None = None) -> list[tuple[str, str, str]]:
+        """Table, column and type, in capitals, of every column of a dataset in order, with the digits of a number."""
+        digits = "CASE WHEN data_type = 'numeric' THEN '(' || numeric_precision || ',' || numeric_scale || ')' END"
+        kind = f"concat(data_type, {digits})" if self.kind == "postgres" else "data_type"
+        rows = self._information("columns", f"table_name, ordinal_position, column_name, {kind}", dataset)
+        return [(table, column, str(told).upper()) for table, _, column, told in sorted(rows)]
 
     def views(self) -> set[str]:
         """The views of this dataset."""

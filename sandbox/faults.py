@@ -1,8 +1,11 @@
 """Faults on demand: which request is hit, and what becomes of its answer.
 
-429 (retry_after) · quota · 503 (retry_after) · 500 · 401 · 403 · html    the upstream is not asked
-duplicate_page · drift (field) · malformed                                its answer is changed
-reset · truncated · slow (seconds) · drip (seconds)                       its answer travels badly
+429 (retry_after) · quota · 503 (retry_after) · 500 · 401 · 403 · 404 · 410 · html · empty the upstream is not asked
+duplicate_page · drift (field) · malformed · flipped (at) · cut (pieces) · wrong_length   its answer is changed
+reset · torn · truncated · slow (seconds) · drip (seconds)                                its answer travels badly
+
+`cut` ends a sound file after so many pages or frames, `flipped` turns one bit of any body over, `torn` resets
+the connection in the middle of a body, `wrong_length` promises half of what is sent.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from http import HTTPStatus
 from io import BufferedIOBase
 from typing import Any
 
+from sandbox import sound
 from sandbox.exchange import Reply, Request
 
 Options = Mapping[str, Any]
@@ -32,17 +36,18 @@ HTML = "<!DOCTYPE html><html><head><title>One moment</title></head><body>Checkin
 
 @dataclass
 class Fault:
-    """One fault: what it hits, how often, and how many matching requests it lets pass first."""
+    """One fault: what it hits, how often, how many matching requests it lets pass first, the day it is over."""
 
     pattern: re.Pattern[str]
     kind: str
     times: int
     after: int
+    until: int | None
     options: Options
 
-    def counts(self, target: str) -> bool:
+    def counts(self, target: str, day: int) -> bool:
         """Count a request that matches; whether the fault is due on it."""
-        if not self.pattern.search(target):
+        if not self.pattern.search(target) or (self.until is not None and day >= self.until):
             return False
         self.after -= 1
         return self.after < 0 < self.times
@@ -55,14 +60,16 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 
-    def add(self, pattern: str, kind: str, times: int = 1, after: int = 0, **options: Any) -> None:
-        """Set a fault on requests whose path and query match `pattern`; ValueError if it cannot be."""
+    def add(
+        self, pattern: str, kind: str, times: int = 1, after: int = 0, until: int | None = None, **options: Any
+    ) -> None:
+        """Set a fault on requests whose path and query match `pattern`, before the day `until`; ValueError if not."""
         if kind not in OPTIONS:
             raise ValueError(f"fault: no kind {kind!r}; use one of {', '.join(OPTIONS)}")
         if unknown := sorted(set(options) - OPTIONS[kind]):
             known = ", ".join(sorted(OPTIONS[kind])) or "none"
             raise ValueError(f"fault {kind}: no option {unknown[0]!r}; it takes: {known}")
-        fault = Fault(_compiled(pattern), kind, int(times), int(after), options)
+        fault = Fault(_compiled(pattern), kind, int(times), int(after), until, options)
         with self._lock:
             self._faults.append(fault)
 
@@ -71,10 +78,10 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def due(self, target: str) -> Fault | None:
-        """The first fault due on a request, used up by one."""
+    def due(self, target: str, day: int) -> Fault | None:
+        """The first fault due on a request of that day, used up by one."""
         with self._lock:
-            fault = next((f for f in [f for f in self._faults if f.counts(target)]), None)
+            fault = next((f for f in [f for f in self._faults if f.counts(target, day)]), None)
             if fault:
                 fault.times -= 1
             return fault
@@ -106,6 +113,10 @@ def _used_up(_: Options) -> Reply:
     return Reply(429, {"error": error}, {"Retry-After": "86400"})
 
 
+def _empty(_: Options) -> Reply:
+    return Reply(200)
+
+
 def unconditional(request: Request) -> Request:
     """The request of a client that has no copy, so that there is a body to spoil."""
     kept = {name: value for name, value in request.headers.items() if name not in CONDITIONS}
@@ -115,6 +126,24 @@ def unconditional(request: Request) -> Request:
 def _malformed(reply: Reply, _: Options) -> Reply:
     content = reply.content()
     return replace(reply, body=content[: len(content) // 2], headers=_typed(reply))
+
+
+def _flipped(reply: Reply, options: Options) -> Reply:
+    content = bytearray(reply.content())
+    if content:
+        content[int(options.get("at", len(content) // 2))] ^= 1
+    return replace(reply, body=bytes(content), headers=_typed(reply))
+
+
+def _wrong_length(reply: Reply, _: Options) -> Reply:
+    length = str(len(reply.content()) // 2)
+    return replace(reply, headers=_typed(reply) | {"Content-Length": length, "Connection": "close"})
+
+
+def _cut(reply: Reply, options: Options) -> Reply:
+    pieces = sound.pieces(reply.content())
+    kept = int(options.get("pieces", len(pieces) // 2))
+    return replace(reply, body=b"".join(pieces[:kept]), headers=_typed(reply))
 
 
 def _duplicate_page(reply: Reply, _: Options) -> Reply:
@@ -197,6 +226,13 @@ def _send_half(connection: socket.socket, out: BufferedIOBase, content: bytes, o
     return False
 
 
+def _tear(connection: socket.socket, out: BufferedIOBase, content: bytes, options: Options) -> bool:
+    out.write(content[: len(content) // 2])
+    out.flush()
+    reset(connection)
+    return False
+
+
 def _drip(connection: socket.socket, out: BufferedIOBase, content: bytes, options: Options) -> bool:
     pause = float(options.get("seconds", 1)) / max(len(content), 1)
     for position in range(len(content)):
@@ -219,19 +255,27 @@ INSTEAD: dict[str, Callable[[Options], Reply]] = {
     "500": _refusal(HTTPStatus.INTERNAL_SERVER_ERROR),
     "401": _refusal(HTTPStatus.UNAUTHORIZED),
     "403": _refusal(HTTPStatus.FORBIDDEN),
+    "404": _refusal(HTTPStatus.NOT_FOUND),
+    "410": _refusal(HTTPStatus.GONE),
     "html": _page_of_html,
     "quota": _used_up,
+    "empty": _empty,
 }
 CHANGED: dict[str, Callable[[Reply, Options], Reply]] = {
     "duplicate_page": _duplicate_page,
     "drift": _drift,
     "malformed": _malformed,
+    "flipped": _flipped,
+    "cut": _cut,
+    "wrong_length": _wrong_length,
 }
-SENT: dict[str, Sender] = {"truncated": _send_half, "drip": _drip}
+SENT: dict[str, Sender] = {"truncated": _send_half, "torn": _tear, "drip": _drip}
 OPTIONS: dict[str, frozenset[str]] = {kind: frozenset() for kind in (*INSTEAD, *CHANGED, *SENT, "reset", "slow")} | {
     "429": frozenset({"retry_after"}),
     "503": frozenset({"retry_after"}),
     "drift": frozenset({"field"}),
+    "flipped": frozenset({"at"}),
+    "cut": frozenset({"pieces"}),
     "slow": frozenset({"seconds"}),
     "drip": frozenset({"seconds"}),
 }

@@ -122,7 +122,7 @@ class AuthorizationServer:
         return next((g for g in self._grants(world) if token and g.refresh == token), None)
 
     def _next(self, grant: Grant, world: World) -> dict[str, Any]:
-        """A new pair of tokens, the old one has been used; or, of a sign-in that does not rotate, the same once more."""
+        """A new pair of tokens, the old one has been used; of a sign-in that does not rotate the same once more."""
         if not grant.rotates:
             return {"access_token": grant.access, "token_type": "Bearer", "expires_in": int(ACCESS.total_seconds())}
         if grant.refresh:

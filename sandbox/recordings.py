@@ -2,7 +2,7 @@
 
 `flat.csv` has a row per recording, times in UTC with `Z`, and grows by about one per cent each day.
 `grouped.csv` has a row per phone number, times without a zone, and the addresses one per line in one cell;
-most of them are in the flat list too.
+most of them are in the flat list too. What the addresses lead to is served by `sandbox.vault`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,17 @@ def settings(base_url: str, folder: Path, world: World) -> dict[str, Any]:
     calls = _calls(world, "call", world.records, FIRST_NOON - timedelta(days=30), days=30)
     _write(folder / "flat.csv", FLAT, map(_flat, [*calls, *_later_calls(world)]))
     _write(folder / "grouped.csv", GROUPED, _grouped(world, calls[: len(calls) // 2]))
-    return {"sources.recordings.csv_path": f"{folder}/*.csv", "sources.recordings.timezone": "UTC"}
+    return {
+        "sources.recordings.csv_path": f"{folder}/*.csv",
+        "sources.recordings.timezone": "UTC",
+        "sources.recordings.base_url": f"{base_url.removesuffix('/recordings')}/vault",
+    }
+
+
+def listed(world: World) -> list[Call]:
+    """Every call that one of the lists names."""
+    calls = _calls(world, "call", world.records, FIRST_NOON - timedelta(days=30), days=30)
+    return [*calls, *_later_calls(world), *_only_grouped(world, calls[: len(calls) // 2])]
 
 
 def _calls(world: World, name: str, count: int, first: datetime, days: int) -> list[Call]:
@@ -65,7 +75,7 @@ def _calls(world: World, name: str, count: int, first: datetime, days: int) -> l
             recording_id=f"{rng.getrandbits(128):032x}",
             url=f"{VENDOR}/vr/PR_{UUID(int=rng.getrandbits(128))}.mp3",
             phone=f"+4915550{rng.randrange(count // 2 + 1):06d}",
-            seconds=round(min(0.4 + rng.expovariate(1 / 95), 1200), 3),
+            seconds=round(min(0.4 + rng.expovariate(1 / 4), 60), 3),  # real calls are longer, and so are their files
             started=first + timedelta(milliseconds=start),
         )
         for start in starts
@@ -93,11 +103,15 @@ def _flat(call: Call) -> Sequence[str]:
 
 def _grouped(world: World, shared: list[Call]) -> Iterable[Sequence[str]]:
     """A row per phone: calls of the flat list, and now and then one that is only here."""
-    phones = {call.phone for call in shared}
-    own = _calls(world, "grouped", len(phones), FIRST_NOON - timedelta(days=60), days=30)
-    by_phone = sorted([*shared, *(call for call in own if call.phone in phones)], key=lambda call: call.phone)
+    by_phone = sorted([*shared, *_only_grouped(world, shared)], key=lambda call: call.phone)
     for phone, calls in groupby(by_phone, key=lambda call: call.phone):
         yield _group(phone, sorted(calls, key=lambda call: call.started))
+
+
+def _only_grouped(world: World, shared: list[Call]) -> list[Call]:
+    phones = {call.phone for call in shared}
+    own = _calls(world, "grouped", len(phones), FIRST_NOON - timedelta(days=60), days=30)
+    return [call for call in own if call.phone in phones]
 
 
 def _group(phone: str, calls: list[Call]) -> Sequence[str]:

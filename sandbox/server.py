@@ -119,7 +119,7 @@ class Sandbox:
             self._settings_of(name)
 
     def fault(self, pattern: str, kind: str, times: int = 1, **options: Any) -> None:
-        """Hit the next `times` requests whose path and query match (the first `after` of them pass)."""
+        """Hit the next `times` requests whose path and query match: `after` so many of them, before the day `until`."""
         self.faults.add(pattern, kind, times, **options)
 
     def clear_faults(self) -> None:
@@ -247,9 +247,13 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._request()
         if request.path.startswith("/__"):
             return self._send(self.server.sandbox.control(request))
-        return self._pass_on(request, self.server.sandbox.faults.due(self.path))
+        return self._pass_on(request, self._fault())
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _converse
+
+    def _fault(self) -> Fault | None:
+        sandbox = self.server.sandbox
+        return sandbox.faults.due(self.path, sandbox.world.day)
 
     def _request(self) -> Request:
         address = urlsplit(self.path)

@@ -1,7 +1,7 @@
 """Stands in for the Web API of Spotify (https://api.spotify.com/v1), as two accounts see it.
 
 `anna` uses an app with extended quota, which has all fields; `boris` one in development mode, as it is since February
-2026: no popularity, no markets, `items` and `item` in playlists. Both are signed in at the sandbox's authorization server.
+2026: no popularity, no markets, `items` and `item` in playlists. Both are signed in at `sandbox.oauth`.
 Of the plays only the last 50 are told. On day 2 there are new ones and one that was heard without a connection the day
 before; a saved track and a playlist are gone, another playlist has changed, an artist is not followed any more.
 Anna has an export of her streaming history, which overlaps with her plays by some seconds more or less.
@@ -346,7 +346,7 @@ def _track(world: World, number: int, account: str) -> Item:
 
 def _local_file() -> Item:
     album: Item = {"album_type": None, "artists": [], "href": None, "id": None, "images": [], "name": "Home Tapes"}
-    nobody = {"external_urls": {}, "href": None, "id": None, "name": "Demo Band", "type": "artist", "uri": None}
+    nobody: Item = {"external_urls": {}, "href": None, "id": None, "name": "Demo Band", "type": "artist", "uri": None}
     return {
         "album": album | {"release_date": None, "release_date_precision": None, "type": "album", "uri": None},
         "artists": [nobody],

@@ -21,6 +21,8 @@ from sandbox.server import Sandbox, World
 from tests.clouds.bigquery import BigQuery
 from tests.clouds.project import Project
 from tests.clouds.project import project as clouds_project
+from tests.crash_toy import move_to
+from tests.landing_toy import Tables, Yard
 from tests.postgres_server import database, postgres
 from tests.workspace import Workspace
 
@@ -33,8 +35,10 @@ for variable in (
     "ETL_METRICS_FILE",
     "NOTIFY__WEBHOOK_URL",
     "NOTIFY__SLACK_URL",
+    "DATABASE_URL",
+    *(name for name in os.environ if name.startswith(("BACKBLAZE_B2_", "B2_BUCKET_NAME"))),
 ):
-    os.environ.pop(variable, None)  # a test says itself who is told
+    os.environ.pop(variable, None)  # a test says itself who is told, and where its data goes
 
 settings.register_profile(
     "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
@@ -63,6 +67,23 @@ def own_settings() -> Iterator[None]:
 def workspace(tmp_path: Path) -> Callable[..., Workspace]:
     """Make a workspace; its path has a space in it."""
     return lambda *links: Workspace(tmp_path / "a workspace", links)
+
+
+@pytest.fixture
+def yard(workspace: Callable[..., Workspace]) -> Yard:
+    """A workspace with the crash toy and a landing."""
+    return Yard(workspace())
+
+
+@pytest.fixture(scope="session")
+def direct(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Tables]:
+    """What runs without raw files leave after each day, days one after the other."""
+    made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
+    for day in (1, 2):
+        move_to(made.workspace, day)
+        made.etl("run")
+        found[day] = made.tables()
+    return found
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ SOURCE = '''\
 """Rows and notices of a script."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import dlt
@@ -46,6 +47,8 @@ def said(name, script):
                 yield dict(told[0])
             elif word == "raise":
                 raise ValueError(told[0])
+            elif word == "asked":
+                yield notices.covered(told[0], asked_at=datetime.fromisoformat(told[1]))
             else:
                 yield getattr(notices, word)(*told)
 

@@ -30,6 +30,7 @@ import pipelines.bigquery
 import pipelines.columnar.normalizer
 import pipelines.commands
 import pipelines.duckdb
+import pipelines.files.phase
 import pipelines.postgres
 import pipelines.progress
 import pipelines.run

@@ -11,6 +11,7 @@ from tests.crash_toy import install
 from tests.warehouse import Ask, contents
 from tests.workspace import DESTINATIONS, Result, Workspace
 
+Tables = dict[str, Counter[Any]]
 RAW = """
 [raw]
 keep_raw = true
@@ -37,7 +38,7 @@ class Yard:
         assert result.code == code, result
         return result
 
-    def tables(self) -> dict[str, Counter[Any]]:
+    def tables(self) -> Tables:
         """The rows of the tables and of the quarantine, whose places are file and line where rows were raw."""
         found = contents(Ask(self.workspace), "crash")
         quarantine = Counter((resource, why, row) for _, resource, why, _, row in found.pop("quarantine").elements())

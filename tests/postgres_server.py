@@ -55,10 +55,11 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def database(url: str, like: str = "") -> Iterator[str]:
-    """A fresh database on a server, or a copy of the one at `like`; dropped at the end whoever is connected."""
+def database(url: str, like: str = "", locale: str = "") -> Iterator[str]:
+    """A fresh database on a server, perhaps a copy of the one at `like` or of a locale; dropped at the end."""
     name = f"t_{uuid.uuid4().hex}"
-    _execute(url, f"create database {name} template {urlsplit(like).path[1:] or 'template1'}")
+    template = f"template0 locale '{locale}'" if locale else urlsplit(like).path[1:] or "template1"
+    _execute(url, f"create database {name} template {template}")
     try:
         yield urlsplit(url)._replace(path=f"/{name}").geturl()
     finally:

@@ -7,21 +7,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import yaml
 
 import sandbox
+from pipelines import build
 from pipelines.build import load_module
+from pipelines.files.declared import files_of
+from pipelines.specs import spec as specs
 from sandbox.server import Sandbox, World, as_environment
+from sources.kit.files import Files
 from tests.postgres_server import database
 from tests.warehouse import Ask
 from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
 ALWAYS = 100_000
+REMOVED = "removed_at"  # of a row that the upstream has no more, and the table keeps
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
+TABLES = ("table", "failures")  # of the block `files`
+FIRST_SEEN = "x-first-seen"
 HTML = "<!DOCTYPE html><html><body>Checking your browser.</body></html>"
 
 Row = frozenset[tuple[str, str]]
@@ -81,13 +90,20 @@ class Subject:
         """The declared key of each resource's table."""
         return {resource["table"]: resource["primary_key"] for resource in self.plan["resources"]}
 
+    @cached_property
+    def first_seen(self) -> dict[str, set[str]]:
+        """The columns of each table that keep the value they were loaded with first: `x-first-seen` in the source."""
+        outline = build.outline(self.home, specs.load(self.home, self.name))
+        tables = [(resource.table_name, resource.compute_table_schema()) for resource in outline.resources.values()]
+        return {str(name): {c for c, hints in t["columns"].items() if FIRST_SEEN in hints} for name, t in tables}
+
     @property
     def resources(self) -> list[str]:
         return [resource["name"] for resource in self.plan["resources"]]
 
     @property
     def requests(self) -> int:
-        """How many requests a first run takes."""
+        """How many requests a first run takes; those of files from another host are not its."""
         self.after(1)
         return self._asked[(1,)]
 
@@ -108,12 +124,18 @@ class Subject:
             self.sandbox.move_to(days[-1])
             self.sandbox.forget_requests()
             self._shared[days] = site.load("--run-id", f"run-{len(days)}")
-            self._asked[days] = len(self.sandbox.requests)
+            self._asked[days] = sum(seen.path.startswith(f"/{self.name}/") for seen in self.sandbox.requests)
             self.sandbox.move_to(today)
         return self._shared[days]
 
-    def site(self, like: Site | None = None) -> Site:
-        """A workspace with the spec and an empty warehouse, or a copy of another site."""
+    @cached_property
+    def files(self) -> dict[str, Files]:
+        """What the source says of its files, by the table of their receipts."""
+        spec = specs.load(self.home, self.name)
+        return {block.table: files_of(self.home, spec, block, outlined=True) for block in build.moves(spec).values()}
+
+    def site(self, like: Site | None = None, moving: bool = False) -> Site:
+        """A workspace with the spec and an empty warehouse, or a copy of another site; files stay unless `moving`."""
         self._count += 1
         root = self._folder / f"site {self._count}"
         if like:
@@ -121,6 +143,8 @@ class Subject:
         workspace = Workspace(root)
         if not like:
             workspace.link(self.name, self.home)
+            if self.files and not moving:
+                _leave_files(workspace.root / "specs" / f"{self.name}.yaml")
         workspace.point_at({**self.settings, f"sources.{self.name}.http.backoff_seconds": 0.01})
         return Site(self, workspace, self._database(workspace, like))
 
@@ -166,6 +190,21 @@ class Site:
         assert result.code == 0, f"a run that should be whole is not: {result}"
         return self
 
+    def objects(self) -> dict[str, tuple[int, str, int]]:
+        """What is stored: the size, the SHA-256 and the time of each object by its key."""
+        home = self.workspace.root / "audio"
+        found = {file.relative_to(home).as_posix(): file for file in sorted(home.rglob("*")) if file.is_file()}
+        return {
+            key: (file.stat().st_size, sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+            for key, file in found.items()
+        }
+
+    def receipts(self) -> list[tuple[Any, ...]]:
+        """Key, size and SHA-256 of each stored file, as the tables have it."""
+        named = {table: files.named for table, files in self.subject.files.items()}
+        found = [self.query(self.select(table, (of.key, of.bytes, of.sha256))) for table, of in named.items()]
+        return sorted(row for rows in found for row in rows)
+
     def columns(self) -> dict[str, dict[str, str]]:
         """The columns of each table with their types; those of dlt itself are left out."""
         found: dict[str, dict[str, str]] = {}
@@ -179,7 +218,7 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every loaded table, each as its filled columns."""
+        """The rows of every loaded table that has some, each as its filled columns."""
         return self._rows(lambda table: table not in self.subject.plan["models"])
 
     def models(self) -> Tables:
@@ -193,6 +232,7 @@ class Site:
         return {
             table: Counter(_row(named, row) for row in rows)
             for (table, named), rows in zip(columns.items(), found, strict=True)
+            if rows
         }
 
     def select(self, table: str, columns: Iterable[str]) -> str:
@@ -206,6 +246,19 @@ class Site:
     def quarantined(self) -> Counter[str]:
         """Rows in quarantine by resource."""
         return Counter(resource for (resource,) in self.query("SELECT resource FROM _etl.quarantine"))
+
+
+def _leave_files(spec: Path) -> None:
+    """Take out of a spec what it says of files."""
+    said = yaml.safe_load(spec.read_text())
+    gone = {hints["files"][word] for hints in said["resources"].values() if "files" in hints for word in TABLES}
+    for hints in said["resources"].values():
+        hints.pop("files", None)
+    for subject in said.get("subjects", {}).values():
+        subject.pop("objects", None)
+        subject["rows"] = [column for column in subject["rows"] if column.split(".")[0] not in gone]
+    spec.unlink()
+    spec.write_text(yaml.safe_dump(said))
 
 
 def quoted(columns: Iterable[str]) -> str:
@@ -230,6 +283,16 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
     return Counter(row for _, row in latest.values())
 
 
+def standing(rows: Counter[Row]) -> Counter[Row]:
+    """The rows as they stood before they were removed."""
+    return Counter(frozenset(cell for cell in row if cell[0] != REMOVED) for row in rows.elements())
+
+
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:
     """The keys of rows."""
     return {frozenset(cell for cell in row if cell[0] in key) for row in rows}
+
+
+def without(rows: Counter[Row], columns: set[str]) -> Counter[Row]:
+    """Rows as they are but for some columns."""
+    return Counter(frozenset(cell for cell in row if cell[0] not in columns) for row in rows.elements())

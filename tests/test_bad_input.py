@@ -457,7 +457,7 @@ def test_more_columns_than_postgres_has_room_for(postgres_toy, postgres_url):
     yields(postgres_toy, "[{'id': 1, **{f'c{i}': i for i in range(2000)}}]")
     result = run(postgres_toy, env="pg")
     assert result.code == 1
-    assert says(result, "toy: tables can have at most 1600 columns; ", "etl state reset toy --pending")
+    assert says(result, "toy: tables can have at most 1600 columns; ", "etl state reset toy --env pg --pending")
     assert postgres_toy.etl("state", "reset", "toy", "--pending", "--env", "pg").code == 0
     loads_well(postgres_toy, env="pg")
     assert ask(postgres_url, "SELECT id, of FROM toy.things") == [(1, "a good run")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.case import ENGINE, FLOOR, STOCK, Case, Contender, Target, all_cases
+from benchmarks.cases.files import RCLONE
 from benchmarks.measure import REPOSITORY, Cost, DidNotFinish, cost_of
 from benchmarks.page import page
 from benchmarks.pages import serve
@@ -39,7 +40,7 @@ def test_a_case_names_what_it_has(case: Case) -> None:
     assert {ENGINE, *named} <= set(case.contenders)
     assert "small" in case.rows
     assert all(case.taking_part(rows) for sizes in case.rows.values() for rows in sizes)
-    assert FLOOR in case.contenders or not any(target.other for target in case.targets)
+    assert {FLOOR, RCLONE} & set(case.contenders) or not any(target.other for target in case.targets)
 
 
 def test_a_contender_stays_out_of_sizes_it_is_not_for() -> None:

@@ -137,6 +137,7 @@ def test_a_dataset_that_is_gone_is_loaded_anew(engine: Workspace, bigquery: BigQ
 
 
 def test_a_job_that_takes_long_is_looked_at_again_not_made_again(engine: Workspace, bigquery: BigQuery):
+    engine.variables["DESTINATION__WAREHOUSE__HTTP_TIMEOUT"] = "20"  # only the job is late, on the busiest machine
     bigquery.stall(r"^log\.entries$")
     results = [engine.etl("run", "log", "--env", "bq") for _ in range(2)]
     bigquery.heal()

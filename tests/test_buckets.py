@@ -34,6 +34,9 @@ credentials = "cloud.duckdb"
 [cloud.bucket]
 destination_type = "filesystem"
 bucket_url = "{scheme}://lake/a folder"
+[cloud.audio]
+destination_type = "filesystem"
+bucket_url = "{scheme}://lake/its audio"
 """
 )
 
@@ -156,19 +159,23 @@ def test_dlt_loads_into_it(engine: Workspace, cloud: Cloud, monkeypatch):
 
 
 def test_lists_are_read_from_it(engine: Workspace, cloud: Cloud, sandbox: Sandbox):
-    """`recordings` from a bucket is what it is from a folder."""
+    """`recordings` from a bucket is what it is from a folder, and so is their audio into one."""
     engine.link("recordings", REPOSITORY)
+    engine.point_at(sandbox.settings("recordings"))
     lists = Path(sandbox.settings("recordings")["sources.recordings.csv_path"])
     for file in lists.parent.glob(lists.name):
         cloud.service.buckets.put("lake", f"lists/{file.name}", file.read_bytes(), "text/csv")
     bucket_settings = cloud.service.variables("bucket").items()
     engine.variables |= {name.replace("DESTINATION__BUCKET", "SOURCES__RECORDINGS"): v for name, v in bucket_settings}
+    engine.variables |= cloud.service.variables("audio")
     found = {}
     for env, path in (("test", str(lists)), ("cloud", f"{cloud.scheme}://lake/lists/{lists.name}")):
         result = engine.etl("run", "recordings", "--env", env, "--output", "json", "--with", f"csv_path={path}")
         found[env] = (result.code, result.json[0]["tables"])
     assert found["cloud"] == found["test"]
     assert found["test"][1]["recordings"] > 0
+    stored = {file.relative_to(engine.root).as_posix() for file in engine.root.rglob("audio/**/*.mp3")}
+    assert {key.replace("its audio/", "audio/", 1) for key in cloud.keys if key.endswith(".mp3")} == stored
 
 
 def test_an_export_is_put_there_once_it_is_whole(engine, cloud):

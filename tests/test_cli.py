@@ -68,7 +68,8 @@ def test_every_command_and_option_is_documented_in_a_line(path, command):
 
 @pytest.mark.parametrize("option", RUN_OPTIONS)
 def test_every_option_of_run_is_used_in_a_test(option):
-    texts = [(REPOSITORY / "tests" / name).read_text() for name in ("test_cli.py", "test_run.py", "test_told.py")]
+    names = ("test_cli.py", "test_run.py", "test_told.py", "test_files_run.py")
+    texts = [(REPOSITORY / "tests" / name).read_text() for name in names]
     assert any(f'"{option}"' in text for text in texts)
 
 

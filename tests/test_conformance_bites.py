@@ -21,8 +21,8 @@ FILES = {
     "models/parcels/heaviest.sql": "heaviest.sql",
 }
 
-PYTHON = "python: {}\n"
-APPEND = PYTHON + "resources: {arrivals: {write_disposition: append, append_reason: so it is}}\n"
+ARRIVALS = "  arrivals:\n"
+APPEND = ARRIVALS + "    write_disposition: append\n    append_reason: so it is\n"
 LIST = 'answer = session.json(f"{base_url}/{depot}")\n'
 SESSION = 'open_session("parcels")\n'
 PLAIN = """__import__("requests").Session()
@@ -62,14 +62,14 @@ BAD = {
     "has_a_dead_resource": Bad(
         kept.first_run_loads_rows_into_every_resource, "arrivals has no rows", {"yield rows\n": "yield []\n"}
     ),
-    "appends_forever": Bad(kept.second_run_changes_nothing, "changes rows", {PYTHON: APPEND}),
+    "appends_forever": Bad(kept.second_run_changes_nothing, "changes rows", {ARRIVALS: APPEND}),
     "marks_the_running_day_as_done": Bad(
         kept.next_day_adds_only_what_is_new,
         "rows of day 2 are missing",
         {"day not in (*done, days[-1])": "day not in done"},
     ),
-    "appends_the_running_day": Bad(kept.next_day_adds_only_what_is_new, "rows are there twice", {PYTHON: APPEND}),
-    "has_a_key_that_does_not_hold": Bad(kept.keys_are_unique_and_never_null, "is not unique", {PYTHON: APPEND}),
+    "appends_the_running_day": Bad(kept.next_day_adds_only_what_is_new, "rows are there twice", {ARRIVALS: APPEND}),
+    "has_a_key_that_does_not_hold": Bad(kept.keys_are_unique_and_never_null, "is not unique", {ARRIVALS: APPEND}),
     "shares_a_cursor": Bad(
         kept.a_late_partition_gets_its_history,
         "not read whole",
@@ -156,6 +156,7 @@ BAD = {
     "loads_times_as_text": Bad(
         kept.timestamps_are_utc, "left as text", {'"data_type": "timestamp"': '"data_type": "text"'}
     ),
+    "lies_in_its_receipts": Bad(kept.files_are_moved_once, "something else", {": stored.bytes": ": 0"}),
     "models_by_chance": Bad(
         kept.models_say_what_the_tables_say,
         "has other rows",

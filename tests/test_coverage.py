@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pipelines.coverage.calendar import MARKS
 from tests import coverage_toy, year_toy
 from tests.coverage_toy import row
+from tests.postgres_server import database
 from tests.scripted_server import reply, serving
 from tests.workspace import Workspace
 
@@ -112,6 +114,13 @@ ITEMS = """\
 
 
 @pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is closed at the end of a test."""
+    with ExitStack() as found:
+        yield found
+
+
+@pytest.fixture
 def toy(workspace) -> Workspace:
     """A workspace with a source that does as it is told; its days are those of Berlin."""
     return coverage_toy.install(workspace(), PLAIN)
@@ -197,15 +206,42 @@ def test_the_day_that_runs_was_not_asked_for_to_its_end(toy, by, mark, monkeypat
     """Whatever is claimed of it; when it is over, it is known in part."""
     coverage_toy.install(toy, PLAIN.replace("2024-03-30, until: 2024-04-03", "2024-04-01").replace("day,", f"{by},"))
     monkeypatch.setattr("pipelines.report.datetime", at(2024, 4, 2, 10))
-    monkeypatch.setattr("pipelines.coverage.show.datetime", at(2024, 4, 2, 10))
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 4, 2, 10))
     said = [row(n, f"2024-04-0{n}T09:00:00Z") for n in (1, 2)]
     assert run(toy, days=[*said, ["covered", "2024-04", 2], ["covered", "2024-05"]]) == 0
     assert states(toy) == [mark]
-    monkeypatch.setattr("pipelines.coverage.show.datetime", at(2024, 6, 1))
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 6, 1))
     assert states(toy)[0] == ("#~" + "?" * 59 + "-" if by == "day" else "~?-")
     monkeypatch.setattr("pipelines.report.datetime", at(2024, 6, 1))
     assert run(toy, days=[["covered", "2024-04-01/2024-06-02"]]) == 0
     assert states(toy)[0] == ("##" + "." * 59 + "-" if by == "day" else "#.-")
+
+
+def test_a_run_across_midnight_leaves_no_day_in_part(toy, monkeypatch):
+    """Where the source says when it has asked: after the day was over."""
+    coverage_toy.install(toy, PLAIN.replace("2024-03-30, until: 2024-04-03", "2024-04-01"))
+    monkeypatch.setattr("pipelines.report.datetime", at(2024, 4, 1, 21, 59))  # two hours before midnight in UTC
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 4, 2, 10))
+    day = row(1, "2024-04-01T09:00:00Z")
+    assert run(toy, days=[day, ["covered", "2024-04-01"], ["covered", "2024-04-02"]]) == 0
+    assert states(toy)[0] == "~-"
+    assert run(toy, days=[day, ["asked", "2024-04-01", "2024-04-02T00:01:00+02:00"], ["covered", "2024-04-02"]]) == 0
+    assert states(toy)[0] == "#-"
+
+
+def test_long_stretches_that_say_the_same_are_folded(toy):
+    years = PLAIN.replace("2024-03-30, until: 2024-04-03", "2014-04-01, until: 2024-03-01").replace("day,", "month,")
+    coverage_toy.install(toy, years)
+    assert run(toy, days=[row(1, "2023-04-01T09:00:00Z"), ["covered", "2014-04-01/2024-03-01"]]) == 0
+    lines = toy.etl("coverage", "toy", "--env", "test").out.splitlines()
+    assert lines[2:8] == [
+        "  2014        .........",
+        "  …        7 lines like these",
+        "  2022     ............",
+        "  2023     ...#........",
+        "  2024     ..",
+        "# loaded  . empty",
+    ]
 
 
 def test_rows_from_before_coverage_was_written_are_loaded(toy):
@@ -240,7 +276,7 @@ def test_a_window_narrows_what_is_declared(toy):
 
 
 def test_the_newest_days_may_still_come(toy, monkeypatch):
-    monkeypatch.setattr("pipelines.coverage.show.datetime", at(2024, 4, 2, 10))
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 4, 2, 10))
     assert states(toy)[0] == "???-"
     coverage_toy.install(toy, PLAIN.replace("until: 2024-04-03", "settle: 34h"))
     assert states(toy)[0] == "??--"
@@ -359,14 +395,19 @@ def test_the_command_names_items_as_they_are(toy, kind, second, commands):
     ]
 
 
-def test_accounts_in_other_letters(toy):
+@pytest.mark.parametrize("env", ["test", "pg"])
+def test_accounts_in_other_letters(toy, env, request):
+    """In a Postgres, too, to which only A to Z are letters."""
+    if env == "pg":
+        place = database(request.getfixturevalue("postgres_server"), locale="C")
+        toy.postgres(request.getfixturevalue("stack").enter_context(place))
     coverage_toy.install(toy, DAYS)
     names = ["ΟΔΥΣΣΕΥΣ", "Émile", "groß"]
     spec = toy.root / "specs/toy.yaml"
     spec.write_text(spec.read_text().replace("[Ann, bob]", f"[{', '.join(names)}]"))
     rows = [row(n, "2024-04-01T12:00:00Z", who=name) for n, name in enumerate(names)]
-    assert run(toy, days=[*rows, *(["covered", "2024-03-30/2024-04-03", 0, name] for name in names)]) == 0
-    assert states(toy) == ["οδυσσευς ..#.", "émile ..#.", "groß ..#."]
+    assert run(toy, days=[*rows, *(["covered", "2024-03-30/2024-04-03", 0, name] for name in names)], env=env) == 0
+    assert states(toy, env) == ["οδυσσευς ..#.", "émile ..#.", "groß ..#."]
 
 
 def test_a_day_that_a_zone_left_out_is_none(toy):
@@ -420,9 +461,7 @@ def test_on_bigquery(workspace, project, monkeypatch):
 
 
 def test_the_months_of_chess_players(workspace, sandbox, monkeypatch):
-    monkeypatch.setattr(
-        "pipelines.coverage.show.datetime", at(2024, 3, 1, 12)
-    )  # the sandbox's; real now is years later
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 3, 1, 12))  # the sandbox's; real now is years later
     made = workspace("chess")
     made.point_at(sandbox.settings("chess"))
     assert made.etl("run", "chess", "--env", "test", "--select", "games").code == 0
@@ -436,7 +475,7 @@ def test_the_months_of_chess_players(workspace, sandbox, monkeypatch):
     ]  # fmt: skip
     assert made.etl(*shlex.split(fills)[1:]).code == 0
     assert made.etl(*look).code == 0
-    monkeypatch.setattr("pipelines.coverage.show.datetime", at(2024, 3, 10))
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 3, 10))
     fills = "etl run chess --env test --select games --since 2024-02-01 --until 2024-03-01"
     assert ending(made, *look) == ["2024-02, games: 2 in part", f"  {fills}", "chess: 2 missing in test"]
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
+import duckdb
+
 from pipelines.specs import spec as specs
+from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
@@ -43,3 +48,38 @@ def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
     assert (result.code, result.err.splitlines()[0]) == (
         0, "WARNING: left out, for want of a stand-in in sandbox/: lonely",
     )  # fmt: skip
+
+
+def test_what_coverage_prints_after_the_demo_fills_it(workspace):
+    """Nothing is asked of an upstream in an environment of the sandbox, whose clock counts."""
+    made = demo_workspace(workspace)
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[demo]\nsandbox = true").replace("[test", "[demo"))
+    assert made.etl("demo", "--records", "20").code == 0
+    look = ("coverage", "chess", "--env", "demo")
+    whole = made.etl(*look)
+    assert (whole.code, whole.out.splitlines()[-1]) == (0, "chess: nothing is missing in demo"), whole
+    assert len(whole.out.splitlines()) < 30
+    with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
+        connection.execute("DELETE FROM chess.games WHERE end_time < '2023-05-01'")
+    told = made.etl(*look)
+    assert (told.code, told.out.splitlines()[-1]) == (4, "chess: 1 missing in demo")
+    assert made.etl(*shlex.split(told.out.splitlines()[-2])[1:]).code == 0
+    assert made.etl(*look).code == 0
+
+
+def test_a_spec_without_a_stand_in_is_refused_where_runs_ask_the_sandbox(workspace):
+    made = workspace()
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    toy(made, [])
+    assert made.etl("run", "toy", "--env", "test").err == (
+        "toy: no stand-in in sandbox/, and [test] has sandbox = true; write one, or choose another --env\n"
+    )
+
+
+def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
+    made = demo_workspace(workspace)
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    wanted = made.etl("doctor", "--env", "test")
+    assert (wanted.code, [line for line in wanted.out.splitlines() if not line.startswith("OK  ")]) == (0, []), wanted
+    made.write("destinations.toml", DESTINATIONS)
+    assert "FAIL  setting sources.chess.contact: missing" in made.etl("doctor", "--env", "test").out

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import socket
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -79,10 +81,11 @@ def test_a_warehouse_with_data_is_only_read(engine):
 
 
 @pytest.mark.parametrize("env", ["dev", "ci", "demo"])
-def test_the_environments_without_an_account_are_well(engine, tmp_path, monkeypatch, env):
+def test_the_environments_without_an_account_are_well(workspace, tmp_path, monkeypatch, env):
+    made = workspace("github")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    shutil.copy(REPOSITORY / "destinations.toml", engine.root)
-    assert look(engine, env)[0] == 0
+    shutil.copy(REPOSITORY / "destinations.toml", made.root)
+    assert look(made, env)[0] == 0
 
 
 def test_a_file_where_a_bucket_must_be(engine):
@@ -150,6 +153,13 @@ def test_a_version_out_of_range(engine, monkeypatch, version, said):
 
     monkeypatch.setattr(importlib.metadata, "version", installed)
     assert ill(engine)["version of duckdb"].startswith(said)
+
+
+def test_what_it_has_one_make_is_there():
+    targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), flags=re.M)
+    told = re.findall(r"run make (\w+)", Path(doctor.__file__).read_text())
+    assert set(told) - {*targets} == set()
+    assert told
 
 
 def test_a_clock_that_is_wrong(engine, monkeypatch):

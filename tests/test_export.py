@@ -14,15 +14,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.export.partitions import cut
+from pipelines.export import life
+from pipelines.export.partitions import Part, cut
 from pipelines.export.place import Exported
-from tests import killed, strategies_toy
+from tests import killed, promised, strategies_toy
 from tests.killed import WAIT, At
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, Result, Workspace
@@ -177,10 +181,13 @@ def test_which_tables(export, words, tables):
     [
         (["thing"], "toy: no table 'thing' (did you mean 'things'?); it has: others, things, things__tags"),
         (["things", "x*"], "toy: no table 'x*'; it has: others, things, things__tags"),
-        (["--partition-by", "changd"], "--partition-by changd: others has no such column; name the tables that do"),
+        (["--partition-by", "changd"], "--partition-by changd: others has no such column; name a column that all have"),
+        (["--partition-by", "changed"], "changed: others has no such column; name those that do: things"),
+        (["--partition-by", "changed:hour"], "hour: expected changed:year or changed:month or changed:day"),
+        (["things", "--partition-by", "id:day"], "id:day: things has bigint there, which has no days; leave that out"),
         (
             ["things", "--partition-by", "changd"],
-            "--partition-by changd: things has no such column (did you mean 'changed'?); name the tables that do",
+            "--partition-by changd: things has no such column (did you mean 'changed'?); name a column that all have",
         ),
         (["things", "--partition-by", "amount"], "--partition-by amount: things has double there; choose another "),
         (
@@ -212,6 +219,61 @@ def test_a_spec_that_was_never_loaded(loaded, file):
     assert result.err == "never: nothing is loaded in 'n'; run: etl run never --env n\n"
 
 
+MODEL = """\
+SELECT
+    id, kind, amount, changed, of,
+    count(*) OVER () AS n,
+    sum(id) OVER () AS ids,
+    CAST(amount AS DECIMAL(10, 2)) AS money,
+    CAST(changed AS DATE) AS day,
+    id > 3 AS late
+FROM things
+"""
+OF_MODEL = {
+    "id": pa.int64(), "kind": pa.string(), "amount": pa.float64(), "changed": pa.timestamp("us", "UTC"),
+    "of": pa.int64(), "n": pa.int64(), "ids": pa.decimal128(38, 0), "money": pa.decimal128(10, 2),
+    "day": pa.date32(), "late": pa.bool_(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("warehouse", ["duckdb", "postgres", "bigquery"])
+def test_models_are_exported_too(workspace, request, warehouse):
+    """A table and a view, typed as the warehouse says, the same rows from each."""
+    made, env = promised.install(workspace(), models="{models: {mine: {about: x, materialized: view}}}"), "test"
+    made.write("models/toy/mine.sql", MODEL)
+    if warehouse == "postgres":
+        made.postgres(request.getfixturevalue("postgres_url"))
+        env = "pg"
+    if warehouse == "bigquery":
+        made.bigquery(request.getfixturevalue("project").variables)
+        env = "bq"
+    assert made.etl("run", "toy", "--env", env).code == 0
+    told = made.etl("export", "toy", "--env", env, "--output", "json")
+    assert told.code == 0, told
+    rows = {each["table"]: each["rows"] for each in told.json["tables"]}
+    assert rows == {"by_kind": 4, "mine": 6, "others": 1, "tagged": 15, "things": 6, "things__tags": 15}
+    table = pq.read_table(made.root / f"exports/{env}/toy/mine.parquet")
+    types = {field.name: field.type for field in table.schema}
+    if warehouse == "bigquery":
+        types |= {"ids": OF_MODEL["ids"], "money": OF_MODEL["money"]}  # an INT64 there, and a NUMERIC of any digits
+    assert types == OF_MODEL
+    last = max(table.to_pylist(), key=lambda row: row["id"])
+    assert last | {"ids": int(last["ids"])} == {
+        "id": 6, "kind": "c", "amount": 6.25, "changed": dt.datetime(2024, 1, 6, 23, 30, tzinfo=dt.UTC), "of": None,
+        "n": 6, "ids": 21, "money": Decimal("6.25"), "day": dt.date(2024, 1, 6), "late": True,
+    }  # fmt: skip
+
+
+def test_a_model_is_named_and_partitioned_as_a_table_and_may_hold_anything(workspace):
+    made = promised.install(workspace(), models="{}")
+    made.write("models/toy/odd.sql", "SELECT id, [id, 2] AS list, {'a': kind} AS struct, uuid() AS u FROM things")
+    assert made.etl("export", "toy", "odd", "--env", "test").code == 2, "nothing is loaded"
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    assert made.etl("export", "toy", "odd", "--env", "test", "--partition-by", "id", "--format", "jsonl").code == 0
+    line = json.loads((made.root / "exports/test/toy/odd/id=6/part-0.jsonl").read_text())
+    assert (line["list"], line["struct"], len(line["u"])) == ([6, 2], {"a": "c"}, 36)
+
+
 # partitions
 
 
@@ -233,7 +295,7 @@ def test_partitions_hold_any_value(workspace):
 def test_a_partition_that_comes_twice_has_two_files():
     """As in a warehouse that sorts texts by another order than it tells them apart."""
     batch = pa.RecordBatch.from_pydict({"kind": ["a", "b", "b", "a"], "id": [1, 2, 3, 4]})
-    pieces = [(folder, new, rows.to_pydict()) for folder, new, rows in cut([batch, batch[3:]], "t", ["kind"])]
+    pieces = [(folder, new, rows.to_pydict()) for folder, new, rows in cut([batch, batch[3:]], "t", [Part("kind")])]
     assert pieces == [
         ("t/kind=a", True, {"id": [1]}), ("t/kind=b", True, {"id": [2, 3]}), ("t/kind=a", True, {"id": [4]}),
         ("t/kind=a", False, {"id": [4]}),
@@ -258,6 +320,68 @@ def test_a_new_export_replaces_the_former_one_of_its_tables(export):
     assert [file for file in export.files if "id=" not in file] == [
         "others.csv", "things/changed=2024-01-01T00%3A01%3A00Z/notes.txt",
     ]  # fmt: skip
+
+
+TIMED = {"id": {"data_type": "bigint"}, "at": {"data_type": "timestamp"}, "kind": {"data_type": "text"}}
+
+
+@pytest.mark.parametrize("warehouse", ["duckdb", "postgres", "bigquery"])
+def test_times_are_partitioned_by_month(workspace, request, warehouse):
+    """In UTC, each month once beside another partition, and the column stays in the files."""
+    made, env = workspace(), "test"
+    moments = ["2024-01-31T23:30:00Z", "2024-02-01T00:30:00Z", "2024-01-01T00:00:00Z", "2024-02-29T23:59:59Z"]
+    given = [{"id": n, "at": moment, "changed": "2024-05-01", "kind": "ab"[n % 2]} for n, moment in enumerate(moments)]
+    toy(made, [*given, {"id": 9, "at": None, "changed": "2024-05-01", "kind": "a"}], columns=TIMED)
+    if warehouse == "postgres":
+        made.postgres(request.getfixturevalue("postgres_url"))
+        env = "pg"
+    if warehouse == "bigquery":
+        made.bigquery(request.getfixturevalue("project").variables)
+        env = "bq"
+    assert made.etl("run", "toy", "--env", env).code == 0
+    result = made.etl("export", "toy", "things", "--env", env, "--partition-by", "at:month,kind")
+    assert result.code == 0, result
+    folder = made.root / f"exports/{env}/toy/things"
+    tables = {str(file.parent.relative_to(folder)): pq.ParquetFile(file).read() for file in folder.rglob("*.parquet")}
+    assert {name: sorted(table["id"].to_pylist()) for name, table in tables.items()} == {
+        "at_month=2024-01/kind=a": [0, 2], "at_month=2024-02/kind=b": [1, 3],
+        "at_month=__HIVE_DEFAULT_PARTITION__/kind=a": [9],
+    }  # fmt: skip
+    assert all("at" in table.column_names for table in tables.values())
+
+
+def test_thousands_of_folders_and_names_too_long_are_refused(export, workspace, monkeypatch):
+    monkeypatch.setattr("pipelines.export.export.MOST", 2)
+    result = export("things", "--partition-by", "changed")
+    assert (result.code, result.err) == (
+        2,
+        "--partition-by changed: cuts things into more than 2 folders; write changed:month or changed:day\n",
+    )
+    assert "folders; choose another column" in export("things", "--partition-by", "id").err
+    made = workspace()
+    toy(made, [{"id": 1, "changed": "2024-01-02", "kind": "é" * 50}])
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    long = made.etl("export", "toy", "things", "--env", "test", "--partition-by", "kind")
+    assert (long.code, long.err) == (
+        2,
+        "--partition-by kind: a value makes the name of a folder 305 bytes long, which takes 255; choose another "
+        "column\n",
+    )
+    assert not list((made.root / "exports/test/toy").iterdir())
+
+
+def test_a_staging_folder_is_dead_without_a_sign_of_life(tmp_path, monkeypatch):
+    """On this machine at once, in a bucket two minutes after the last beat."""
+    memory: Any = fsspec.filesystem("memory")
+    monkeypatch.setattr(life, "BEAT_SECONDS", 0.01)
+    for filesystem, home in ((LocalFileSystem(auto_mkdir=True), str(tmp_path)), (memory, "/lake")):
+        with life.shown(filesystem, f"{home}/staging"):
+            assert life.is_alive(filesystem, f"{home}/staging")
+        assert not life.is_alive(filesystem, f"{home}/none")
+    assert not life.is_alive(LocalFileSystem(), f"{tmp_path}/staging")
+    assert life.is_alive(memory, "/lake/staging"), "nobody knows so soon"
+    memory.pipe_file("/lake/staging/alive", b"2024-01-01T00:00:00+00:00")
+    assert not life.is_alive(memory, "/lake/staging")
 
 
 # whole or not there
@@ -334,7 +458,7 @@ def test_two_at_once(export):
     words = export.words("things", "--format", "csv")
     first = killed.start(export.engine, *words, moment=At(f"{PLACE}.put"), act=WAIT).until_waiting()
     second = export.engine.etl(*words)
-    said = f"{export.folder}: process {first.pid} exports there; let it end, or give another --to\n"
+    said = f"{export.folder}: another export is at work there; let it end, or give another --to\n"
     assert (second.code, second.err) == (7, said)
     assert first.go_on().ended().code == 0
     assert list(export.files) == ["things.csv"]

@@ -17,23 +17,7 @@ from tests.crash_toy import move_to
 from tests.crash_toy import rows as crash_rows
 from tests.landing_toy import Yard
 from tests.warehouse import Ask, faults
-from tests.workspace import Workspace
-
-
-@pytest.fixture
-def yard(workspace) -> Yard:
-    return Yard(workspace())
-
-
-@pytest.fixture(scope="module")
-def direct(tmp_path_factory):
-    """What runs without raw files leave after each day, days one after the other."""
-    made, found = Yard(Workspace(tmp_path_factory.mktemp("direct") / "a workspace")), {}
-    for day in (1, 2):
-        move_to(made.workspace, day)
-        made.etl("run")
-        found[day] = made.tables()
-    return found
+from tests.workspace import DESTINATIONS
 
 
 def test_all_ways_lead_to_the_same_tables(yard, direct):
@@ -73,6 +57,10 @@ def test_a_fetch_goes_on_where_the_last_one_ended(yard):
     assert second["resources"] == ["events"], "a fetch that finds nothing says so"
     assert yard.etl("ingest", code=0).out.startswith("crash.events")
     assert yard.workspace.query("SELECT count(*) FROM crash.events") == [(17,)]
+    yard.etl("fetch", "--select", "events", "--to", "elsewhere", code=0)
+    (third,) = (yard.workspace.root / "elsewhere/crash/landing").iterdir()
+    told = json.loads(third.read_text())
+    assert (told["resources"], told["files"], told.get("state")) == (["events"], [], None), "wherever its files go"
 
 
 def test_a_part_moves_no_cursor(yard):
@@ -129,6 +117,8 @@ def test_selected_files_are_loaded_and_the_others_wait(yard, direct):
     yard.etl("ingest", "--select", "events", code=0)
     assert of(yard.tables(), "events", "levels") == of(direct[1], "events")
     assert yard.waits()
+    refused = yard.etl("rebuild", code=2).err
+    assert "events is loaded from raw files that still wait" in refused
     yard.etl("ingest", "--exclude", "events", code=0)
     assert not yard.waits()
     assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
@@ -149,6 +139,24 @@ def test_a_file_that_cannot_be_read_is_put_aside(yard, direct):
     yard.etl("fetch", "--select", "events", code=0)
     yard.etl("ingest", code=0)
     assert of(yard.tables(), "events", "levels") == of(direct[1], "events", "levels")
+
+
+CONFIRMED, ASKED = "holds no raw files", "add --yes to confirm"
+REBUILDS = {
+    "": CONFIRMED,
+    "--drop-direct": ASKED,
+    "--drop-direct --yes": CONFIRMED,
+    "in a protected environment": ASKED,
+    "in a protected environment -y": CONFIRMED,
+}
+
+
+@pytest.mark.parametrize("how", REBUILDS)
+def test_a_rebuild_asks_where_the_environment_is_protected_and_for_rows_that_are_given_up(yard, how):
+    if "protected" in how:
+        yard.workspace.write("destinations.toml", DESTINATIONS.replace("[test]\n", "[test]\nprotected = true\n"))
+    options = [word for word in how.split() if word.startswith("-")]
+    assert REBUILDS[how] in yard.etl("rebuild", *options, code=2).err
 
 
 LINES = b'{"id": 1}\n{"id": 2}\n'
@@ -217,8 +225,10 @@ def test_strange_files(yard):
 
 
 def test_a_full_refresh_begins_anew_however_often_it_is_cut_off(yard, direct):
-    """Without it, rows that are appended would come twice."""
+    """Without it, rows that are appended would come twice; that another landing had some is forgotten."""
     yard.etl("run", "--select", "events", env="raw", code=0)
+    (sign,) = (yard.home / "archive").glob("*.landing")
+    sign.rename(sign.with_name("another.landing"))
     move_to(yard.workspace, 2)
     quarantine: dict[str, Any] = {"quarantine": {}}
     expected = direct[2] | quarantine

@@ -30,6 +30,7 @@ FETCHING = {
     "the manifest is there": At(f"{STORE}.commit", "after"),
 }
 INGESTING = {
+    "the landing is signed": At(f"{STORE}.signed", "after"),
     "nothing is read": At("pipelines.landing.one_fetch:OneFetch.load"),
     "all is read": At(f"{LOAD}.set_aside"),
     "bad rows are in quarantine": At(f"{LOAD}.set_aside", "after"),
@@ -123,13 +124,22 @@ def test_a_rebuild_gives_up_no_rows_unasked(tmp_path):
     yard.etl("run", "--select", "events", "--run-id", "of-files", code=0)
     modes = "SELECT mode FROM _etl.runs WHERE run_id = 'of-files'"
     assert yard.workspace.query(modes) == [("ingest+incr",)], "it found nothing new itself"
+    yard.etl("fetch", "--select", "levels", code=0)
     dies = ("run", "crash", "--env", "test", "--select", "levels", "--run-id", "dead")
-    killed(yard.workspace, INGESTING["the load is counted"], *dies)
+    killed(yard.workspace, INGESTING["the second is counted"], *dies)
     assert "run dead loaded rows that no raw file holds, or died and may have" in yard.etl("rebuild", code=2).err
     yard.etl("run", "--select", "levels", "--run-id", "plain", code=0)
     refused = yard.etl("rebuild", code=2)
     assert "run plain loaded rows" in refused.err
     assert "--drop-direct" in refused.err
     loaded = yard.tables()
-    yard.etl("rebuild", "--drop-direct", code=0)
+    yard.etl("rebuild", "--drop-direct", "--yes", code=0)
     assert yard.tables() == loaded
+    advised = "set keep_raw = true in [test] and read the upstream again with etl run crash --env test --full-refresh, "
+    assert advised in refused.err
+    destinations = yard.workspace.root / "destinations.toml"
+    destinations.write_text(destinations.read_text().replace("[test]", "[test]\nkeep_raw = true"))
+    yard.etl("run", "--full-refresh")
+    again = yard.tables()
+    yard.etl("rebuild")
+    assert yard.tables() == again

@@ -113,6 +113,8 @@ def test_every_kind_of_row(tmp_path):
     before = {**contents(Ask(made), "odd"), "quarantine": None}
     assert made.etl("rebuild", "odd", "--env", "raw").code == 3
     assert {**contents(Ask(made), "odd"), "quarantine": None} == before
+    some = ("run", "odd", "--env", "test", "--select", "parents", "--limit", "1")
+    assert made.etl(*some).code == 0, "rows that name their table may have a key, too"
 
 
 def test_what_was_asked_for_is_claimed_with_the_rows(workspace):

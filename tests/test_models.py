@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
@@ -103,8 +104,8 @@ def test_from_the_first_run_to_the_last_change(site: Site):
     site.change("by_kind", "CAST(sum(amount) AS BIGINT)", "CAST(max(kind) AS BIGINT)")
     failed = site.etl("run", "toy")
     assert (failed.code, "toy.tagged: skipped: reads by_kind" in failed.out.splitlines()) == (1, True), failed
-    assert failed.err.startswith("ERROR: models/toy/by_kind.sql: "), failed
-    assert failed.err.endswith("; what was there is as it was: mend it, then etl models toy\n")
+    assert failed.err.startswith("ERROR: models/toy/by_kind.sql:"), failed
+    assert failed.err.endswith(f"; what was there is as it was: mend it, then etl models toy --env {site.env}\n")
     assert "it's" not in failed.err, "a value of a row may be personal"
     assert site.ask("SELECT * FROM toy.by_kind ORDER BY kind") == BY_KIND[1:]
     assert site.ask("SELECT count(*) FROM toy.tagged") == [(14,)]
@@ -149,7 +150,7 @@ def test_what_others_built_on_a_table_in_postgres_stays(workspace, postgres_url,
         assert (refused.code, refused.err) == (
             1,
             "ERROR: models/toy/by_kind.sql: cannot drop table toy.by_kind because other objects depend on it: view "
-            "mine depends on table toy.by_kind; what was there is as it was: mend it, then etl models toy\n",
+            "mine depends on table toy.by_kind; what was there is as it was: mend it, then etl models toy --env pg\n",
         )
         cursor.execute("SELECT * FROM public.mine")
         assert cursor.fetchall() == [("a", 2)]
@@ -194,7 +195,8 @@ def test_what_is_not_ours_is_left_alone(workspace):
     for file in ("notes", "by_kind"):
         (made.root / f"models/toy/{file}.sql").unlink()
     told = (
-        "WARNING: models/toy/by_kind.sql: is gone, and toy.by_kind is no longer made; drop that, or bring the file back"
+        "WARNING: models/toy/by_kind.sql: is gone, and toy.by_kind is no longer made; bring the file back, or say: "
+        'DROP TABLE "toy"."by_kind"'
     )
     assert made.etl("models", "toy", "--env", "test").err.splitlines() == [told]
     with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
@@ -223,6 +225,25 @@ def test_a_model_waits_for_its_tables_and_reads_other_datasets(workspace):
         "toy: made both\ntoy.by_kind: waits: there is no table things yet\ntoy.tagged: waits: reads by_kind\n"
     )
     assert made.query("SELECT * FROM toy.both") == [(36,)]
+
+
+def test_a_model_is_made_anew_when_another_spec_loads_what_it_reads(workspace):
+    """Under the lock of its own spec; what fails there does not fail the load."""
+    made = promised.install(workspace(), models="{}")
+    made.source("other", (made.root / "sources/toy.py").read_text().replace("toy", "other"))
+    made.variables["SOURCES__OTHER__ROWS_FILE"] = str(made.write("other.json", json.dumps(promised.rows()[:2])))
+    made.write("models/toy/theirs.sql", "SELECT count(*) AS n FROM other.things")
+    first = made.etl("run", "other", "toy", "--env", "test")
+    assert (first.code, "other: made" in first.out) == (0, False), "it was never made here"
+    made.write("other.json", json.dumps(promised.rows()))
+    told = made.etl("run", "other", "toy", "--env", "test", "--select", "things")
+    lines = [line for line in told.out.splitlines() if ": made " in line]
+    assert (told.code, lines) == (0, ["other: made toy.theirs"]), "nothing is due then"
+    assert made.query("SELECT n FROM toy.theirs") == [(6,)]
+    made.write("models/toy/theirs.sql", "SELECT count(nothing) AS n FROM other.things")
+    failed = made.etl("run", "other", "--env", "test")
+    assert (failed.code, failed.err.split(":")[:3]) == (0, ["WARNING", " models/toy/theirs.sql", "1"]), failed
+    assert made.query("SELECT n FROM toy.theirs") == [(6,)]
 
 
 FILES = {
@@ -331,3 +352,32 @@ def test_the_models_of_the_repository_read_declared_columns_only(workspace, name
     for model in result.json[0]["models"]:
         assert model["status"] == "made"
         assert made.query(f"SELECT * FROM {dataset}.{model['name']}") == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        (
+            "SELECT id,\n  amuont AS a FROM things",
+            ':2: Binder Error: Referenced column "amuont" not found in FROM clause; Candidate bindings: "am',
+        ),
+        (
+            "SELECT\nnosuch(id) AS x\nFROM things",
+            ":2: Catalog Error: Scalar Function with name nosuch does not exist; Did you",
+        ),
+    ],
+)
+def test_a_failing_model_is_told_with_its_line_and_what_is_meant(workspace, sql, said):
+    made = promised.install(workspace(), models="{}")
+    made.write("models/toy/mine.sql", sql)
+    run = made.etl("run", "toy", "--env", "test")
+    assert run.code == 1
+    assert run.err.startswith(f"ERROR: models/toy/mine.sql{said}"), run.err
+
+
+def test_no_new_rows_is_said_beside_what_was_made(workspace):
+    made = promised.install(workspace(), models="{}")
+    assert made.etl("run", "toy", "--env", "test").code == 0
+    made.write("models/toy/mine.sql", "SELECT id FROM things")
+    verdict = made.etl("run", "toy", "--env", "test", "--select", "things").out.splitlines()[-1]
+    assert verdict.startswith("toy: ok, no new rows, 1 model made, into toy in ")

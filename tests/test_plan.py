@@ -280,12 +280,14 @@ import dlt
 def parts():
     for name in ("logs", "states"):
         yield dlt.resource([{"id": 1}], name=name, primary_key="id", write_disposition="append")
+    yield dlt.resource([{"id": 1}], name="visits", write_disposition="merge")
 """
 REFUSED = [
     ("parts", PARTS + "dataset: warehouse\n", [], "warehouse.duckdb: DuckDB cannot tell the file from the dataset"),
     ("parts", BARE, [], "sources/parts: logs appends, so a repeated run doubles its rows"),
     ("parts", PARTS, ["--limit", "1", "--select", "logs"], "parts: logs appends, and the rows of this run would come"),
     ("parts", PARTS, ["--limit", "1", "--select", "states"], "parts: states is replaced whole, and this run would cut"),
+    ("parts", PARTS, ["--limit", "1", "--select", "visits"], "parts: visits is merged without a key, which appends,"),
     (
         "toy",
         PARTS,

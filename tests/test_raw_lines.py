@@ -23,6 +23,7 @@ from pipelines.rows.intake import Intake, spooled
 from pipelines.rows.quarantine import Intercept, guard
 from pipelines.rows.raw_lines import HOPELESS
 from tests.test_bad_input import SPEC, module, quarantine, run
+from tests.workspace import DESTINATIONS
 
 COLUMNS = {
     "id": {"data_type": "bigint", "nullable": False},
@@ -282,3 +283,30 @@ def test_a_run_sets_bad_lines_aside_and_loads_the_others_by_columns(cursor, work
     assert len(quarantine(made)) == 4
     taken = json.loads((made.root / "runs/one/metrics.json").read_text())["gears"]
     assert taken["arrow"]["records"] == 300 - taken["rows"]["records"]
+
+
+ON_LINES = """\
+import dlt
+import orjson
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    return things
+
+
+@dlt.resource(primary_key="id", write_disposition="merge", columns={"id": {"data_type": "bigint"}})
+def things():
+    yield orjson.Fragment(b'{"id": 0,\\r\\n"text": "a\\\\nb"}')
+    yield [orjson.Fragment(b'{\\n"id": %d, "text": "a"}' % n) for n in range(1, 200)]
+"""
+
+
+@pytest.mark.parametrize("raw", ["", "keep_raw = true\n"], ids=["at once", "through raw files"])
+def test_a_raw_row_may_stand_on_several_lines(workspace, raw):
+    made = workspace()
+    made.write("destinations.toml", DESTINATIONS.replace("[test]\n", f"[test]\n{raw}", 1))
+    made.source("toy", ON_LINES)
+    run = made.etl("run", "toy", "--env", "test")
+    assert run.code == 0, run
+    assert made.query("SELECT count(*), min(text), max(text) FROM toy.things") == [(200, "a", "a\nb")]

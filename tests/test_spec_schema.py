@@ -234,7 +234,7 @@ def test_write_and_is_stale(tmp_path):
 
 def test_the_schema_is_small_and_of_the_draft_it_names():
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert len(json.dumps(SCHEMA, indent=1)) < 60_000
+    assert len(json.dumps(SCHEMA, indent=1)) < 65_000
 
 
 def test_every_key_says_what_it_means():

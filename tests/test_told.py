@@ -318,10 +318,10 @@ def test_checks_that_failed_are_told_everywhere(engine):
     with serving(lambda asked: reply()) as server:
         given = {"NOTIFY__WEBHOOK_URL": server.url, "GITHUB_ACTIONS": "true", "ETL_METRICS_FILE": "etl.prom"}
         result = engine.etl("run", "toy", "--env", "test", **given)
-    see = "see them: etl check toy --env test --select"
+    see, mend = "see them: etl check toy --env test --select", "mend the rows where they come from, or the check"
     assert (result.code, [line for line in result.err.splitlines() if line.startswith("::")]) == (4, [
-        f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20",
-        f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20",
+        f"::error title=etl run toy::FAIL    toy.whole: 1 row; {see} whole --rows 20; {mend}",
+        f"::warning title=etl run toy::WARN    toy.small: 1 row; {see} small --rows 20; {mend}",
     ])  # fmt: skip
     [asked] = server.asked
     assert [run["message"] for run in json.loads(asked.body)["runs"]] == ["1 check failed: whole"]
@@ -343,7 +343,8 @@ def test_annotations_and_a_summary_under_github(failing, tmp_path):
     lines = [line for line in result.err.splitlines() if line.startswith("::")]
     assert len(lines) == 2
     assert lines[0].startswith("::error title=etl run gone::gone: ")
-    assert lines[1] == ("::warning title=etl run toy::toy.things: 1 row in quarantine; see: etl quarantine list toy")
+    see = "etl quarantine list toy --env test"
+    assert lines[1] == f"::warning title=etl run toy::toy.things: 1 row in quarantine; see: {see}"
     title, header, _, gone, partial, end = summary.read_text().split("\n", 5)
     assert title == "# before"
     assert header.startswith("| spec | status | exit |")

@@ -28,6 +28,9 @@ credentials = "warehouse.duckdb"
 [test.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[test.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 """
 POSTGRES = """
 [pg]
@@ -41,12 +44,18 @@ username = "{user}"
 [pg.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[pg.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 """
 BIGQUERY = """
 [bq]
 [bq.landing]
 destination_type = "filesystem"
 bucket_url = "landing"
+[bq.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 [bq.warehouse]
 destination_type = "bigquery"
 """

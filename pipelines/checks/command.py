@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
 from pipelines.warehouse import open_warehouse
 
+WIDTH = 160  # characters of a line of a row
+LONGEST = 40  # of a value
 Found = list[tuple[Checked, list[dict[str, Any]]]]
 
 
@@ -30,48 +33,62 @@ def check(root: Path, env: str, chosen: Sequence[Spec], select: Sequence[str], r
         raise UsageError(f"--rows {rows}: must be at least 0")
     environment = environments.load(root, env)
     if environment.duckdb_file and not environment.duckdb_file.exists():
-        raise UsageError(f"{environment.duckdb_file.name}: is not there yet; load something first with etl run")
-    asked = _chosen([promises.read(root, spec) for spec in chosen], select)
+        raise UsageError(
+            f"{environment.duckdb_file.name}: is not there yet; load something first: etl run NAME --env {env}"
+        )
+    asked = _chosen([promises.read(root, spec) for spec in chosen], select, env)
     found = {each.spec.name: _judged(environment, each, rows) for each in asked}
-    for name, results in found.items():
-        printer.lines(_lines(name, env, results))
+    for each in asked:
+        printer.lines(_lines(each, env, found[each.spec.name]))
     printer.document([_document(environment, each.spec, found[each.spec.name]) for each in asked])
     failed = any(result.failed for results in found.values() for result, _ in results)
     return Exit.CHECKS if failed else Exit.OK
 
 
-def _chosen(asked: list[Promises], select: Sequence[str]) -> list[Promises]:
+def _chosen(asked: list[Promises], select: Sequence[str], env: str) -> list[Promises]:
     """Those checks whose names the patterns match."""
     titles = [check.title for each in asked for check in each.checks]
     for pattern in select:
         if not fnmatch.filter(titles, pattern):
-            raise UsageError(f"--select {pattern}: no check is named so{did_you_mean(pattern, titles)}; see: etl check")
+            near = did_you_mean(pattern, titles)
+            raise UsageError(f"--select {pattern}: no check is named so{near}; see: etl check --env {env}")
     wanted = [each.only(lambda check: any(fnmatch.fnmatch(check.title, p) for p in select or ["*"])) for each in asked]
     return [each for each in wanted if each.checks or not select]
 
 
 def _judged(environment: Environment, asked: Promises, limit: int) -> Found:
     spec, dataset = asked.spec, environment.dataset(dataset_name(asked.spec))
-    with told_of(spec.name), read_ledger(environment, "checks") as ledger:
+    with told_of(spec.name, environment.name), read_ledger(environment, "checks") as ledger:
         counts = ledger.last_counts(spec.name, dataset) if ledger else {}
         with open_warehouse(environment, dataset) as warehouse:
-            judge = Judge(warehouse, asked, counts)
-            judged = zip(judge.results(), asked.checks, strict=True)
-            return [(result, judge.rows(check, limit) if result.failing else []) for result, check in judged]
+            return list(Judge(warehouse, asked, counts).shown(limit))
 
 
-def _lines(name: str, env: str, results: Found) -> list[str]:
+def _lines(asked: Promises, env: str, results: Found) -> list[str]:
+    name = asked.spec.name
     if not results:
         return [f"{name}: no checks; write some under checks: in specs/{name}.yaml"]
     out = []
-    for result, rows in results:
+    for (result, rows), check in zip(results, asked.checks, strict=True):
         out.append(result.line(name, env))
-        out += [f"        {json.dumps(_filled(row), ensure_ascii=False, default=str)}" for row in rows]
+        first = [*asked.keys.get(check.table, []), *check.columns] if check.columns else []
+        out += [f"        {_row(row, first)}" for row in rows]
     return out
 
 
-def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None}
+def _row(row: dict[str, Any], first: Sequence[str]) -> str:
+    """A row as a line: the columns that matter, then others as far as there is room."""
+    ahead = {name: row[name] for name in dict.fromkeys(first) if name in row}
+    others = {name: value for name, value in row.items() if name not in ahead and value is not None}
+    shown = [f"{name}={_value(value)}" for name, value in {**ahead, **others}.items()]
+    ends = list(accumulate(len(text) + 2 for text in shown))
+    count = max(len(ahead), sum(end <= WIDTH for end in ends))
+    return "  ".join([*shown[:count], *(["…"] if count < len(shown) else [])])
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _document(environment: Environment, spec: Spec, results: Found) -> dict[str, Any]:

@@ -14,6 +14,7 @@ MARKS = {LOADED: "#", EMPTY: ".", QUARANTINED: "q", FAILED: "x", MISSING: "!", I
 COLOURS = {LOADED: 32, EMPTY: 2, QUARANTINED: 35, FAILED: 31, MISSING: 31, IN_PART: 33, NEVER: 33, OPEN: 2}
 RULERS = {"day": "1   5    10   15   20   25   30", "month": "JFMAMJJASOND"}
 ITEMS_A_LINE = 60
+FOLDED = 5  # so many lines in a row that say the same are shown as the first and the last
 
 
 def calendar(sheet: Sheet) -> Iterator[str]:
@@ -24,9 +25,28 @@ def calendar(sheet: Sheet) -> Iterator[str]:
         return
     if sheet.cells:
         yield f"  {'':7}  {RULERS[sheet.by]}"
-    for line, group in groupby(sheet.cells, key=lambda cell: cell.name.rpartition("-")[0]):
-        cells = [*group]
-        yield f"  {line:7}  {' ' * (int(cells[0].name[-2:]) - 1)}{_marks(cells)}"
+    lines = [[*cells] for _, cells in groupby(sheet.cells, key=_line)]
+    for _, alike in groupby(lines, key=lambda cells: _sameness(cells)):
+        yield from _folded([*alike])
+
+
+def _folded(lines: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    """Lines, of which those in the middle are left out where all say the same."""
+    for cells in lines if len(lines) < FOLDED else (lines[0], lines[-1]):
+        yield f"  {_line(cells[0]):7}  {' ' * (int(cells[0].name[-2:]) - 1)}{_marks(cells)}"
+        if len(lines) >= FOLDED and cells is lines[0]:
+            yield f"  {'…':7}  {len(lines) - 2} lines like these"
+
+
+def _line(cell: Cell) -> str:
+    """The month of a day, the year of a month."""
+    return cell.name.rpartition("-")[0]
+
+
+def _sameness(cells: Sequence[Cell]) -> str:
+    """The state of a line that has but one, and no rows; of any other its own name, which no line shares."""
+    states = {cell.state for cell in cells}
+    return states.pop() if len(states) == 1 and LOADED not in states else _line(cells[0])
 
 
 def legend(sheets: Sequence[Sheet]) -> Iterator[str]:

@@ -81,7 +81,7 @@ def _blank(each: Declared, report: Report) -> Covered:
 
 
 def _told(each: Declared, notice: dict[str, Any], blank: Covered, zone: str) -> Covered:
-    """What a notice claims; nobody can have asked for what came after the run began."""
+    """What a notice claims; nobody can have asked for what came later than the run began, or than it says it did."""
     unit, part = str(notice["unit"]), str(notice["part"]).lower() if each.accounts else ""
     state = FAILED if "reason" in notice else LOADED if notice["rows"] else EMPTY
     row = replace(blank, part=part, state=state, reason=str(notice.get("reason", "")))
@@ -93,7 +93,8 @@ def _told(each: Declared, notice: dict[str, Any], blank: Covered, zone: str) -> 
             f"sources/{blank.spec}: {each.resource} tells of {unit!r}, which is no day, month or interval; "
             "see covered in sources/kit/notices.py"
         )
-    return replace(row, since=span.since, until=span.until if state == FAILED else min(span.until, blank.checked_at))
+    asked_at = max(blank.checked_at, min(notice.get("asked_at") or EARLIEST, datetime.now(UTC)))
+    return replace(row, since=span.since, until=span.until if state == FAILED else min(span.until, asked_at))
 
 
 def _asked(source: DltSource, each: Declared, window: Window, blank: Covered) -> Covered | None:

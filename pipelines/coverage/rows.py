@@ -47,10 +47,11 @@ class Tables:
         if account is None:
             return self._ask(column.table, f"{select} FROM {{}} WHERE {inside} GROUP BY 1", since, until)
         whose, holes = self._text(account), ", ".join(["%s"] * len(accounts))
-        # in capitals too: of a Greek name the small letters are others to Python than to a warehouse
-        meant = f"(lower({whose}) IN ({holes}) OR upper({whose}) IN ({holes.replace('%s', 'upper(%s)')}))"
+        # in capitals too: of a Greek name the small letters are others to Python than to a warehouse; and those made
+        # by Python, since a Postgres with the locale C knows capitals of A to Z only
+        meant = f"(lower({whose}) IN ({holes}) OR upper({whose}) IN ({holes}))"
         sql = f"{select}, {whose} FROM {{}} WHERE {inside} AND {meant} GROUP BY 1, 3"
-        return self._ask(column.table, sql, since, until, *accounts, *accounts)
+        return self._ask(column.table, sql, since, until, *accounts, *(account.upper() for account in accounts))
 
     def _bounds(self, column: Column, span: Span) -> tuple[Any, Any]:
         """The span in the form of a column's values; those without a zone are in the spec's."""

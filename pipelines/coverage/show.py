@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipelines.coverage.calendar import calendar, legend
 from pipelines.coverage.declared import problems
 from pipelines.coverage.holes import Hole, holes
 from pipelines.coverage.survey import Sheet, Survey
+from pipelines.demo import asked, clock
 from pipelines.environment import Environment
 from pipelines.errors import Exit, SpecError, UsageError, in_one_line
 from pipelines.ledger import Ledger, open_ledger
@@ -30,12 +30,13 @@ SHOWN = 3  # items and reasons of a hole; JSON has all
 def show(root: Path, env: str, name: str, since: str | None, until: str | None, printer: Printer) -> Exit:
     """Print what is there of each resource that declares a coverage; exit 4 where something is missing."""
     environment, spec = environments.load(root, env), _declaring(root, name)
-    with told_of(name):
+    with told_of(name, env):
         window = parse(since, until, spec.timezone or "UTC")
-        settle(environment, spec, Order(), read_only=True)
+        with asked(environment, [spec], Order()) as order:
+            settle(environment, spec, order, read_only=True)
         source = build.outline(root, spec)
         with _ledger(environment) as ledger:
-            sheets = [*Survey(environment, spec, source, ledger, window, datetime.now(UTC)).sheets()]
+            sheets = [*Survey(environment, spec, source, ledger, window, clock(environment)).sheets()]
         missing = holes(environment, spec, source, sheets)
     printer.document(_document(environment, spec, sheets, missing))
     printer.lines(_lines(environment, spec, sheets, missing))

@@ -24,6 +24,8 @@ from pipelines.erase.sought import Sought, sought
 from pipelines.erase.subjects import declaring
 from pipelines.erase.tables import Tables
 from pipelines.errors import EtlError, Exit
+from pipelines.files.journal import is_unrecorded
+from pipelines.keeping import count_anew
 from pipelines.ledger import Ledger, open_ledger, read_ledger
 from pipelines.lock import held
 from pipelines.logs import LOGGER
@@ -135,16 +137,25 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
     """Everything of one spec, with what waits to be loaded loaded first, since it may hold the value, too."""
     environment, spec = scope.environment, scope.spec
     with held(environment, spec.name, receipt.id), open_ledger(environment) as ledger:
+        _refuse_unrecorded(scope)
         receipt.begin(ledger)
         ledger.take_in(environment.spools(spec.name))
         pipeline = synced(environment, spec)
         mine = _through(scope, pipeline, ledger)
         receipt.note(ledger, spec.name, mine.counts)
         found.note(scope, mine)
+        count_anew(environment, spec, ledger, receipt.id)
         pipeline.deactivate()
         shutil.rmtree(pipeline.working_dir)
         for left in (environment.state_dir / "scratch").glob("*.jsonl"):  # by a replay that was killed
             left.unlink(missing_ok=True)
+
+
+def _refuse_unrecorded(scope: Scope) -> None:
+    """Objects that a killed run has stored and not yet recorded are in no table: the next run records them."""
+    if is_unrecorded(scope.environment, scope.spec.name):
+        run = f"etl run {scope.spec.name} --env {scope.environment.name}"
+        raise EtlError(f"{scope.spec.name}: files may be stored that no row names, by a run that died; first {run}")
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.erase.scope import Counts, Scope
 from pipelines.ledger import DATASET, TABLES, Ledger
 
-KEPT = ("runs", "locks", "erasures")  # their rows are about runs; of a run the message may quote a value
+KEPT = ("runs", "locks", "erasures", "transfers")  # their rows are about runs; of a run the message may quote a value
 NO_DATA = ("id", "spec", "environment", "run_id")
 
 

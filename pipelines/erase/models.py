@@ -10,7 +10,7 @@ from pipelines import promises
 from pipelines.build import dataset_name
 from pipelines.environment import Environment
 from pipelines.erase.scope import Scope
-from pipelines.keeping import make_anew
+from pipelines.keeping import count_anew, make_anew
 from pipelines.ledger import Ledger, ModelRow, open_ledger
 from pipelines.lock import held
 from pipelines.order import Order, settle
@@ -33,6 +33,7 @@ def make_readers_anew(environment: Environment, readers: Sequence[Spec], run_id:
             with held(environment, spec.name, run_id), open_ledger(environment) as ledger:
                 if ledger.models(spec.name, environment.dataset(dataset_name(spec))):
                     make_anew(environment, spec, ledger, run_id)
+                    count_anew(environment, spec, ledger, run_id)
 
 
 def readers_of(root: Path, erased: Sequence[Spec]) -> list[Spec]:

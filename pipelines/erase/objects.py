@@ -1,35 +1,43 @@
-"""The objects that rows name: files of the environment's `audio` destination."""
+"""The objects that rows name: files of a filesystem destination, `audio` unless the spec says otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.buckets import opened
+from pipelines.build import moves
 from pipelines.erase.scope import Counts, Scope
 from pipelines.errors import EtlError, SettingError
 
 STORE = "audio"
-PLACE = f"objects in {STORE}"
 
 
-def erase(scope: Scope, keys: Iterable[str]) -> Counts:
-    """Delete objects by their keys below the root of the store; one that is gone already does not count."""
-    wanted = dict.fromkeys(keys)
-    if not wanted:
-        return {}
-    if STORE not in scope.environment.buckets:
-        raise SettingError(f"{scope.spec.name}: its rows name objects; add [{scope.environment.name}.{STORE}]")
-    files, folder = opened(STORE)
-    there = [key for key in wanted if files.exists(f"{folder}/{_below_root(scope.spec.name, key)}")]
+def store_of(scope: Scope, table: str) -> str:
+    """The destination of the objects that rows of a table name."""
+    blocks = moves(scope.spec).values()
+    return next((block.to for block in blocks if table in (block.table, block.failures)), STORE)
+
+
+def erase(scope: Scope, keys: Mapping[str, Iterable[str]]) -> Counts:
+    """Delete objects, by store, each by its key below the root of that; one that is gone already does not count."""
+    counts = {f"objects in {store}": _erase(scope, store, dict.fromkeys(wanted)) for store, wanted in keys.items()}
+    return {place: count for place, count in counts.items() if count}
+
+
+def _erase(scope: Scope, store: str, wanted: Iterable[str]) -> int:
+    if store not in scope.environment.buckets:
+        raise SettingError(f"{scope.spec.name}: its rows name objects; add [{scope.environment.name}.{store}]")
+    files, folder = opened(store)
+    there = [key for key in wanted if files.exists(f"{folder}/{_below_root(scope.spec.name, store, key)}")]
     for key in there if scope.act else ():
         files.rm_file(f"{folder}/{key}")
         if isinstance(files, LocalFileSystem):
             _remove_empty(Path(folder), key)
-    return {PLACE: len(there)} if there else {}
+    return len(there)
 
 
 def _remove_empty(root: Path, key: str) -> None:
@@ -39,7 +47,7 @@ def _remove_empty(root: Path, key: str) -> None:
             (root / folder).rmdir()
 
 
-def _below_root(spec: str, key: str) -> str:
+def _below_root(spec: str, store: str, key: str) -> str:
     if "://" in key or key.startswith("/") or ".." in PurePosixPath(key).parts:
-        raise EtlError(f"{spec}: {key} is no key below the root of {STORE}; delete that object and empty its cell")
+        raise EtlError(f"{spec}: {key} is no key below the root of {store}; delete that object and empty its cell")
     return key

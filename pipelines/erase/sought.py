@@ -94,5 +94,13 @@ def _name(kind: str, text: str) -> Sought:
     before, after = _IN_NAMES, (f"$|[^{_IN_NAMES}]", f"[{_IN_NAMES}]")
     if "@" in text:  # an address may go on with a dot: me@example.org is not me@example.org.uk
         before, after = f".+{before}", (rf"$|[^.{_IN_NAMES}]|\.($|[^A-Za-z])", rf"[{_IN_NAMES}]|\.[A-Za-z]")
-    flags = "" if kind == "device" else "(?i)"
-    return Sought(kind, "|".join(map(re.escape, spellings)), before, _ESCAPES, after, flags)
+    core = "|".join(map(re.escape, spellings))
+    if kind == "device":
+        return Sought(kind, core, before, _ESCAPES, after, "")
+    return Sought(kind, re.sub("[^\x00-\x7f]", _in_both_cases, core), before, _ESCAPES, after, "(?i)")
+
+
+def _in_both_cases(letter: re.Match[str]) -> str:
+    """To a Postgres with the locale C only A to Z have two cases."""
+    cases = {letter[0], letter[0].lower(), letter[0].upper()}
+    return f"[{''.join(sorted(case for case in cases if len(case) == 1))}]"

@@ -88,15 +88,17 @@ class Tables:
             if column in self._columns.get(table, ()):
                 yield column, Rows(table, *self._left(table, column))
 
-    def _objects(self) -> Iterator[str]:
-        """The keys of the objects of all rows that will be deleted."""
-        doomed = {rows.table: rows for rows in self._about()}
+    def _objects(self) -> dict[str, list[str]]:
+        """The keys of the objects of all rows that will be deleted, by store."""
+        doomed, keys = {rows.table: rows for rows in self._about()}, dict[str, list[str]]()
         for path in self._scope.subject.objects:
             table, column = path.split(".")
             if table in doomed and column in self._columns[table]:
                 rows, key = doomed[table], self._escaped(column)
                 sql = f"SELECT DISTINCT {key} FROM {self._named(table)} WHERE {key} IS NOT NULL AND ({rows.condition})"
-                yield from (str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or [])
+                found = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
+                keys.setdefault(objects.store_of(self._scope, table), []).extend(found)
+        return {store: found for store, found in keys.items() if found}
 
     def _search(self, table: str, columns: list[str]) -> Counts:
         """In how many rows of a table each column holds the value, those that are about it left out."""

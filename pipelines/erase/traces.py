@@ -1,4 +1,4 @@
-"""The folders of a spec's runs: the value is overwritten in each file."""
+"""The folders of a spec's runs: lines about the value go with their audio, elsewhere it is overwritten."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pipelines.atomic import write_json, write_text
 from pipelines.erase.scope import Counts, Scope
 
 PLACE = "files in runs/"
+LINES = ".jsonl"
+READABLE = (".json", LINES, ".ok", "")
 
 
 def erase(scope: Scope) -> Counts:
@@ -26,15 +28,26 @@ def _files(scope: Scope) -> Iterator[Path]:
         said = _document(folder / "manifest.json") or {}
         mine = (scope.spec.name, scope.environment.name)
         if (said.get("spec", mine[0]), said.get("environment", mine[1])) == mine:
-            yield from (file for file in sorted(folder.rglob("*")) if file.is_file())
+            yield from (file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix in READABLE)
 
 
 def _overwrite(scope: Scope, file: Path) -> None:
     content = _document(file)
-    if content is None:
+    if file.suffix == LINES:
+        write_text(file, "".join(_others(scope, file)))
+    elif content is None:
         write_text(file, scope.sought.scrubbed(_text(file)))
     else:
         write_json(file, scope.sought.scrubbed_document(content))
+
+
+def _others(scope: Scope, file: Path) -> Iterator[str]:
+    """The lines that are about others; the audio of the rest is deleted."""
+    for line in _text(file).splitlines(keepends=True):
+        if not scope.sought.stands_in(line):
+            yield line
+        elif audio := json.loads(line).get("audio"):
+            (file.parent / audio).unlink(missing_ok=True)
 
 
 def _document(file: Path) -> dict[str, object] | None:

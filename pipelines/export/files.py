@@ -1,4 +1,4 @@
-"""A table as parquet, CSV or lines of JSON; with `partition_by` in folders as Hive names them."""
+"""A table as parquet, CSV or lines of JSON; partitioned in folders as Hive names them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from pipelines.export.partitions import cut
+from pipelines.export.partitions import Part, Piece, cut
 from pipelines.export.place import Exported, Place
 from pipelines.export.snapshot import Snapshot
 from pipelines.rows.as_json import form
@@ -74,16 +74,17 @@ class Jsonl:
 FORMATS: dict[str, Callable[[Any, pa.Schema, set[str]], Sink]] = {"parquet": Parquet, "csv": Csv, "jsonl": Jsonl}
 
 
-def written(source: Snapshot, place: Place, table: str, name: str, partition_by: Sequence[str]) -> Exported:
+def written(source: Snapshot, place: Place, table: str, name: str, parts: Sequence[Part]) -> Exported:
     """Write one table into the place's staging."""
     done = Exported(table)
     columns = source.columns(table)
     json_columns = {column for column in columns if columns[column]["data_type"] == "json"}
     whole = source.arrow_schema(table)
-    schema = pa.schema([field for field in whole if field.name not in partition_by])
+    gone = [part.column for part in parts if not part.unit]
+    schema = pa.schema([field for field in whole if field.name not in gone])
     with ExitStack() as open_file:
         sink: Sink | None = None
-        for path, starts, batch in _routed(source, table, partition_by):
+        for path, starts, batch in _routed(source, table, parts):
             if starts:
                 open_file.close()
                 stream = open_file.enter_context(place.staged(done.next_file(path, name)))
@@ -95,10 +96,10 @@ def written(source: Snapshot, place: Place, table: str, name: str, partition_by:
     return done
 
 
-def _routed(source: Snapshot, table: str, partition_by: Sequence[str]) -> Iterator[tuple[str, bool, pa.RecordBatch]]:
+def _routed(source: Snapshot, table: str, parts: Sequence[Part]) -> Iterator[Piece]:
     """Each batch with its path and whether a file starts with it; a table without partitions has one, rows or not."""
-    if partition_by:
-        yield from cut(source.batches(table, partition_by), table, partition_by)
+    if parts:
+        yield from cut(source.batches(table, parts), table, parts)
         return
     empty = source.arrow_schema(table).empty_table()
     yield table, True, pa.RecordBatch.from_pylist([], schema=empty.schema)

@@ -7,15 +7,13 @@ that whatever moment a kill comes, each file is whole, and the next export knows
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,10 @@ from ulid import ULID
 from pipelines import buckets
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Locked
-from pipelines.lock import alive
+from pipelines.export import life
 
 SCHEMA = "etl.export.v1"
-STAGING = re.compile(r"\.etl-export-(?P<id>[0-9A-Z]{26})-(?P<pid>\d+)-(?P<host>.+)")
-DEAD_AFTER = timedelta(days=1)  # whose process is on another host, or has a number that another one bears now
+STAGING = re.compile(r"\.etl-export-[0-9A-Z]{26}(-.+)?")
 NOTHING: dict[str, Any] = {"files": []}
 
 
@@ -57,8 +54,8 @@ class Place:
         self._files, self._folder, self.shown = filesystem, folder.rstrip("/"), shown
         self._environment, self._spec = environment, spec
         self._manifest = f"_export.{spec}.json"
-        host = re.sub(r"[^\w.-]", "-", socket.gethostname())
-        self._staging = f"{self._folder}/.etl-export-{ULID()}-{os.getpid()}-{host}"
+        self._staging = f"{self._folder}/.etl-export-{ULID()}"
+        self._life = ExitStack()
 
     @contextmanager
     def staged(self, file: str) -> Iterator[Any]:
@@ -83,13 +80,14 @@ class Place:
     def begin(self) -> None:
         """Take the place: remove what dead exports left, stop where another one is at work."""
         self._files.makedirs(self._folder, exist_ok=True)
-        self._files.pipe_file(f"{self._staging}/begun", b"")
+        self._life.enter_context(life.shown(self._files, self._staging))
         for path in self._files.ls(self._folder, detail=False):
             if path.rstrip("/").rpartition("/")[2] != self._staging.rpartition("/")[2]:
                 self._clear(path)
 
     def end(self) -> None:
         """Remove the staging folder."""
+        self._life.close()
         with suppress(FileNotFoundError):
             self._files.rm(self._staging, recursive=True)
 
@@ -113,16 +111,12 @@ class Place:
         self._write_manifest({**kept, **told})
 
     def _clear(self, path: str) -> None:
-        """Remove the staging folder of an export that is dead; nobody knows so soon of one on another host."""
-        found = STAGING.fullmatch(path.rstrip("/").rpartition("/")[2])
-        if not found:
+        """Remove the staging folder of an export that is dead; Locked where one is at work."""
+        if not STAGING.fullmatch(path.rstrip("/").rpartition("/")[2]):
             return
-        here = self._staging.endswith(f"-{found['host']}")
-        recent = datetime.now(UTC) - ULID.from_str(found["id"]).datetime < DEAD_AFTER
-        if recent and here and alive(int(found["pid"])):
-            raise Locked(f"{self.shown}: process {found['pid']} exports there; let it end, or give another --to")
-        if recent and not here:
-            return
+        if life.is_alive(self._files, path.rstrip("/")):
+            killed = "" if isinstance(self._files, LocalFileSystem) else "; one that was killed is gone in two minutes"
+            raise Locked(f"{self.shown}: another export is at work there; let it end, or give another --to{killed}")
         self._files.rm(path, recursive=True)
 
     def _former(self) -> dict[str, Any]:

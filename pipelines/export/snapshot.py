@@ -5,7 +5,7 @@ Rows come in batches, so that memory does not grow with a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,10 +16,14 @@ from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.destinations.sql_client import SqlClientBase
 
+from pipelines import promises
 from pipelines.environment import Environment
 from pipelines.errors import UsageError, did_you_mean
+from pipelines.export.derived import Derived, derived
+from pipelines.export.partitions import Part
 from pipelines.specs.spec import Spec
 from pipelines.state import remembered
+from pipelines.warehouse import Warehouse
 
 ROWS = 100_000
 Read = Callable[[str], Iterable[pa.RecordBatch]]
@@ -31,14 +35,24 @@ AS_TEXT: dict[str, dict[Any, str]] = {  # what a driver would give as something 
 
 
 class Snapshot:
-    """What a spec has loaded; `read` runs a query."""
+    """What a spec has loaded and what its models made of it; `read` runs a query."""
 
-    def __init__(self, schema: Schema, client: SqlClientBase[Any], kind: str, read: Read) -> None:
-        self.schema, self._client, self._kind, self._read = schema, client, kind, read
+    def __init__(
+        self,
+        schemas: Sequence[Schema],
+        client: SqlClientBase[Any],
+        kind: str,
+        read: Read,
+        models: Mapping[str, Derived],
+    ) -> None:
+        self.schema, self._client, self._kind, self._read, self._models = schemas[0], client, kind, read, models
+        self._schemas = {table: schema for schema in reversed(schemas) for table in schema.tables}
 
     def chosen(self, patterns: Sequence[str]) -> list[str]:
-        """Tables by name or glob; all with data, and none of dlt's own, where nothing is named."""
-        data = sorted(self.schema.data_table_names(seen_data_only=True))
+        """Tables and models by name or glob; all with data, and none of dlt's own, where nothing is named."""
+        schemas = {schema.name: schema for schema in self._schemas.values()}.values()
+        loaded = [table for schema in schemas for table in schema.data_table_names(seen_data_only=True)]
+        data = sorted([*loaded, *self._models])
         known = [*data, *self.schema.dlt_table_names()]
         for pattern in patterns:
             if not any(fnmatchcase(table, pattern) for table in known):
@@ -48,21 +62,34 @@ class Snapshot:
 
     def columns(self, table: str) -> TTableSchemaColumns:
         """The columns that a table has in the destination."""
-        return self.schema.get_table_columns(table)
+        return self._models[table].columns if table in self._models else self._schemas[table].get_table_columns(table)
 
     def arrow_schema(self, table: str) -> pa.Schema:
         """The types of its columns."""
         return columns_to_arrow(self.columns(table), self._client.capabilities, "UTC")
 
-    def batches(self, table: str, order_by: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Its rows."""
+    def count_parts(self, table: str, parts: Sequence[Part], most: int) -> int:
+        """Into how many parts its rows fall; none are counted past `most`."""
+        told = ", ".join(f"{sql} AS part_{at}" for at, sql in enumerate(self._told_apart(table, parts)))
+        name = self._client.make_qualified_table_name(table)
+        sql = f"SELECT count(*) AS parts FROM (SELECT DISTINCT {told} FROM {name} LIMIT {most}) AS found"
+        return sum(int(batch.column(0)[0].as_py()) for batch in self._read(sql))
+
+    def _told_apart(self, table: str, parts: Sequence[Part]) -> Iterator[str]:
+        for part in parts:
+            column = self.columns(table)[part.column]
+            quoted, has_zone = self._client.escape_column_name(part.column), column.get("timezone") is not False
+            yield part.sql(self._kind, quoted, str(column.get("data_type")), has_zone)
+
+    def batches(self, table: str, parts: Sequence[Part] = ()) -> Iterator[pa.RecordBatch]:
+        """Its rows, those of each part together."""
         schema, quoted = self.arrow_schema(table), self._client.escape_column_name
-        forms = AS_TEXT[self._kind]
+        special = self._models[table].forms if table in self._models else {}
+        forms = {name: AS_TEXT[self._kind].get(c.get("data_type"), "{}") for name, c in self.columns(table).items()}
         listed = ", ".join(
-            f"{forms.get(column.get('data_type'), '{}').format(quoted(name))} AS {quoted(name)}"
-            for name, column in self.columns(table).items()
+            f"{form.format(quoted(name))} AS {quoted(name)}" for name, form in {**forms, **special}.items()
         )
-        order = f" ORDER BY {', '.join(quoted(name) for name in order_by)}" if order_by else ""
+        order = f" ORDER BY {', '.join(self._told_apart(table, parts))}" if parts else ""
         for batch in self._read(f"SELECT {listed} FROM {self._client.make_qualified_table_name(table)}{order}"):
             yield _cast(batch, schema)
 
@@ -77,7 +104,12 @@ def snapshot(environment: Environment, spec: Spec) -> Iterator[Snapshot]:
                 f"{environment.name}"
             )
         with pipeline.sql_client() as client, READERS[environment.kind](client) as read:
-            yield Snapshot(pipeline.default_schema, client, environment.kind, read)
+            names = [model.name for model in promises.read(environment.root, spec).models]
+            warehouse = Warehouse(client, environment, client.dataset_name)
+            models = derived(warehouse, names) if names else {}
+            others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
+            schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
+            yield Snapshot(schemas, client, environment.kind, read, models)
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

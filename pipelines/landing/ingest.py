@@ -123,6 +123,8 @@ class _Ingest:
             done = {note: names for note, names in position.loaded.items() if note in notes}
             position.loaded = {**done, manifest.note: [*done.get(manifest.note, []), *todo]}
             refresh = None if manifest.refresh == "drop_sources" and manifest.note in done else manifest.refresh
+            mine = self.store.signed() if manifest.files else {}
+            position.landings = {**({} if refresh == "drop_sources" else position.landings), **mine}
             OneFetch(self.load, self.store, self.pipeline, self.source, manifest, todo, position, refresh).load()
         if len(todo) == len(left):
             _archive(self.store, manifest, self.report)

@@ -16,11 +16,13 @@ class Position:
 
     `rebuilt` is there while a rebuild lasts: the key of the last fetch that it has loaded, empty before the first.
     `held` are the resources whose cursor it leaves behind, since a file of theirs could not be read.
+    `landings` are those whose raw files the tables are made of: their signs, each with where it last was.
     """
 
     loaded: dict[str, list[str]] = field(default_factory=dict)
     rebuilt: list[str] | None = None
     held: list[str] = field(default_factory=list)
+    landings: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: Any) -> Position:
@@ -29,7 +31,7 @@ class Position:
 
     def put(self, state: Any) -> None:
         """Make it part of a state."""
-        kept = asdict(self) if self.rebuilt is not None else {"loaded": self.loaded}
+        kept = asdict(self) if self.rebuilt is not None else {"loaded": self.loaded, "landings": self.landings}
         state.setdefault("sources", {})[PLACE] = kept
 
     def left(self, manifest: Manifest) -> list[str]:

@@ -21,20 +21,29 @@ from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
 from pipelines.load import Load
 from pipelines.printing import counted
 
+AGAIN = (
+    "set keep_raw = true in [{2}] and read the upstream again with etl run {0} --env {2} --full-refresh, or give them "
+    "up with --drop-direct"
+)
 EXPIRED = (
-    "{}: the raw files fetched until {} are deleted, being too old, and a rebuild would lose their rows; read the "
-    "upstream again with --full-refresh, or give them up with --drop-direct"
+    "{0}: the raw files fetched until {1} are deleted, being too old, and a rebuild would lose their rows; " + AGAIN
 )
 DIRECT = (
-    "{}: run {} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; load them "
-    "into raw files with etl fetch {}, or give them up with --drop-direct"
+    "{0}: run {1} loaded rows that no raw file holds, or died and may have, and a rebuild would lose them; " + AGAIN
 )
-
+OTHERS = (
+    "{}: raw files of {} are in the tables, which {} has not, and a rebuild would lose their rows; let all machines "
+    "share one landing, put the archives together and rebuild there, or give them up with --drop-direct"
+)
+PART = (
+    "{0}: {1} is loaded from raw files that still wait, and a rebuild would leave it out; load the rest first with "
+    "etl ingest {0} --env {2}"
+)
 ELSEWHERE = (
-    "{}: a rebuild was killed, and {}/archive has not what it was made from; end it where that is, or give it up with "
-    "etl state reset {}"
+    "{0}: a rebuild was killed, and {1}/archive has not what it was made from; end it where that is, or give it up "
+    "with etl state reset {0} --env {2}"
 )
-REPLAYED = "{}: {} replayed before, in no raw file, and in quarantine again; run etl quarantine replay {}"
+REPLAYED = "{0}: {1} replayed before, in no raw file, and in quarantine again; run etl quarantine replay {0} --env {2}"
 
 
 def rebuild(load: Load, store: Store) -> None:
@@ -42,9 +51,11 @@ def rebuild(load: Load, store: Store) -> None:
     source = build.unasked(load.environment.root, load.spec)
     pipeline = load.synced(source.schema.name)
     end_archiving(load, store, pipeline)
+    _refuse_part(load, store, Position.of(pipeline.state))
     archived = _archived(store)
     if not load.order.drop_direct:
-        _refuse_expired(store, archived)
+        _refuse_others(store, Position.of(pipeline.state))
+        _refuse_expired(load, store, archived)
     if not archived:
         raise UsageError(f"{load.spec.name}: {store.home}/archive holds no raw files; there is nothing to rebuild from")
     if not load.order.drop_direct:
@@ -59,7 +70,7 @@ def bring_to_end(load: Load, pipeline: dlt.Pipeline) -> None:
     store = Store(load.environment, load.spec.name)
     archived, reached = _archived(store), Position.of(pipeline.state).rebuilt
     if reached not in [list(manifest.key) for manifest in archived]:
-        raise EtlError(ELSEWHERE.format(load.spec.name, store.home, load.spec.name))
+        raise EtlError(ELSEWHERE.format(load.spec.name, store.home, load.environment.name))
     _Rebuild(load, store, pipeline).run(archived)
 
 
@@ -74,11 +85,11 @@ class _Rebuild:
     def run(self, archived: list[Manifest]) -> None:
         """Load what is left; from the beginning where no rebuild has begun, which drops the tables."""
         before = Position.of(self.pipeline.state)
-        begun, held = before.rebuilt is not None, before.held
+        begun, held, mine = before.rebuilt is not None, before.held, self.store.signed()
         if not begun:
             self._take_back_replayed()
         for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
-            position = Position(rebuilt=list(manifest.key), held=held)
+            position = Position(rebuilt=list(manifest.key), held=held, landings=mine)
             refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
             loaded = OneFetch(
                 self.load, self.store, self.pipeline, self.source, manifest, manifest.resources, position,
@@ -94,11 +105,11 @@ class _Rebuild:
         for resource in taken:
             self.report.rejected[resource] = self.report.rejected.get(resource, 0) + 1
         if taken:
-            self.report.warnings.append(REPLAYED.format(name, counted(len(taken), "row"), name))
+            self.report.warnings.append(REPLAYED.format(name, counted(len(taken), "row"), self.load.environment.name))
 
     def _end(self) -> None:
         with self.pipeline.managed_state(extract_state=True) as state:
-            Position().put(state)
+            Position(landings=Position.of(state).landings).put(state)
         self.load.load(self.pipeline)
         forget_expired(self.store)
 
@@ -113,11 +124,28 @@ def _archived(store: Store) -> list[Manifest]:
     return in_order(manifests)
 
 
-def _refuse_expired(store: Store, archived: list[Manifest]) -> None:
+def _refuse_part(load: Load, store: Store, position: Position) -> None:
+    """Stop where some resources of a fetch are loaded, whose files go to the archive with the others."""
+    for manifest in store.manifests():
+        left = position.left(manifest)
+        loaded = {file.resource for file in manifest.files} - set(left)
+        if left and loaded:
+            raise UsageError(PART.format(store.spec, ", ".join(sorted(loaded)), load.environment.name))
+
+
+def _refuse_others(store: Store, position: Position) -> None:
+    """Stop where rows are in the tables from raw files that another machine keeps for itself."""
+    signs = store.signs()
+    others = [place for sign, place in position.landings.items() if sign not in signs]
+    if others:
+        raise UsageError(OTHERS.format(store.spec, ", ".join(others), store.home))
+
+
+def _refuse_expired(load: Load, store: Store, archived: list[Manifest]) -> None:
     """Stop where raw files are deleted that the tables were made of, since all was last read from the beginning."""
     until = expired_until(store)
     if until is not None and not begins_after(until, archived):
-        raise UsageError(EXPIRED.format(store.spec, until[:16] or "now"))
+        raise UsageError(EXPIRED.format(store.spec, until[:16] or "now", load.environment.name))
 
 
 def begins_after(until: str, archived: list[Manifest]) -> bool:
@@ -130,5 +158,4 @@ def _refuse_direct(load: Load, archived: list[Manifest]) -> None:
     anew = [datetime.fromisoformat(manifest.fetched_at) for manifest in archived if manifest.refresh == "drop_sources"]
     direct = load.ledger.loaded_directly(load.spec.name, load.environment.name, anew[-1] if anew else None)
     if direct:
-        name = load.spec.name
-        raise UsageError(DIRECT.format(name, direct, name))
+        raise UsageError(DIRECT.format(load.spec.name, direct, load.environment.name))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
+
+from ulid import ULID
 
 from pipelines import buckets
 from pipelines.environment import LANDING, Environment
@@ -20,6 +23,8 @@ MANIFESTS = "_manifests"
 PART = ".part"
 REJECTED = "rejected"
 WHY = ".error.json"
+SIGN = ".landing"
+SIGNED = "Tells these raw files from those of another landing; it goes where they go.\n"
 BLOCK = 1 << 20
 
 
@@ -138,6 +143,22 @@ class Store:
             copied = Path(folder) / path.rsplit("/", 1)[-1]
             self.filesystem.get_file(path, str(copied))
             yield copied
+
+    def signs(self) -> list[str]:
+        """What tells this landing from others: a file of its archive; several where archives were put together."""
+        return [name for name in self.names("archive") if name.endswith(SIGN)]
+
+    def signed(self) -> dict[str, str]:
+        """The signs of this landing, which is given one where it has none, each with where it is."""
+        place = f"{socket.gethostname()}:{self.home}" if self.is_local else self.home
+        return dict.fromkeys(self.signs() or [self._sign()], place)
+
+    def _sign(self) -> str:
+        self.sweep("archive")
+        name = f"{ULID()}{SIGN}"
+        with self.create(name, "archive") as file:
+            file.write(SIGNED.encode())
+        return name
 
     # -- moving
 

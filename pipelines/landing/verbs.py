@@ -29,10 +29,19 @@ def perform(load: Load) -> None:
         ingest(load, store)
     else:
         if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
-            ingest(load.ordered(replace(load.order, select=(), exclude=())), Store(environment, name))
-            if load.report.raw_files:
-                load.report.mode = f"ingest+{load.order.mode}"  # unless it has rows of its own
+            _ingest_first(load, Store(environment, name))
         load.run()
+
+
+def _ingest_first(load: Load, store: Store) -> None:
+    """Load what waits before a run without raw files, which the ledger takes for nothing else meanwhile."""
+    waits = bool(store.names())
+    if waits:
+        load.report.mode = f"ingest+{load.order.mode}"  # unless it will have rows of its own
+        load.ledger.tell(load.report.row())
+    ingest(load.ordered(replace(load.order, select=(), exclude=())), store)
+    if waits:
+        load.ledger.tell(replace(load.report.row(), mode=load.order.mode))
 
 
 def mode(environment: Environment, order: Order) -> str:

@@ -21,4 +21,5 @@ def count(environment: Environment, spec: str) -> int:
 def told(environment: Environment, spec: str) -> list[str]:
     """One line where files wait."""
     files = count(environment, spec)
-    return [f"{spec}: {counted(files, 'raw file')} in landing, not loaded yet; etl ingest {spec}"] if files else []
+    load = f"etl ingest {spec} --env {environment.name}"
+    return [f"{spec}: {counted(files, 'raw file')} in landing, not loaded yet; load with: {load}"] if files else []

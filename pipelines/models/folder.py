@@ -19,6 +19,7 @@ from pipelines.specs.yaml_marks import Document
 
 FOLDER = "models"
 FILE = "models.yaml"
+NAMED = re.compile(r"\"(\w+)\"|'(\w+)\(|\b(?:column|function|name|found)\b:? (\w+)")  # as warehouses name things
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,20 @@ class Model:
 
     name: str
     file: str
+    text: str
     query: Query
     words: ModelWords | None
 
     @property
     def is_view(self) -> bool:
         return self.words is not None and self.words.materialized == "view"
+
+    def place(self, said: str) -> str:
+        """The first line, and `:` before it, that has what a warehouse speaks of; empty where it names nothing here."""
+        words = [word for words in NAMED.findall(said) for word in words if word]
+        found = (f":{at}" for word in words for at, line in enumerate(self.text.splitlines(), 1)
+                 if re.search(rf"\b{word}\b", line, re.I))  # fmt: skip
+        return next(found, "")
 
     def problem(self, message: str, line: int = 1, column: int = 1) -> Problem:
         """A mistake in its file."""
@@ -95,7 +104,8 @@ def _model(path: Path, shown: str, words: ModelWords | None) -> Model | Problem:
     if not re.fullmatch(NAME, path.stem):
         return Problem(shown, 1, 1, "", "name it with a-z, 0-9 and single _ between them; the table is named so")
     try:
-        return Model(path.stem, shown, parse(path.read_text(encoding="utf-8")), words)
+        text = path.read_text(encoding="utf-8")
+        return Model(path.stem, shown, text, parse(text), words)
     except NotSql as wrong:
         return Problem(shown, wrong.line, wrong.column, "", wrong.message)
     except (OSError, UnicodeDecodeError):

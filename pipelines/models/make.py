@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,11 +27,15 @@ DUE = ""  # a fingerprint that no model has
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a model: made, unchanged, waits (for a table that is not there), failed or skipped."""
+    """What became of a model: made, unchanged, waits (for a table that is not there), failed or skipped.
+
+    `place` is `:` and the line of its file at which it failed, where that is known.
+    """
 
     name: str
     status: str
     message: str = ""
+    place: str = ""
 
     @property
     def stands(self) -> bool:
@@ -77,15 +82,15 @@ class Maker:
         if name in self._known and not self._done[name].stands:
             self._rows.append(replace(self._known[name], fingerprint=DUE))
 
-    def left_over(self) -> list[str]:
-        """Models whose file is gone while their table stays; those whose table is gone too are forgotten."""
+    def left_over(self) -> list[tuple[str, str]]:
+        """Models whose file is gone while their TABLE or VIEW stays; those of which nothing stays are forgotten."""
         names = {model.name for model in self._promises.models}
         gone = [name for name in self._known if name not in names]
         there = self._tables_of(self._warehouse.dataset) if gone else {}
         forgotten = [name for name in gone if name not in there]
         if forgotten:
             self._ledger.put_models(self._promises.spec.name, self._warehouse.dataset, [], forgotten)
-        return [name for name in gone if name in there]
+        return [(name, "VIEW" if name in self._views else "TABLE") for name in gone if name in there]
 
     def _made(self, model: Model) -> Made:
         broken = next((self._done[name] for name in self._above(model) if not self._done[name].stands), None)
@@ -102,7 +107,7 @@ class Maker:
             said = refusal(error)
             if said is None:
                 raise
-            return Made(model.name, "failed", said)
+            return Made(model.name, "failed", said, model.place(said.split(";")[0]))
 
     def _replaced(self, model: Model) -> Made:
         sql = model.query.written(self._warehouse.kind, self._names.full(self._warehouse))
@@ -134,10 +139,16 @@ class Maker:
     def _row(self, model: Model, sql: str) -> ModelRow:
         """What the model is made from now: rows, its text, and that of the models it reads."""
         words = model.words.model_dump() if model.words else None
-        text = json.dumps([sql, words, [self._prints[name] for name in self._above(model)]])
+        text = json.dumps([sql, words, [self._prints[name] for name in self._above(model)], *self._elsewhere(model)])
         self._prints[model.name] = hashlib.sha256(text.encode()).hexdigest()
         spec, dataset, now = self._promises.spec.name, self._warehouse.dataset, datetime.now(UTC)
         return ModelRow(dataset, model.name, spec, self._prints[model.name], self._load_id, self._run_id, now)
+
+    def _elsewhere(self, model: Model) -> Iterator[str]:
+        """The last loads into other datasets that it reads."""
+        environment = self._warehouse.environment
+        others = {self._names.dataset_in(environment, r) for r in model.query.references if not self._names.is_own(r)}
+        yield from (f"{dataset} {self._newest_load(dataset)}" for dataset in sorted(others))
 
     def _is_as_before(self, row: ModelRow) -> bool:
         before = self._known.get(row.name)
@@ -161,8 +172,11 @@ class Maker:
 
     @cached_property
     def _load_id(self) -> str | None:
-        """The last load into the dataset that came to its end; none where nothing was ever loaded."""
-        loads = self._warehouse.sql(self._warehouse.named("_dlt_loads"))
+        return self._newest_load()
+
+    def _newest_load(self, dataset: str | None = None) -> str | None:
+        """The last load into a dataset that came to its end; none where nothing was ever loaded."""
+        loads = self._warehouse.sql(self._warehouse.named("_dlt_loads", dataset))
         with suppress(DestinationUndefinedEntity):
             newest: str | None = self._warehouse.ask(f"SELECT max(load_id) FROM {loads}")[0][0]
             return newest

@@ -11,7 +11,7 @@ import pyarrow as pa
 from dlt.common.schema import Schema
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.extract import DltSource
-from dlt.extract.extractors import _to_arrow_table
+from dlt.extract.extractors import MaterializedEmptyList, _to_arrow_table
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.items_transform import ItemTransform, ValidateItem
 from dlt.extract.utils import get_data_item_format
@@ -25,6 +25,8 @@ from pipelines.rows.intake import Intake, shown
 from pipelines.rows.raw_lines import parsed
 from pipelines.rows.storable import written
 from pipelines.rows.targets import Target, Targets
+
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # of JSON, in whose texts they are escaped
 
 Seen = tuple[Any, Any, str]  # what goes on, the row it is, and the place it came from, if that is known
 READ_ALREADY = (dict, list, str, int, float, bool, type(None))
@@ -113,7 +115,7 @@ class Intercept(Feed):
         self.targets, self.validator = targets, validator
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
-        form, page = get_data_item_format(item), item if isinstance(item, list) else [item]
+        form, page = get_data_item_format(item), _on_one_line(item if isinstance(item, list) else [item])
         if form == "model":
             return item
         target = self.targets.of(meta)
@@ -252,10 +254,34 @@ def _first_error(error: DataValidationError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
+def _on_one_line(page: list[Any]) -> list[Any]:
+    """Raw rows without a line break between their values: they are stored as lines. A page of lines has none."""
+    if hasattr(page, "lines") or orjson.Fragment not in set(map(type, page)):
+        return page
+    return [_line_of(row) if isinstance(row, orjson.Fragment) else row for row in page]
+
+
+def _line_of(row: orjson.Fragment) -> orjson.Fragment:
+    """The same on one line; what is no JSON stays as it is, to be set aside so."""
+    text = orjson.dumps(row)
+    line = text.translate(ONE_LINE)
+    if line == text or not _is_json(text):
+        return row
+    return orjson.Fragment(line)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        parsed(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def _like(item: Any, kept: list[Any]) -> Any:
-    """What is left of an item, as a page or alone as it came; None where nothing is."""
+    """What is left of an item, as a page or alone as it came; None where nothing is, unless it asks for a table."""
     if not kept:
-        return None
+        return item if isinstance(item, MaterializedEmptyList) else None
     return kept if isinstance(item, list) else kept[0]
 
 

@@ -6,6 +6,7 @@ Tables and columns are named as they stand in the warehouse; `games__tags` is th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
@@ -17,7 +18,10 @@ from pipelines.specs.types import Filled, Text, matching
 WORD = r"[A-Za-z_][A-Za-z0-9_]*"
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 SEVERITY = "What a failure does: `error` (without it) ends the run with 4, `warn` only tells."
-TOLD_APART = "Name in reports and for `--select`; without it made of the kind, the table and the columns."
+TOLD_APART = (
+    "Name in reports and for `--select`; without it made of the kind, the table and the columns, "
+    "with a number where several checks would share it."
+)
 
 
 def _of_one_table(columns: str | list[str]) -> str | list[str]:
@@ -220,10 +224,26 @@ Check = Annotated[
 ]
 
 
-def repeated(checks: Sequence[_Check], taken: Iterable[str] = ()) -> Iterator[int]:
-    """The positions of checks whose name another one before has, or that is `taken`."""
-    seen = set(taken)
+def repeated(checks: Sequence[_Check], before: Iterable[_Check] = ()) -> Iterator[int]:
+    """The positions of checks that stand there already, or under whose name another one does."""
+    seen = list(before)
     for position, check in enumerate(checks):
-        if check.title in seen:
+        if any(check == other or (check.name and check.name == other.name) for other in seen):
             yield position
-        seen.add(check.title)
+        seen.append(check)
+
+
+def told_apart(checks: Sequence[Check]) -> list[Check]:
+    """The checks, each with a name of its own: a title that another check has before gets a number."""
+    taken = {check.name for check in checks if check.name}
+    named = []
+    for check in checks:
+        title = check.name or next(title for title in _numbered(check.title) if title not in taken)
+        taken.add(title)
+        named.append(check.model_copy(update={"name": title}))
+    return named
+
+
+def _numbered(title: str) -> Iterator[str]:
+    yield title
+    yield from (f"{title}_{number}" for number in count(2))

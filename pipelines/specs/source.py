@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,8 @@ class Module:
     imported: frozenset[str]
     siblings: dict[str, str]
     """Names taken from a module of the same folder, with that module."""
+    replaced: dict[str, str]
+    """Arguments that the source does not take, with what to do instead."""
 
 
 class _NotPython(Exception):
@@ -49,9 +52,8 @@ class _NotPython(Exception):
 def problems(root: Path, name: str, document: Document) -> list[Problem]:
     """What a spec names and its source module lacks."""
     try:
-        if "python" in document.data:
-            return list(_python(root, name, document))
-        return list(_functions(root, name, document))
+        of_source = _python if "python" in document.data else _functions
+        return [*of_source(root, name, document), *_movers(root, name, document)]
     except _NotPython as error:
         return [error.problem]
 
@@ -86,6 +88,27 @@ def _functions(root: Path, name: str, document: Document) -> Iterator[Problem]:
             yield document.problem(("rest", *place), f"{FOLDER}/{name}.py has no public function of that name{near}")
 
 
+def _movers(root: Path, name: str, document: Document) -> Iterator[Problem]:
+    """The functions that say which files to move."""
+    named = dict(_named_movers(document))
+    module = _module(root, name) if named else None
+    for place, function in named.items():
+        if module is None:
+            message = f"there is no {FOLDER}/{name}.py; write it with a public function {function}"
+            yield document.problem(place, message)
+        elif function not in module.functions and function not in module.imported:
+            near = did_you_mean(function, [f for f in module.functions if not f.startswith("_")])
+            yield document.problem(place, f"{FOLDER}/{name}.py has no public function of that name{near}")
+
+
+def _named_movers(document: Document) -> Iterator[tuple[Place, str]]:
+    resources = document.data.get("resources")
+    for resource, hints in resources.items() if isinstance(resources, dict) else ():
+        files = hints.get("files") if isinstance(hints, dict) else None
+        if isinstance(files, dict) and isinstance(files.get("by"), str):
+            yield ("resources", resource, "files", "by"), files["by"]
+
+
 def _python(root: Path, name: str, document: Document) -> Iterator[Problem]:
     module = _module(root, name)
     if module is None:
@@ -96,27 +119,38 @@ def _python(root: Path, name: str, document: Document) -> Iterator[Problem]:
         message = f"{FOLDER}/{name}.py has no @dlt.source function named {name}; name it as the spec"
         yield document.problem(("python",), message, "key")
     elif isinstance(document.data["python"], dict):
-        yield from _arguments(function.args, document)
+        movers = [_function(root, name, module, mover) for _, mover in _named_movers(document)]
+        signatures = [mover.args for mover in movers if mover is not None]
+        yield from _arguments([function.args, *signatures], module.replaced, document)
 
 
-def _arguments(signature: ast.arguments, document: Document) -> Iterator[Problem]:
-    known = {a.arg: a.annotation for a in (*signature.posonlyargs, *signature.args, *signature.kwonlyargs)}
+def _arguments(signatures: list[ast.arguments], replaced: dict[str, str], document: Document) -> Iterator[Problem]:
+    """What `python:` gives and no function takes: neither the source nor one that says which files to move."""
+    taken = [argument for each in signatures for argument in (*each.posonlyargs, *each.args, *each.kwonlyargs)]
+    known = {argument.arg: argument.annotation for argument in taken}
     for argument, value in document.data["python"].items():
         place: Place = ("python", argument)
-        if argument not in known and signature.kwarg is None:
+        if argument not in known and signatures[0].kwarg is None:
             near = did_you_mean(argument, list(known))
             message = f"the source has no such argument{near}; it takes: {', '.join(known) or 'none'}"
+            if argument in replaced:
+                message = f"the source has no such argument; {replaced[argument]}"
             yield document.problem(place, message, "key")
         for inside, message in _misfits(known.get(argument), value):
             yield document.problem((*place, *inside), message)
 
 
+def _function(root: Path, name: str, module: Module, function: str) -> ast.FunctionDef | None:
+    """A function of a source, here or in the module of the folder it is taken from."""
+    if function in module.functions or function not in module.siblings:
+        return module.functions.get(function)
+    path = root / FOLDER / name / f"{module.siblings[function]}.py"
+    return _read(root, path).functions.get(function) if path.is_file() else None
+
+
 def _source(root: Path, name: str, module: Module) -> ast.FunctionDef | None:
-    """The `@dlt.source` function, here or in the module of the folder it is taken from."""
-    function = module.functions.get(name)
-    if function is None and name in module.siblings:
-        path = root / FOLDER / name / f"{module.siblings[name]}.py"
-        function = _read(root, path).functions.get(name) if path.is_file() else None
+    """The `@dlt.source` function."""
+    function = _function(root, name, module, name)
     decorated = function is not None and any(_called(d) in _DECORATORS for d in function.decorator_list)
     return function if decorated else None
 
@@ -147,16 +181,34 @@ def _parsed(text: str) -> Module:
     tree = ast.parse(text)
     imports = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom)]
     siblings = {
-        alias.asname or alias.name: statement.module
+        alias.asname or alias.name: module
         for statement in imports
-        if statement.level == 1 and statement.module
+        if (module := _sibling(statement))
         for alias in statement.names
     }
     return Module(
         {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)},
         frozenset(alias.asname or alias.name for statement in imports for alias in statement.names),
         siblings,
+        _replaced(tree),
     )
+
+
+def _sibling(statement: ast.ImportFrom) -> str | None:
+    """The module that a statement imports from, where it is `.name` or `sources.<source>.name`."""
+    if statement.level == 1:
+        return statement.module
+    found = re.fullmatch(rf"{FOLDER}\.\w+\.(\w+)", statement.module or "")
+    return found[1] if found and found[0].split(".")[1] != "kit" else None
+
+
+def _replaced(tree: ast.Module) -> dict[str, str]:
+    """The literal `REPLACED`, if there is one."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(name) for name in statement.targets] == ["REPLACED"]:
+            found: dict[str, str] = ast.literal_eval(statement.value)
+            return found
+    return {}
 
 
 def _misfits(annotation: ast.expr | None, value: Any) -> list[tuple[Place, str]]:

@@ -21,7 +21,8 @@ from pipelines.specs.types import Cron, Dataset, Identifier, Line, ResourceHints
 from pipelines.specs.yaml_marks import Document, Place, leaves, shorten
 
 FOLDER = "specs"
-RESERVED = ("http", "kit", "quarantine", "sandbox", "scratch")  # [sources.http], sources/kit, folders of the engine
+# [sources.http], sources/kit, folders of the engine
+RESERVED = ("files", "http", "kit", "quarantine", "sandbox", "scratch")
 SECRETS = frozenset(
     {"token", "access_token", "refresh_token", "auth_token", "bearer_token", "password", "passwd", "secret"}
     | {"client_secret", "api_secret", "secret_key", "private_key", "api_key", "apikey", "x_api_key"}

@@ -9,6 +9,8 @@ from typing import Any
 from dlt.common.schema import Schema
 from dlt.extract import DltSource
 
+from pipelines.specs.spec import Spec
+
 Written = list[tuple[str, str]]
 """Resources and their tables, named as in the destination, in the order of the source."""
 
@@ -25,6 +27,12 @@ def of_rest(rest: dict[str, Any]) -> Written:
     defaults = rest.get("resource_defaults", {})
     resources = [{"name": r} if isinstance(r, str) else {**defaults, **r} for r in rest["resources"]]
     return [(r["name"], name(r.get("table_name", r["name"]))) for r in resources]
+
+
+def of_files(spec: Spec) -> Written:
+    """The tables of receipts and failures."""
+    blocks = {name: hints.files for name, hints in spec.resources.items() if hints.files}
+    return [(f"files of {name}", table) for name, block in blocks.items() for table in (block.table, block.failures)]
 
 
 def clashes(written: Written) -> Iterator[tuple[int, int, str]]:

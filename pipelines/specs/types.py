@@ -98,6 +98,15 @@ TableColumn = Annotated[
 Day = Annotated[str, Text(_day, r"^\d{4}-\d{2}-\d{2}$")]
 Wait = Annotated[str, matching(r"\d{1,4}[hd]", "hours or days such as 12h or 2d", 5)]
 
+Rate = Annotated[str, matching(r"\d{1,6}[KMG]?", "bytes a second such as 500K or 10M", 7)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def as_time(wait: str) -> timedelta:
+    """A `Wait` as a time."""
+    return timedelta(hours=int(wait[:-1]) * (24 if wait.endswith("d") else 1))
+
+
 ColumnNames = Annotated[
     Annotated[Filled, Tag(TEXT)] | Annotated[Annotated[list[Filled], Field(min_length=1)], Tag(LIST)],
     by_kind(TEXT, LIST),
@@ -221,8 +230,7 @@ class Periods(Strict):
     @property
     def settles_in(self) -> timedelta:
         """`settle` as a time; none where it is absent."""
-        settle = self.settle or "0h"
-        return timedelta(hours=int(settle[:-1]) * (24 if settle.endswith("d") else 1))
+        return as_time(self.settle or "0h")
 
 
 class Items(Strict):
@@ -237,6 +245,38 @@ class Items(Strict):
 
 
 Coverage = Annotated[Periods | Items, Field(discriminator="by")]
+
+
+class GivesUp(Strict):
+    """When a file that its source refuses is given up; it may only appear after its call is listed."""
+
+    tries: Positive = Field(5, description="In how many runs it was refused (5).")
+    days: Positive = Field(3, description="How many days since it was refused first (3).")
+
+
+class Moves(Strict):
+    """How the files that rows name are moved into a bucket, and where it is written down."""
+
+    by: Identifier = Field(description="Public function of the source's module that returns its `Files`.")
+    table: Dataset = Field(description="Table of the receipts: one row per stored file.")
+    failures: Dataset = Field(description="Table of the files that could not be stored, and why.")
+    to: Identifier = Field("audio", description="Filesystem destination of the environment that takes them (`audio`).")
+    transfers: Positive = Field(32, description="Files at once (32).")
+    per_host: Positive | None = Field(None, description="Files at once from one host.")
+    bwlimit: Rate | None = Field(None, description="Bytes a second in all, e.g. 500K or 10M.")
+    tries: Positive = Field(9, description="How often a run asks for one file (9).")
+    cooldown: Wait = Field(
+        "1h", description="How long a failed file is left alone (1h), doubled by each further failure, up to a day."
+    )
+    gives_up_after: GivesUp = Field(
+        GivesUp(tries=5, days=3), description="When a file that is refused (403, 404, 410) or no sound is given up."
+    )
+    checkpoint: Positive = Field(5000, description="How many receipts make one load (5000).")
+
+    @property
+    def cools_down_in(self) -> timedelta:
+        """`cooldown` as a time."""
+        return as_time(self.cooldown)
 
 
 _APPEND_NEEDS_REASON: dict[str, Any] = {
@@ -264,6 +304,7 @@ class ResourceHints(Strict):
     coverage: Coverage | None = Field(
         None, description="What the table should have from when on, for `etl coverage` to tell what is missing."
     )
+    files: Moves | None = Field(None, description="Where the files go that the rows of the table name.")
     append_reason: Line | None = Field(None, description="Why rows are appended and never merged; append needs it.")
 
 

@@ -33,8 +33,9 @@ def commands(report: Report) -> Iterator[str]:
     if report.error:
         yield annotation("warning" if report.exit in MILD else "error", report.error, title=title)
     for resource, count in report.rejected.items():
-        left = f"{counted(count, 'row')} in quarantine; see: etl quarantine list {report.spec}"
-        yield annotation("warning", f"{report.spec}.{resource}: {left}", title=title)
+        see = f"etl quarantine list {report.spec} --env {report.environment}"
+        text = f"{report.spec}.{resource}: {counted(count, 'row')} in quarantine; see: {see}"
+        yield annotation("warning", text, title=title)
     for check in report.checks:
         if check.status in LEVELS:
             yield annotation(LEVELS[check.status], check.line(report.spec, report.environment), title=title)

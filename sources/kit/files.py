@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -53,6 +54,49 @@ class Stored:
     channels: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What the folder of a run is to have of the rows that it has loaded into a table."""
+
+    file: str
+    """Of JSON lines."""
+    line: Callable[[Row], dict[str, Any]]
+    """What a row of the table is there; a row of the resource's own table stands for a file that was moved, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a receipt are called that say which object it stands for."""
+
+    key: str = "object_key"
+    """A row of the table where this is null is no receipt: its file is still to be moved."""
+    bytes: str = "bytes"
+    sha256: str = "sha256"
+    stored_at: str = "stored_at"
+    etag: str = "etag"
+    """`column.key` where it is a key of a JSON column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that an older program has fetched, as its own records say."""
+
+    id: str
+    names: tuple[str, ...]
+    """What the file may be called, without its folders."""
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a file is deleted at its source, which nothing but `etl files release` does."""
+
+    delete: Callable[[Row], str | None]
+    """Delete a file by its receipt, or say why it is still there; one that is gone already is deleted."""
+    column: str
+    """Of the receipts: when it was deleted there, null until then."""
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one resource."""
@@ -66,4 +110,36 @@ class Files:
     columns: dict[str, Any]
     """dlt's column hints of the receipts."""
     same: tuple[str, ...] = ()
-    """Further columns both tables have: a row whose value a receipt has too has its file already."""
+    """Further columns both tables have: a row whose value a receipt has too has its file already.
+
+    Of several rows with one value only the first (by `identity`) is moved.
+    """
+    when: str | None = None
+    """The column of the resource's table with the time of an item: `--since` and `--until` go by it, oldest first."""
+    there: str | None = None
+    """The column of the resource's table that is true where a row has a file by now."""
+    names: tuple[str, ...] = ()
+    """Further columns by whose values `--only` finds an item."""
+    about: tuple[str, ...] = ()
+    """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
+    release: Release | None = None
+    """None where the source keeps its files for good."""
+    lines: Mapping[str, Lines] = field(default_factory=dict)
+    """By table. One that is not among them has no file, save the resource's own, whose rows are there as they are."""
+    kept_as: Callable[[Row], str] | None = None
+    """What a file is called where runs keep their audio, by its receipt; otherwise as its object."""
+    offline: bool = False
+    """Whether the rows stand in files of this machine, so that a dry run may read them."""
+    named: Columns = Columns()
+    ranks: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Columns that `items` finds in its rows: the place of a row, from 1, among all rows of the resource's table with
+    the same value of one column, in the order of others (and of `identity`); null where that one is null."""
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By kind of warehouse: statements, to be run as often as one likes, that make the tables as others know them
+    before dlt adds what it lacks. They say `{dataset}`, `{receipts}` and `{failures}`, which are quoted names."""
+    recognise: Callable[[Row], str | None] | None = None
+    """The identity of a row that an older program wrote into such a table; None where it stands for no file."""
+    kept: Callable[[Path], Iterator[Kept]] | None = None
+    """What the records of an older program, a file of its own, say it has."""
+    alike: Callable[[str], str] = str
+    """What the key of an object has in common with the one that an older program gave to the same file."""

@@ -317,8 +317,8 @@ class Session(requests.Session):
             return _broken(error, where)
         if response.status_code in RETRIED:
             response.close()
-            if error := self.verdict and self.verdict(response):
-                raise error
+            if verdict := self.verdict and self.verdict(response):
+                raise verdict
             self.throttled = self.throttled or response.status_code == 429
             asked = _asked(response)
             return _Fault(f"answered {response.status_code}", asked, passing=not asked and response.status_code != 429)

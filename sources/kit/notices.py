@@ -6,6 +6,7 @@ The engine takes it out before dlt sees it, counts it, and writes it down.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sources.kit.secrets import without_secrets
@@ -37,18 +38,19 @@ def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, 
 
 
 def postponed(item: str, reason: str) -> dict[str, Any]:
-    """An item that the upstream does not give today: what was read is loaded, and the run ends as one to repeat later."""
+    """An item that the upstream gives later: what was read is loaded, and the run ends as one to repeat."""
     return Notice({KEY: "postponed", "item": item, "reason": without_secrets(reason), "unit": "", "part": ""})
 
 
-def covered(unit: str, rows: int = 0, part: str = "") -> dict[str, Any]:
+def covered(unit: str, rows: int = 0, part: str = "", asked_at: datetime | None = None) -> dict[str, Any]:
     """A unit that was asked for to its end: its rows, if it has any, are among those yielded in this run.
 
     `unit` is a day (`2024-03-09`), a month (`2024-03`), a half-open interval of days or ISO 8601 times
     (`2024-03-09/2024-04-01`), or the name of an item; `part` the account it belongs to. With `rows`, how many the
-    upstream has, an empty table is known to be wrong. Of what is not over yet only the time before the run counts.
+    upstream has, an empty table is known to be wrong. Of what is not over yet only the time before the run counts, or
+    before `asked_at`: say it where a run that passes midnight would take the day for one that is over.
     """
-    return Notice({KEY: "covered", "unit": unit, "rows": rows, "part": part})
+    return Notice({KEY: "covered", "unit": unit, "rows": rows, "part": part, "asked_at": asked_at})
 
 
 def warning(message: str) -> dict[str, Any]:

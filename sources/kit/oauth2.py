@@ -91,6 +91,11 @@ class OAuth2:
         has_secret = KINDS[self.secret] is AppWithSecret
         return {"client_id": False, "client_secret": True} if has_secret else {"client_id": False}
 
+    @property
+    def takes(self) -> dict[str, bool]:
+        """Those that an app may have, or not."""
+        return {"client_secret": True} if self.secret == "if_set" else {}
+
     def auth(self, account: str = "") -> SignedIn:
         """Signs the requests of a session as this account: `session.auth = SIGN_IN.auth(account)`."""
         return SignedIn(self, tokens.checked(account))

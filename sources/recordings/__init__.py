@@ -1,4 +1,4 @@
-"""Lists of call recordings in CSV files, one row per recording URL; the audio itself is left alone.
+"""Lists of call recordings in CSV files, one row per recording URL; `audio` says how what they name is stored.
 
 Two schemas, told apart by the header (names trimmed, in any case): *flat* has one URL per row in `location`
 or `url` (`location` wins where both are filled), *grouped* has the URLs of a phone number in one
@@ -45,6 +45,8 @@ from sources.recordings.files import ListFile, find
 from sources.recordings.ledger import SCHEMA, Ledger
 from sources.recordings.reader import Item, Reading, items
 from sources.recordings.rows import READ
+
+from .audio import audio as audio  # relative, as `etl validate` looks for what a spec names
 
 TABLE = "recordings"
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}

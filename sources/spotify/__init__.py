@@ -5,8 +5,8 @@ Auth:   OAuth 2 with PKCE; `client_id` of an app in [sources.spotify], `client_s
         A sign-in ends six months after it was made.
 Limits: a rolling 30 s window, with Retry-After; a quota per developer, after which the run keeps what it has (exit 5).
 Cursor: plays: those of the last run, of which the API's last 50 must show one, else there is a row in `gaps`.
-        Saved things: the newest `added_at` and the number there were. Playlists: `snapshot_id`. Top lists: what was told.
-        A row that went to quarantine is not read again: `etl quarantine replay` loads it once the declaration is mended.
+        Saved things: the newest `added_at` and how many there were. Playlists: `snapshot_id`. Others: what was told.
+        A row that went to quarantine is not read again: `etl quarantine replay` loads it once the declaration fits.
 
 Rows leave as the API sent them, with `account` in front; of the two names a key has had before and after February 2026
 one stays (`items` of a playlist, `track` of its entries). What is gone stays in its table, with `removed_at`.
@@ -47,7 +47,7 @@ from sources.spotify.tables import (
     told_entry,
     uri_of,
 )
-from sources.spotify.upstream import API, ONLY, PAGE, Exhausted, Listing, Memory, Upstream, listing
+from sources.spotify.upstream import API, ONLY, PAGE, Exhausted, Listing, Memory, Page, Upstream, listing
 
 SIGN_IN = OAuth2(
     "spotify",
@@ -61,6 +61,7 @@ SIGN_IN = OAuth2(
         "user-top-read",
         "user-follow-read",
     ),
+    redirect_uri="http://127.0.0.1/callback",
     lasts=timedelta(days=180),
     secret="if_set",
 )
@@ -107,8 +108,8 @@ def estimate(state: Memory, accounts: list[str] | None = None, **_: Any) -> dict
 def user_profile(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
     """One row per account."""
 
-    def profile(account: str, _: Memory) -> Iterator[Any]:
-        yield [{"account": account, **upstream.page(account, "/me").object}]
+    def profile(account: str, memory: Memory) -> Iterator[Any]:
+        yield _unless_told([{"account": account, **upstream.page(account, "/me").object}], memory)
 
     yield from _each(upstream, accounts, profile)
 
@@ -140,6 +141,7 @@ def gaps(upstream: Upstream, played: Plays, accounts: list[str]) -> Iterator[Any
         known = memory.get("gaps", [])
         yield [{"account": account, **gap} for gap in (known if found is None or found in known else [*known, found])]
 
+    yield from _table()
     yield from _each(upstream, accounts, holes)
 
 
@@ -159,8 +161,8 @@ def saved_albums(upstream: Upstream, accounts: list[str], whole_after: timedelta
 def playlists(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
     """One row per account and playlist that is or was among those of the account, others' included."""
 
-    def lists(account: str, _: Memory) -> Iterator[Any]:
-        yield from _whole("playlists", account, upstream.playlists(account))
+    def lists(account: str, memory: Memory) -> Iterator[Any]:
+        yield from _whole("playlists", account, upstream.playlists(account), memory)
 
     yield from _each(upstream, accounts, lists)
 
@@ -174,13 +176,23 @@ def playlist_items(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
     """One row per entry of a playlist, read again when its `snapshot_id` has changed; local files too."""
 
     def entries(account: str, memory: Memory) -> Iterator[Any]:
-        known = memory.setdefault("snapshots", {})
+        known, hidden = memory.setdefault("snapshots", {}), 0
         lists = {row["id"]: row.get("snapshot_id") for row in upstream.playlists(account).rows if row.get("id")}
         for name, snapshot in lists.items():
             if snapshot is None or known.get(name) != snapshot:
-                yield from _entries_of(upstream, account, name)
+                first, path = _first_entries(upstream, account, name)
+                if first.status in (403, 404):
+                    hidden += 1
+                    yield [notices.covered(name)]
+                else:
+                    yield from _entries_of(account, name, upstream.pages(account, path, first=first))
                 known[name] = snapshot
         memory["snapshots"] = {name: known[name] for name in lists}
+        if hidden:
+            yield notices.warning(
+                f"spotify: {account}: {hidden} of the playlists show no entries, as Spotify does with those of others; "
+                "they are asked for again when they change"
+            )
 
     yield from _each(upstream, accounts, entries)
 
@@ -209,8 +221,8 @@ def top_tracks(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
 def followed_artists(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
     """One row per account and artist that is or was followed."""
 
-    def followed(account: str, _: Memory) -> Iterator[Any]:
-        yield from _whole("followed_artists", account, _followed(upstream, account))
+    def followed(account: str, memory: Memory) -> Iterator[Any]:
+        yield from _whole("followed_artists", account, _followed(upstream, account), memory)
 
     yield from _each(upstream, accounts, followed)
 
@@ -218,6 +230,7 @@ def followed_artists(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
 @dlt.resource(write_disposition="merge", primary_key=("account", "ts", "item_uri", "ms_played"), columns=HISTORY)
 def streaming_history(path: str | None, account: str) -> Iterator[Any]:
     """One row per play in the exports of the account; none where no `history_path` is given."""
+    yield from _table()
     if path is not None:
         yield from history.plays(path, account, _memory(account))
 
@@ -238,13 +251,21 @@ def _memory(account: str) -> Memory:
     return memory
 
 
+def _table() -> Iterator[Any]:
+    """The table without rows, once, so that models and people find it while there is nothing to put there."""
+    state = dlt.current.resource_state()
+    if not state.get("is_there"):
+        yield dlt.mark.materialize_table_schema()
+        state["is_there"] = True
+
+
 def _saved(upstream: Upstream, saved: library.Saved, whole_after: timedelta) -> Callable[[str, Memory], Iterator[Any]]:
     return lambda account, memory: library.passing(upstream, saved, account, memory, whole_after)
 
 
-def _whole(table: str, account: str, found: Listing) -> Iterator[Any]:
+def _whole(table: str, account: str, found: Listing, memory: Memory) -> Iterator[Any]:
     """A list that was read to its end, and what is gone from it; of one that was cut nothing is taken for gone."""
-    yield [{"account": account, **row} for row in found.rows]
+    yield _unless_told([{"account": account, **row} for row in found.rows], memory)
     if found.whole:
         yield removed(table, ("id",), {(row.get("id"),) for row in found.rows}, found.at, account=account)
 
@@ -252,30 +273,32 @@ def _whole(table: str, account: str, found: Listing) -> Iterator[Any]:
 def _followed(upstream: Upstream, account: str) -> Listing:
     """The artists that an account follows, by the cursor of each page."""
     rows: dict[Any, Row] = {}
+    totals: set[Any] = set()
     after: str | None = None
     while True:
         page = upstream.page(account, "/me/following", type="artist", limit=PAGE, after=after)
         rows |= {row.get("id"): row for row in page.items}
+        totals.add(page.object.get("total"))
         following = page.cursor("after") if page.has_next else None
         if following is None or following == after:
-            total = page.object.get("total")
-            return Listing(list(rows.values()), total == len(rows), page.sent_at)
+            return Listing(list(rows.values()), totals == {len(rows)}, page.sent_at)
         after = following
 
 
-def _entries_of(upstream: Upstream, account: str, playlist: str) -> Iterator[Any]:
-    """The entries of one playlist and those that are gone; of another's playlist Spotify shows none."""
-    first = upstream.ask(account, path := f"/playlists/{playlist}/items", limit=PAGE, offset=0)
-    if first.status == 404:  # an app with extended quota may know the old address only
-        first = upstream.ask(account, path := f"/playlists/{playlist}/tracks", limit=PAGE, offset=0)
-    if first.status in (403, 404):
-        yield notices.warning(
-            f"spotify: {account}: playlist {playlist}: its entries are not shown ({first.status}), as Spotify does for "
-            "playlists of others; they are asked for again when it changes"
-        )
-        return
-    http.raise_for_status(first.response)
-    found = listing(upstream.pages(account, path, first=first), told_entry)
+def _first_entries(upstream: Upstream, account: str, playlist: str) -> tuple[Page, str]:
+    """The first page of a playlist, and the path that led there; of another's playlist Spotify shows none."""
+    for path in (f"/playlists/{playlist}/items", f"/playlists/{playlist}/tracks"):  # the old one of before 2026
+        first = upstream.ask(account, path, limit=PAGE, offset=0)
+        if first.status != 404:
+            break
+    if first.status not in (403, 404):
+        http.raise_for_status(first.response)
+    return first, path
+
+
+def _entries_of(account: str, playlist: str, pages: Iterator[Page]) -> Iterator[Any]:
+    """The entries of one playlist, and those that are gone."""
+    found = listing(pages, told_entry)
     counts: dict[str, int] = {}
     rows = []
     for position, entry in enumerate(found.rows):
@@ -283,7 +306,7 @@ def _entries_of(upstream: Upstream, account: str, playlist: str) -> Iterator[Any
         counts[uri] = counts.get(uri, 0) + 1
         place = {"account": account, "playlist_id": playlist, "item_uri": uri, "occurrence": counts[uri]}
         rows.append({**place, "position": position, **entry})
-    yield rows
+    yield [*rows, notices.covered(playlist, rows=len(rows))]
     if found.whole:
         listed = {(row["item_uri"], row["occurrence"]) for row in rows}
         yield removed(
@@ -297,12 +320,16 @@ def _ranked(upstream: Upstream, path: str) -> Callable[[str, Memory], Iterator[A
             found = listing(upstream.pages(account, path, time_range=time_range))
             here = {"account": account, "snapshot_date": found.at.date().isoformat(), "time_range": time_range}
             rows = [{**here, "rank": rank, **row} for rank, row in enumerate(found.rows, 1)]
-            digest = sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
-            if memory.get(time_range) != digest:
-                yield rows
-                memory[time_range] = digest
+            yield _unless_told(rows, memory, time_range)
 
     return ranks
+
+
+def _unless_told(rows: list[Row], memory: Memory, name: str = "told") -> list[Row]:
+    """The rows, or none where they are those of the last time."""
+    digest = sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+    known, memory[name] = memory.get(name), digest
+    return [] if known == digest else rows
 
 
 def _names(accounts: list[str] | None) -> list[str]:

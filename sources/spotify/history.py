@@ -1,7 +1,7 @@
 """The Extended Streaming History that Spotify sends on request: a folder, or the zip file as it came.
 
 Its files are told by their names, in any folder (`Streaming_History_Audio_2019-2021_3.json`, once `endsong_3.json`).
-A file that was loaded is known by its content and not read again; one that cannot be read is named, and tried next time.
+A file that was loaded is known by its content and not loaded again; one that cannot be read is tried next time.
 """
 
 from __future__ import annotations

@@ -33,15 +33,18 @@ def passing(upstream: Upstream, saved: Saved, account: str, memory: Memory, whol
 
     All of it is read the first time, after so many days, and whenever the number of entries is not what the new ones
     make it: something has gone, then, or was put where nobody looked. A pass that a quota ends goes on where it was.
+    Where the list changed while it was read nothing is taken for gone: what moved to a page before was not seen.
     """
     resume = memory.get("resume", {"offset": 0, "newest": ""})
     known, newest = memory.get("newest", ""), resume["newest"]
-    listed: set[tuple[Any, ...]] = set()
+    listed: list[tuple[Any, ...]] = []
     new: set[Any] = set()
+    totals: set[int | None] = set()
     whole, page = not known, None
     for page in upstream.pages(account, saved.path, resume["offset"]):
         entries = page.items
-        listed |= {(saved.key(entry),) for entry in entries}
+        listed += [(saved.key(entry),) for entry in entries]
+        totals.add(page.total)
         fresh = [entry for entry in entries if _added(entry) > known]
         new |= {saved.key(entry) for entry in fresh}
         newest = max([newest, *map(_added, entries)])
@@ -53,8 +56,9 @@ def passing(upstream: Upstream, saved: Saved, account: str, memory: Memory, whol
         yield [{"account": account, **entry} for entry in (entries if whole else fresh)]
         memory["resume"] = {"offset": page.offset + PAGE, "newest": newest}
     else:
-        if page and not resume["offset"] and page.total == len(listed):
-            yield removed(saved.table, (f"{saved.thing}__uri",), listed, page.sent_at, account=account)
+        if page and not resume["offset"]:
+            if totals == {len(listed)}:
+                yield removed(saved.table, (f"{saved.thing}__uri",), set(listed), page.sent_at, account=account)
             memory["passed_at"] = page.sent_at.isoformat()
     memory.pop("resume", None)
     memory |= {"newest": max(newest, known), "total": page.total if page else None}

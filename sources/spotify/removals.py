@@ -49,15 +49,17 @@ def _is_loaded(table: str, schema: Schema) -> bool:
 def _rows(dataset: Any, schema: Schema, table: str, ids: list[str]) -> list[Row]:
     """Rows by their ids as the API had sent them, with the lists that are tables below."""
     found = {cells["_dlt_id"]: _nested(cells) for cells in _cells(dataset, schema, table, "_dlt_id", ids)}
-    for child in schema.data_tables(seen_data_only=True):
-        if child.get("parent") == table:
-            *path, last = child["name"].removeprefix(f"{table}__").split("__")
-            entries = sorted(
-                _cells(dataset, schema, child["name"], "_dlt_parent_id", ids), key=lambda cells: cells["_dlt_list_idx"]
-            )
-            for cells in entries:
-                _branch(found[cells["_dlt_parent_id"]], path).setdefault(last, []).append(_nested(cells))
+    for child in _children(schema, table):
+        *path, last = child.removeprefix(f"{table}__").split("__")
+        entries = _cells(dataset, schema, child, "_dlt_parent_id", ids)
+        for cells in sorted(entries, key=lambda cells: cells["_dlt_list_idx"]):
+            _branch(found[cells["_dlt_parent_id"]], path).setdefault(last, []).append(_nested(cells))
     return list(found.values())
+
+
+def _children(schema: Schema, table: str) -> list[str]:
+    """The tables that hold the lists of a table."""
+    return [str(one["name"]) for one in schema.data_tables(seen_data_only=True) if one.get("parent") == table]
 
 
 def _cells(dataset: Any, schema: Schema, table: str, column: str, ids: list[str]) -> Iterator[Row]:

@@ -141,7 +141,8 @@ HISTORY = _columns(
     text=(
         "account item_uri platform conn_country ip_addr master_metadata_track_name master_metadata_album_artist_name "
         "master_metadata_album_album_name spotify_track_uri episode_name episode_show_name spotify_episode_uri "
-        "audiobook_title audiobook_uri audiobook_chapter_uri audiobook_chapter_title reason_start reason_end source_file"
+        "audiobook_title audiobook_uri audiobook_chapter_uri audiobook_chapter_title reason_start reason_end "
+        "source_file"
     ),
     bigint="ms_played offline_timestamp",
     bool="shuffle skipped offline incognito_mode",

@@ -144,7 +144,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Listing:
-    """A list as it was read: its entries, whether all of them, and when."""
+    """A list as it was read: its entries, whether they are all there were while it was read, and when."""
 
     rows: list[Row]
     whole: bool
@@ -154,9 +154,11 @@ class Listing:
 def listing(pages: Iterator[Page], told: Any = dict) -> Listing:
     """A list that is counted, to its end."""
     rows: list[Row] = []
+    totals: set[int | None] = set()
     for page in pages:
         rows += map(told, page.items)
-    return Listing(rows, page.total is None or len(rows) == page.total, page.sent_at)
+        totals.add(page.total)
+    return Listing(rows, totals == {len(rows)}, page.sent_at)
 
 
 def _reason(response: http.Response) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import dlt
 from dlt.extract import DltResource
 
+from sources.kit.files import FileItem, Files, Row, Stored
 from sources.kit.http import open_session
 
 COLUMNS: Any = {
@@ -30,6 +31,19 @@ def parcels(
     session.headers["Authorization"] = f"Bearer {token}"
     yield places(session, base_url, depots, token)
     yield arrivals(session, base_url, depots, (since or "", until or "9999"))
+
+
+def photos(token: str = dlt.secrets.value, base_url: str = "https://api.example.org") -> Files:
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def items(parcels: Iterable[Row]) -> Iterator[FileItem]:
+        for row in parcels:
+            yield FileItem(row["id"], f"{base_url}/photos/{row['id']}", f"{row['id']}.jpg", row, headers)
+
+    def receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
+        return {"id": item.id, "object_key": stored.key, "bytes": stored.bytes, "sha256": stored.sha256}
+
+    return Files("id", items, receipt, {"id": {"data_type": "bigint", "nullable": False}})
 
 
 @dlt.resource(primary_key="depot", write_disposition="merge")

@@ -101,7 +101,7 @@ class GCS(Service):
     def _upload(self, asked: Asked, bucket: str) -> Answer:
         if asked.query["uploadType"] == "multipart":
             described, kind, content = _parts(asked)
-            return Answer(200, self._store(asked, bucket, described["name"], content, kind))
+            return Answer(200, self._store(asked, bucket, described["name"], content, kind, described.get("metadata")))
         kind, upload = asked.headers.get("x-upload-content-type", "application/octet-stream"), uuid.uuid4().hex
         self._uploads[upload] = bucket, asked.query.get("name") or asked.json()["name"], kind, bytearray()
         return Answer(200, headers={"Location": f"{self.url}{asked.path}/resume?upload_id={upload}"})
@@ -113,9 +113,11 @@ class GCS(Service):
             return Answer(308, headers={"Range": f"bytes=0-{len(so_far) - 1}"})
         return Answer(200, self._store(asked, bucket, key, bytes(so_far), kind))
 
-    def _store(self, asked: Asked, bucket: str, key: str, content: bytes, kind: str) -> Json:
+    def _store(
+        self, asked: Asked, bucket: str, key: str, content: bytes, kind: str, metadata: dict[str, str] | None = None
+    ) -> Json:
         only_new = asked.query.get("ifGenerationMatch") == "0"
-        made = self.buckets.put(bucket, key, content, kind, only_new=only_new)
+        made = self.buckets.put(bucket, key, content, kind, only_new=only_new, metadata=metadata)
         if made is None:
             raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         return _shown(bucket, key, made)
@@ -140,6 +142,7 @@ def _shown(bucket: str, key: str, found: Object) -> Json:
         "etag": str(found.generation),
         "md5Hash": _base64(found.etag),
         "crc32c": _crc32c(found),
+        **({"metadata": dict(found.metadata)} if found.metadata else {}),
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 
@@ -18,6 +19,7 @@ class Object:
     etag: str
     generation: int
     at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Buckets:
@@ -40,15 +42,27 @@ class Buckets:
         return self._buckets[bucket].get(key)
 
     def put(
-        self, bucket: str, key: str, content: bytes, kind: str, etag: str | None = None, only_new: bool = False
+        self,
+        bucket: str,
+        key: str,
+        content: bytes,
+        kind: str,
+        etag: str | None = None,
+        only_new: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> Object | None:
         """Store an object; None, and nothing is stored, where one is and only a new one was wanted."""
         with self._lock:
             if only_new and key in self._buckets[bucket]:
                 return None
-            made = Object(content, kind, etag or md5(content), next(self._generations), datetime.now(UTC))
+            now = datetime.now(UTC)
+            made = Object(content, kind, etag or md5(content), next(self._generations), now, metadata or {})
             self._buckets[bucket][key] = made
+            self._remember(bucket, key, made)
             return made
+
+    def _remember(self, bucket: str, key: str, made: Object) -> None:
+        """What was there before is gone."""
 
     def delete(self, bucket: str, key: str) -> bool:
         """Whether there was one."""
@@ -66,6 +80,39 @@ class Buckets:
             else:
                 found.append(key)
         return found, list(folders)
+
+
+class VersionedBuckets(Buckets):
+    """Each PUT of a key makes a version, a DELETE hides the newest, and only one by its name takes a version away."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self._versions: dict[tuple[str, str], list[Object]] = {}
+
+    def versions(self, bucket: str, key: str) -> list[Object]:
+        """Oldest first."""
+        return list(self._versions.get((bucket, key), []))
+
+    def ever(self, bucket: str, prefix: str) -> list[str]:
+        """The keys that start with a prefix and have a version, hidden ones too."""
+        return sorted(
+            key for (at, key), made in self._versions.items() if at == bucket and made and key.startswith(prefix)
+        )
+
+    def version(self, bucket: str, key: str, generation: int) -> Object | None:
+        return next((made for made in self.versions(bucket, key) if made.generation == generation), None)
+
+    def drop(self, bucket: str, key: str, generation: int) -> None:
+        """Take a version away; the one before it is the newest then, unless the key is hidden."""
+        with self._lock:
+            kept = [made for made in self.versions(bucket, key) if made.generation != generation]
+            self._versions[bucket, key] = kept
+            shown = self._buckets[bucket].pop(key, None)
+            if shown and kept:
+                self._buckets[bucket][key] = kept[-1]
+
+    def _remember(self, bucket: str, key: str, made: Object) -> None:
+        self._versions.setdefault((bucket, key), []).append(made)
 
 
 def md5(content: bytes) -> str:

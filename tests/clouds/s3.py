@@ -1,6 +1,6 @@
 """A stand-in of S3 as s3fs and boto speak it, path style; it checks signatures, checksums and conditions.
 
-It has no versions, no access rules and no storage classes; Backblaze differs from S3 in ways unknown to it.
+It has no versions, no access rules and no storage classes; `tests.clouds.b2` is Backblaze's way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.clouds.objects import Buckets, Object, md5, ranged
 KEY, SECRET = "key-of-the-stand-in", "secret-of-the-stand-in"
 SMALLEST_PART = 5 * 2**20
 PAGE = 1000
+META = "x-amz-meta-"
 
 
 class Refused(Exception):
@@ -29,7 +30,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, code: str, message: str = "") -> None:
         super().__init__(code)
-        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message or code}</Message></Error>"
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{escape(message or code)}</Message></Error>"
         self.answer = Answer(status, body.encode(), {"Content-Type": "application/xml"})
 
 
@@ -37,9 +38,12 @@ class S3(Loopback):
     """The service on a port of its own, with the buckets it starts with."""
 
     def __init__(self, *buckets: str) -> None:
-        self.buckets = Buckets(*buckets)
-        self._uploads: dict[str, dict[int, bytes]] = {}
+        self.buckets = self._made(*buckets)
+        self._uploads: dict[str, tuple[Asked, dict[int, bytes]]] = {}
         super().__init__(self._route)
+
+    def _made(self, *buckets: str) -> Buckets:
+        return Buckets(*buckets)
 
     def variables(self, destination: str) -> dict[str, str]:
         """What leads a named filesystem destination here."""
@@ -54,7 +58,7 @@ class S3(Loopback):
     def _route(self, asked: Asked) -> Answer:
         try:
             _check_signature(asked)
-            _check_content(asked)
+            self._check(asked)
             bucket, _, key = unquote(asked.path).removeprefix("/").partition("/")
             if bucket not in self.buckets and (key or asked.method != "PUT"):
                 raise Refused(404, "NoSuchBucket")
@@ -62,6 +66,10 @@ class S3(Loopback):
             return handle(asked, bucket, key)
         except Refused as refused:
             return refused.answer
+
+    def _check(self, asked: Asked) -> None:
+        """Refuse what the service does not take."""
+        _check_content(asked)
 
     def _of_bucket(self, asked: Asked) -> Callable[[Asked, str, str], Answer]:
         if asked.method == "POST" and "delete" in asked.query:
@@ -87,13 +95,13 @@ class S3(Loopback):
         found += [("CommonPrefixes", f"<Prefix>{escape(folder)}</Prefix>") for folder in folders if not start]
         more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < len(keys) else ""
         rows = "".join(f"<{name}>{text}</{name}>" for name, text in found)
-        return _xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{rows}")
+        return as_xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{rows}")
 
     def _delete_many(self, asked: Asked, bucket: str, key: str) -> Answer:
         keys = [node.text or "" for node in ElementTree.fromstring(asked.body).iter() if node.tag.endswith("Key")]
         for each in keys:
             self.buckets.delete(bucket, each)
-        return _xml("DeleteResult", "".join(f"<Deleted><Key>{escape(each)}</Key></Deleted>" for each in keys))
+        return as_xml("DeleteResult", "".join(f"<Deleted><Key>{escape(each)}</Key></Deleted>" for each in keys))
 
     def _put(self, asked: Asked, bucket: str, key: str) -> Answer:
         return self._store(asked, bucket, key, asked.body, None)
@@ -101,16 +109,12 @@ class S3(Loopback):
     def _copy(self, asked: Asked, bucket: str, key: str) -> Answer:
         source, _, name = unquote(asked.headers["x-amz-copy-source"]).removeprefix("/").partition("/")
         found = self._object(source, name)
-        self.buckets.put(bucket, key, found.content, found.kind, found.etag)
-        return _xml("CopyObjectResult", f'<ETag>"{found.etag}"</ETag>')
+        self.buckets.put(bucket, key, found.content, found.kind, found.etag, metadata=found.metadata)
+        return as_xml("CopyObjectResult", f'<ETag>"{found.etag}"</ETag>')
 
     def _get(self, asked: Asked, bucket: str, key: str) -> Answer:
-        found = self._object(bucket, key)
-        headers = {
-            "ETag": f'"{found.etag}"',
-            "Last-Modified": format_datetime(found.at, usegmt=True),
-            "Content-Type": found.kind,
-        }
+        found = self._object(bucket, key, asked)
+        headers = self._about(found)
         if "range" not in asked.headers:
             return Answer(200, found.content, headers)
         part = ranged(found.content, asked.headers["range"])
@@ -118,46 +122,70 @@ class S3(Loopback):
             raise Refused(416, "InvalidRange")
         return Answer(206, part[0], {**headers, "Content-Range": part[1]})
 
+    def _about(self, found: Object) -> dict[str, str]:
+        """The headers of an object."""
+        return {
+            "ETag": f'"{found.etag}"',
+            "Last-Modified": format_datetime(found.at, usegmt=True),
+            "Content-Type": found.kind,
+            **{META + name: value for name, value in found.metadata.items()},
+        }
+
     def _delete(self, asked: Asked, bucket: str, key: str) -> Answer:
         self.buckets.delete(bucket, key)
         return Answer(204)
 
     def _begin(self, asked: Asked, bucket: str, key: str) -> Answer:
         upload = uuid.uuid4().hex
-        self._uploads[upload] = {}
-        return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
+        self._uploads[upload] = asked, {}
+        return as_xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
 
     def _part(self, asked: Asked, bucket: str, key: str) -> Answer:
-        self._upload(asked)[int(asked.query["partNumber"])] = asked.body
+        self._upload(asked)[1][int(asked.query["partNumber"])] = asked.body
         return Answer(headers={"ETag": f'"{md5(asked.body)}"'})
 
     def _complete(self, asked: Asked, bucket: str, key: str) -> Answer:
-        parts = [content for _, content in sorted(self._upload(asked).items())]
+        begun, numbered = self._upload(asked)
+        parts = [content for _, content in sorted(numbered.items())]
         if any(len(part) < SMALLEST_PART for part in parts[:-1]):
             raise Refused(400, "EntityTooSmall")
         etag = f"{md5(b''.join(bytes.fromhex(md5(part)) for part in parts))}-{len(parts)}"
-        self._store(asked, bucket, key, b"".join(parts), etag)
+        self._store(asked, bucket, key, b"".join(parts), etag, begun)
         del self._uploads[asked.query["uploadId"]]
-        return _xml("CompleteMultipartUploadResult", f'<ETag>"{etag}"</ETag>')
+        return as_xml("CompleteMultipartUploadResult", f'<ETag>"{etag}"</ETag>')
 
     def _abort(self, asked: Asked, bucket: str, key: str) -> Answer:
-        self._upload(asked).clear()
+        self._upload(asked)
+        del self._uploads[asked.query["uploadId"]]
         return Answer(204)
 
-    def _upload(self, asked: Asked) -> dict[int, bytes]:
+    @property
+    def unfinished(self) -> int:
+        """Uploads in parts that were begun, and neither completed nor aborted."""
+        return len(self._uploads)
+
+    def _upload(self, asked: Asked) -> tuple[Asked, dict[int, bytes]]:
         if asked.query["uploadId"] not in self._uploads:
             raise Refused(404, "NoSuchUpload")
         return self._uploads[asked.query["uploadId"]]
 
-    def _store(self, asked: Asked, bucket: str, key: str, content: bytes, etag: str | None) -> Answer:
-        kind = asked.headers.get("content-type", "binary/octet-stream")
+    def _store(
+        self, asked: Asked, bucket: str, key: str, content: bytes, etag: str | None, begun: Asked | None = None
+    ) -> Answer:
+        """Store what one request sent, or several; the one that began it says what it is."""
+        said = (begun or asked).headers
+        kind = said.get("content-type", "binary/octet-stream")
         only_new = asked.headers.get("if-none-match") == "*"
-        made = self.buckets.put(bucket, key, content, kind, etag, only_new)
+        about = {name.removeprefix(META): value for name, value in said.items() if name.startswith(META)}
+        made = self.buckets.put(bucket, key, content, kind, etag, only_new, about)
         if made is None:
             raise Refused(412, "PreconditionFailed")
-        return Answer(headers={"ETag": f'"{made.etag}"'})
+        return Answer(headers=self._put_headers(made))
 
-    def _object(self, bucket: str, key: str) -> Object:
+    def _put_headers(self, made: Object) -> dict[str, str]:
+        return {"ETag": f'"{made.etag}"'}
+
+    def _object(self, bucket: str, key: str, asked: Asked | None = None) -> Object:
         found = self.buckets.get(bucket, key)
         if found is None:
             raise Refused(404, "NoSuchKey")
@@ -168,7 +196,8 @@ def _nothing(asked: Asked, bucket: str, key: str) -> Answer:
     return Answer()
 
 
-def _xml(root: str, content: str) -> Answer:
+def as_xml(root: str, content: str) -> Answer:
+    """An answer of S3."""
     body = f"<?xml version='1.0'?><{root} xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>{content}</{root}>"
     return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 

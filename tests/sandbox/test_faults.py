@@ -6,10 +6,12 @@ import json
 import socket
 import threading
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from sandbox import recordings, sound
 from sandbox.faults import CHANGED, OPTIONS, reset
 from sandbox.server import Reply, Sandbox
 
@@ -29,6 +31,8 @@ MONTH = "/chess/player/demo_anna/games/2024/03"
         ("503", {"retry_after": "2"}, 503, "2"),
         ("401", {}, 401, None),
         ("403", {}, 403, None),
+        ("404", {}, 404, None),
+        ("410", {}, 410, None),
     ],
 )
 def test_refusals(sandbox, get, kind, options, status, retry_after):
@@ -92,6 +96,55 @@ def test_html(sandbox, get):
     reply = get(STATS)
     assert (reply.status_code, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert reply.text.startswith("<!DOCTYPE html>")
+
+
+def test_empty(sandbox, get):
+    sandbox.fault(STATS, "empty")
+    reply = get(STATS)
+    assert (reply.status_code, reply.headers["Content-Length"], reply.content) == (200, "0", b"")
+
+
+def test_torn_in_the_middle_of_a_body(sandbox, client):
+    whole = client.get(sandbox.url + STATS).content
+    sandbox.fault(STATS, "torn")
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        client.get(sandbox.url + STATS)
+    assert client.get(sandbox.url + STATS).content == whole
+    assert [seen.status for seen in sandbox.requests] == [200] * 3
+
+
+def test_wrong_length(sandbox, get):
+    whole = get(STATS).content
+    sandbox.fault(STATS, "wrong_length")
+    assert get(STATS).content == whole[: len(whole) // 2]
+    assert get(STATS).content == whole
+
+
+@pytest.mark.parametrize(("options", "at"), [({}, None), ({"at": 0}, 0), ({"at": -1}, -1)])
+def test_flipped(sandbox, get, options, at):
+    whole = get(STATS).content
+    sandbox.fault(STATS, "flipped", **options)
+    found = get(STATS).content
+    different = [n for n in range(len(whole)) if found[n] ^ whole[n]]
+    assert different == [range(len(whole))[len(whole) // 2 if at is None else at]]
+
+
+@pytest.mark.parametrize(("options", "kept"), [({}, 1 / 2), ({"pieces": 3}, None)])
+def test_cut(sandbox, get, options, kept):
+    path = urlsplit(recordings.listed(sandbox.world)[0].url).path
+    whole = get(f"/vault{path}").content
+    sandbox.fault("vault", "cut", **options)
+    pieces = sound.pieces(whole)
+    assert get(f"/vault{path}").content == b"".join(pieces[: int(len(pieces) * kept) if kept else 3])
+
+
+def test_until_a_day(sandbox, get):
+    sandbox.fault(STATS, "404", times=100, until=3)
+    found = []
+    for day in (1, 2, 3):
+        sandbox.move_to(day)
+        found.append(get(STATS).status_code)
+    assert found == [404, 404, 200]
 
 
 def test_malformed_json_of_the_right_length(sandbox, get):

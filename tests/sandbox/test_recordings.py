@@ -28,6 +28,7 @@ def test_settings(tmp_path):
     assert recordings.settings(BASE, tmp_path, World()) == {
         "sources.recordings.csv_path": f"{tmp_path}/*.csv",
         "sources.recordings.timezone": "UTC",
+        "sources.recordings.base_url": "http://127.0.0.1:1/vault",
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.csv", "grouped.csv"]
 

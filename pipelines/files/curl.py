@@ -1,0 +1,144 @@
+"""HTTP by libcurl: connections kept, proxies and certificates from the environment, S3 requests signed by it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import pycurl
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, lines_of
+
+T = TypeVar("T")
+AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the rest of the program trusts, too
+CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH)
+BUFFER = 512 * 1024
+SLOW = 1000
+_OF_THIS_THREAD = threading.local()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on its way, and what has come of it."""
+
+    request: Request
+    lines: list[bytes] = field(default_factory=list)
+    body: list[bytes] = field(default_factory=list)
+
+    def onto(self, handle: Any) -> None:
+        """Set a handle up for the request; what it had before is forgotten, but for its connections."""
+        request = self.request
+        handle.reset()
+        for option, value in _SAME.items():
+            handle.setopt(option, value)
+        handle.setopt(pycurl.URL, request.url)
+        handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
+        handle.setopt(pycurl.HEADERFUNCTION, self._line if request.into else self.lines.append)
+        handle.setopt(pycurl.WRITEFUNCTION, request.into.write if request.into else self.body.append)
+        handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(request.until))
+        handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
+        handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
+        _set_method(handle, request)
+        if request.signature:
+            handle.setopt(pycurl.AWS_SIGV4, f"aws:amz:{request.signature.region}:s3")
+            handle.setopt(pycurl.USERNAME, request.signature.key)
+            handle.setopt(pycurl.PASSWORD, request.signature.secret)
+
+    def _line(self, line: bytes) -> None:
+        self.lines.append(line)
+        if line[:15].lower() == b"content-length:" and self.request.into and line[15:].strip().isdigit():
+            self.request.into.expect(int(line[15:]))
+
+    def answer(self, handle: Any) -> Answer:
+        """What came, once it is whole."""
+        return Answer(
+            status=handle.getinfo(pycurl.RESPONSE_CODE),
+            lines=self.lines,
+            body=b"".join(self.body),
+            redirect=handle.getinfo(pycurl.REDIRECT_URL),
+            retry_after=handle.getinfo(pycurl.RETRY_AFTER) or None,
+        )
+
+
+_SAME = {
+    pycurl.NOSIGNAL: 1,
+    pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+    pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,  # a connection for each transfer: one carries no 32 of them well
+    pycurl.CONNECTTIMEOUT: 30,
+    pycurl.LOW_SPEED_LIMIT: SLOW,
+    pycurl.BUFFERSIZE: BUFFER,
+    pycurl.UPLOAD_BUFFERSIZE: BUFFER,
+    pycurl.CAINFO: CERTIFICATES,
+    pycurl.USERAGENT: AGENT,
+}
+
+
+def performed(steps: Steps[T]) -> T:
+    """What a transfer comes to, all its steps done here and now."""
+    if not hasattr(_OF_THIS_THREAD, "handle"):
+        _OF_THIS_THREAD.handle = pycurl.Curl()
+    given: Any = None
+    trouble: Broken | None = None
+    while True:
+        try:
+            step = steps.throw(trouble) if trouble else steps.send(given)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        given = trouble = None
+        match step:
+            case Pause():
+                time.sleep(step.seconds)
+            case Call():
+                given = step.function()
+            case Request():
+                try:
+                    given = _exchanged(step, _OF_THIS_THREAD.handle)
+                except Broken as broken:
+                    trouble = broken
+
+
+def _exchanged(request: Request, handle: Any) -> Answer:
+    exchange = Exchange(request)
+    exchange.onto(handle)
+    try:
+        handle.perform()
+    except pycurl.error as error:
+        raise broken(*error.args) from error
+    return exchange.answer(handle)
+
+
+def broken(code: int, text: str) -> Broken:
+    """What libcurl says went wrong, as a word and a line."""
+    return Broken(text.strip() or f"curl error {code}")
+
+
+def _milliseconds(until: float) -> int:
+    """From now on: at least one, at most a day."""
+    return max(1, int(min(until - time.monotonic(), 86_400) * 1000))
+
+
+def _set_method(handle: Any, request: Request) -> None:
+    if request.method == "HEAD":
+        handle.setopt(pycurl.NOBODY, 1)
+    elif request.body is not None:
+        handle.setopt(pycurl.UPLOAD, 1)
+        handle.setopt(pycurl.INFILESIZE_LARGE, request.size)
+        handle.setopt(pycurl.READFUNCTION, request.body.read)
+        handle.setopt(pycurl.SEEKFUNCTION, _seek_of(request.body))
+    if request.method not in ("GET", "HEAD"):
+        handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+
+
+def _seek_of(body: Readable) -> Any:
+    def seek(offset: int, origin: int) -> int:
+        body.seek(offset)
+        return int(pycurl.SEEKFUNC_OK)
+
+    return seek

@@ -1,0 +1,112 @@
+"""A store by fsspec: a local folder, a bucket of Google's, memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.files.bodies import Body
+from pipelines.files.steps import Call, Patience, Steps
+from pipelines.files.stores import About, Head, Put, Weather, metadata_of, sound_in
+
+BITE = 2**20
+PART = ".part"
+SHA256, SOURCE_ID = "sha256", "source-id"
+
+
+class Folder:
+    """The objects below a folder of a filesystem."""
+
+    def __init__(self, filesystem: Any, folder: str) -> None:
+        self.filesystem, self.folder = filesystem, folder
+        self._is_local = isinstance(filesystem, LocalFileSystem)
+
+    def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
+        """`put` while other transfers go on; fsspec tries again by itself where that helps."""
+        put: Put = yield Call(partial(self.put, key, body, about))
+        return put
+
+    def put(self, key: str, body: Body, about: About) -> Put:
+        """Whole under its name, or not there; Weather when the store is away."""
+        if self._is_local:
+            return self._put_file(Path(self._path(key)), body)
+        try:
+            self.filesystem.pipe_file(self._path(key), bytes(body.view()), **self._told(about))
+        except (ConnectionError, TimeoutError) as error:
+            raise Weather(str(error) or type(error).__name__) from error
+        return Put()
+
+    def head(self, key: str) -> Head | None:
+        """What is there, its bytes read for their hash unless its metadata has that."""
+        self.filesystem.invalidate_cache()
+        try:
+            info = self.filesystem.info(self._path(key))
+        except FileNotFoundError:
+            return None
+        if info["type"] != "file":
+            return None
+        metadata = info.get("metadata") or {}
+        return Head(
+            key=key,
+            bytes=info["size"],
+            sha256=metadata.get(SHA256) or self._sha256(key),
+            source_id=metadata.get(SOURCE_ID),
+            content_type=info.get("contentType"),
+            etag=info.get("etag"),
+            version=info.get("generation"),
+            sound=sound_in(metadata, info.get("contentType")),
+        )
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        with suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._path(key))
+
+    def listed(self, prefix: str) -> Iterator[Head]:
+        """The objects whose keys begin so."""
+        self.filesystem.invalidate_cache()
+        start = len(self.folder) + 1
+        above = self._path(prefix.rpartition("/")[0]).rstrip("/")
+        for path, info in sorted(self.filesystem.find(above, detail=True).items()):
+            key = path[start:]
+            if key.startswith(prefix) and not key.endswith(PART):
+                yield Head(key, info["size"], etag=info.get("etag"))
+
+    def read(self, key: str) -> bytes:
+        """All bytes of an object."""
+        data: bytes = self.filesystem.cat_file(self._path(key))
+        return data
+
+    def _path(self, key: str) -> str:
+        return f"{self.folder}/{key}"
+
+    def _put_file(self, path: Path, body: Body) -> Put:
+        """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name[:200]}{PART}")
+        try:
+            with part.open("wb") as file:
+                stream = body.stream()
+                while bite := stream.read(BITE):
+                    file.write(bite)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return Put()
+
+    def _told(self, about: About) -> dict[str, Any]:
+        """What Google's bucket is told of an object; memory has no place for it."""
+        if "gs" not in self.filesystem.protocol:
+            return {}
+        return {"content_type": about.content_type, "metadata": metadata_of(about)}
+
+    def _sha256(self, key: str) -> str:
+        with self.filesystem.open(self._path(key), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()

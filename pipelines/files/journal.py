@@ -1,0 +1,190 @@
+"""What a run has stored and not yet recorded: a file on this machine that the next run goes on from.
+
+A line is written before each PUT and one after it. Nothing waits for the disk: a killed process loses no line, and
+after a power cut the lines are of another boot, which `is_short_of` tells.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from errno import ENOSPC
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from dlt.common import json
+
+from pipelines.environment import Environment
+from pipelines.ledger import Transfer
+from sources.kit.files import FileItem, Files, Stored
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An object that was about to be stored."""
+
+    id: str
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass
+class Left:
+    """What a journal holds: receipts that no load has committed, objects in doubt, and the runs that wrote it."""
+
+    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+    boot: str = ""
+
+    def is_short_of(self, transfer: Transfer | None) -> bool:
+        """Whether objects may be stored that it has no line of: by a run elsewhere, or before a power cut."""
+        if transfer is None:
+            return False
+        return bool(transfer.in_doubt) or transfer.run_id not in self.runs or self.boot != boot()
+
+
+def journal_of(environment: Environment, spec: str, resource: str) -> Path:
+    """Where the journal of a resource is."""
+    return environment.state_dir / "files" / f"{spec}.{resource}.jsonl"
+
+
+def is_unrecorded(environment: Environment, spec: str) -> bool:
+    """Whether a run of a spec has stored something, or may have, that no receipt in the warehouse names."""
+    every = journal_of(environment, spec, "*")
+    return any(left.receipts or left.intents for left in map(read, every.parent.glob(every.name)))
+
+
+def read(path: Path) -> Left:
+    """What a journal holds; a line that was torn was not yet acted on."""
+    left = Left()
+    for line in _lines(path):
+        if "stored" in line:
+            left.intents.pop(line["stored"], None)
+            left.receipts[line["stored"]] = line["receipt"]
+        elif "intends" in line:
+            left.intents[line["intends"]["id"]] = Intent(**line["intends"])
+        else:
+            left.runs, left.boot = line["runs"], line["boot"]
+    return left
+
+
+def boot() -> str:
+    """What tells one start of this machine from the others."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{time.time() - time.monotonic():.0f}"[:-1]
+
+
+class Journal:
+    """The journal of a run, written from any thread."""
+
+    def __init__(self, path: Path, files: Files, left: Left, run_id: str) -> None:
+        self._path, self._files, self._lock = path, files, Lock()
+        self._intents, self._receipts = dict(left.intents), dict(left.receipts)
+        runs = left.runs if left.boot == boot() else []
+        self._header = {"runs": [*runs[-1:], run_id], "boot": boot()}
+        self._torn = False
+        self._opened = self._rewritten()
+
+    def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
+        """Note that an object is about to be stored."""
+        intent = Intent(item.id, item.key, bytes, sha256)
+        with self._lock:
+            self._intents[item.id] = intent
+            self._write({"intends": asdict(intent)})
+
+    def stored(self, item: FileItem, stored: Stored) -> None:
+        """Note its receipt."""
+        receipt = self._files.receipt(item, stored)
+        with self._lock:
+            self._intents.pop(item.id, None)
+            self._receipts[item.id] = receipt
+            self._write({"stored": item.id, "receipt": receipt})
+
+    @property
+    def in_doubt(self) -> dict[str, Intent]:
+        """Objects of which nobody knows whether they are stored."""
+        with self._lock:
+            return dict(self._intents)
+
+    @property
+    def unrecorded(self) -> int:
+        """How many receipts no load has committed."""
+        return len(self._receipts)
+
+    def receipts(self) -> dict[str, dict[str, Any]]:
+        """The receipts that no load has committed, by the ids of their items."""
+        with self._lock:
+            return dict(self._receipts)
+
+    def forget(self, recorded: Collection[str]) -> None:
+        """Leave out what has a receipt in the warehouse."""
+        with self._lock:
+            for id in recorded:
+                self._receipts.pop(id, None)
+                self._intents.pop(id, None)
+            os.close(self._opened)
+            self._opened = self._rewritten()
+
+    def remove(self) -> None:
+        """Remove the file: nothing is left to be recorded."""
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            os.close(self._opened)
+
+    def _rewritten(self) -> int:
+        """The file anew, with what is not committed."""
+        lines: list[dict[str, Any]] = [
+            self._header,
+            *({"intends": asdict(intent)} for intent in self._intents.values()),
+            *({"stored": id, "receipt": receipt} for id, receipt in self._receipts.items()),
+        ]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(".part")
+        part.write_bytes(b"".join(map(_line, lines)))
+        part.replace(self._path)
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        """Append a line, whole or told; what a full disk has torn is parted from the next one."""
+        line = (b"\n" if self._torn else b"") + _line(content)
+        self._torn = True
+        if os.write(self._opened, line) < len(line):
+            raise OSError(ENOSPC, os.strerror(ENOSPC), str(self._path))
+        self._torn = False
+
+
+@contextmanager
+def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journal]:
+    """The journal of a run, which goes on from what others have left."""
+    opened = Journal(path, files, left, run_id)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.typed_dumpb(content) + b"\n"
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content.split(b"\n"):
+        with suppress(ValueError):
+            yield json.typed_loadb(line)

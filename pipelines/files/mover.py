@@ -1,0 +1,171 @@
+"""Move files: read each, verify it, store it once, and tell what became of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from pipelines.errors import TryLater
+from pipelines.files.lane import Lane
+from pipelines.files.steps import Patience, Steps
+from pipelines.files.stores import Store
+from pipelines.files.throttle import Throttle
+from pipelines.files.transfer import Again, Carrier, Inspect, Journal, Kind, Moved, NotMoved, Outcome
+from pipelines.files.turns import Task, Turns
+from sources.kit.files import FileItem
+
+__all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
+
+LANES = 2  # threads: with one, hashing waits for itself; with many, they wait for the interpreter's lock
+LOOK_AHEAD = 1000
+IN_MEMORY = 8 * 2**20  # of one body
+ALL_IN_MEMORY = 128 * 2**20
+CALLS = 16  # of a store that is no S3, at once
+OUTAGE = 20  # files in a row
+Ended = tuple[Task, Outcome | Again]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How files are moved."""
+
+    spool: Path
+    """The folder for bodies that are too long for memory; nothing in it outlives its process."""
+    transfers: int = 32
+    """Files at once."""
+    bwlimit: int | None = None
+    """Bytes a second, read from the sources by all transfers together."""
+    tries: int = 9
+    """How often one file is asked for, and how often it is offered to the store."""
+    per_host: int | None = None
+    """Transfers at once from one host."""
+    deadline_seconds: float = 3600
+    """For one file with all its tries."""
+    stall_seconds: int = 60
+    """Longest time with less than 1,000 bytes a second; without meaning under a `bwlimit`."""
+    retry_after_seconds: float = 60
+    """The longest wait; a host that asks for more is left for a later run."""
+    backoff_seconds: float = 1
+    """The first wait is random and at most so long, each further one at most twice as long as that before."""
+
+
+class Mover:
+    """Moves files, one GET and one PUT each: no HEAD and no LIST as long as the store answers."""
+
+    def __init__(self, store: Store, settings: Settings, journal: Journal, inspect: Inspect) -> None:
+        self._store, self._settings, self._journal, self._inspect = store, settings, journal, inspect
+
+    def move(self, items: Iterable[FileItem]) -> Generator[Outcome, None, None]:
+        """Outcomes as they come; close it, or let an error pass, and the transfers end within a second.
+
+        Items are drawn from `items` in the caller's thread, up to a thousand ahead; no two may have the same key.
+        What concerns all of them stops it: after the outcomes of what was finished, `SignInNeeded` (401),
+        `CapExceeded`, `TryLater` (nothing gets through), `SettingError` (the bucket refuses the key) or an OSError (the
+        disk is full) is raised.
+        """
+        moving = _Moving(self._settings)
+        with moving.lanes(self._store, self._journal, self._inspect):
+            yield from moving.outcomes(iter(items))
+        yield from moving.left()
+        if moving.failure:
+            raise moving.failure
+
+
+class _Moving:
+    """One `move` under way: what its lanes and its caller share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.failure: BaseException | None = None
+        self._settings = settings
+        self._turns = Turns(settings.per_host)
+        self._results: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        self._stopped = threading.Event()
+
+    @contextmanager
+    def lanes(self, store: Store, journal: Journal, inspect: Inspect) -> Iterator[None]:
+        """Threads that carry transfers; at the end of the block they have left off."""
+        settings, stopped = self._settings, self._stopped
+        throttle = Throttle(settings.bwlimit, stopped) if settings.bwlimit else None
+        in_memory = min(IN_MEMORY, ALL_IN_MEMORY // settings.transfers)
+        stall = 0 if throttle else settings.stall_seconds
+        calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
+        try:
+            for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
+                carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
+                lane = Lane(width, partial(self._begin, carrier), self._ended, stopped, calls)
+                threads.submit(lane.run).add_done_callback(self._left_off)
+            yield
+        finally:
+            stopped.set()
+            threads.shutdown()
+            calls.shutdown(cancel_futures=True)
+
+    def outcomes(self, items: Iterator[FileItem]) -> Iterator[Outcome]:
+        """What becomes of each item, until all are through or one has found what stops them all."""
+        under_way, in_a_row, more = 0, 0, True
+        while True:
+            while more and under_way < LOOK_AHEAD:
+                item = next(items, None)
+                if more := item is not None:
+                    self._turns.add(item)
+                    under_way += 1
+            if not under_way:
+                return
+            outcome = self._results.get()
+            if not isinstance(outcome, (Moved, NotMoved)):
+                self.failure = outcome
+                return
+            under_way -= 1
+            yield outcome
+            if isinstance(outcome, Moved) or outcome.kind != "transient":
+                in_a_row = 0
+                continue
+            in_a_row += 1
+            if in_a_row == OUTAGE:
+                self.failure = TryLater(f"{OUTAGE} files in a row failed, the last: {outcome.reason}; run again later")
+                return
+
+    def left(self) -> Iterator[Outcome]:
+        """What was finished and not yet told when they left off."""
+        while not self._results.empty():
+            outcome = self._results.get()
+            if isinstance(outcome, (Moved, NotMoved)):
+                yield outcome
+
+    def _begin(self, carrier: Carrier) -> Steps[Ended] | None:
+        task = self._turns.take()
+        if task is None:
+            return None
+        task.until = task.until or time.monotonic() + self._settings.deadline_seconds
+        task.tried += 1
+        return self._steps(task, carrier)
+
+    def _steps(self, task: Task, carrier: Carrier) -> Steps[Ended]:
+        outcome = yield from carrier.transfer(task.item, self._patience(task))
+        return task, outcome
+
+    def _ended(self, ended: Ended) -> None:
+        task, outcome = ended
+        if isinstance(outcome, Again):
+            wait = self._patience(task).wait(task.tried, outcome.retry_after)
+            if wait is not None and (outcome.retry_after or 0) <= self._settings.retry_after_seconds:
+                self._turns.again(task, wait, outcome.retry_after)
+                return
+            outcome = outcome.not_moved
+        self._turns.done(task)
+        self._results.put(outcome)
+
+    def _left_off(self, lane: Future[None]) -> None:
+        if error := lane.exception():
+            self._results.put(error)
+
+    def _patience(self, task: Task) -> Patience:
+        settings = self._settings
+        return Patience(settings.tries, settings.backoff_seconds, settings.retry_after_seconds, task.until)

@@ -1,0 +1,167 @@
+"""Ogg, page by page: RFC 3533, with what RFC 7845 (Opus), Vorbis I and FLAC put into the first page of a stream.
+
+A file is one stream, or several one after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastcrc.crc32 import cksum
+
+from pipelines.files.sound import Sound, Suspicious
+
+PAGE = struct.Struct("<4sBBqIIIB")
+NO_CHECKSUM = bytes(4)
+BEGINS, ENDS = 2, 4
+NO_PACKET_ENDS = -1
+
+
+class Page(NamedTuple):
+    """One page; its number is the one its stream gives it."""
+
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    lacing: memoryview
+    body: memoryview
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream as far as it was read; positions count samples."""
+
+    serial: int
+    codec: str
+    sample_rate: int
+    channels: int
+    ticks: int
+    """Positions per second: Opus counts 48,000 whatever went in."""
+    samples: Callable[[memoryview], int]
+    """How long a packet sounds, at most."""
+    skip: int = 0
+    pages: int = 1
+    start: int | None = None
+    end: int = 0
+    ended: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return max(0, self.end - (self.start or 0) - self.skip) / self.ticks
+
+    def follow(self, page: Page) -> None:
+        """Take the next page; Suspicious where it is another's, or not the next."""
+        if page.serial != self.serial:
+            raise Suspicious(f"page {self.pages} belongs to another stream")
+        if page.number != self.pages:
+            raise Suspicious(f"page {self.pages} is missing: page {page.number} stands there")
+        self.pages += 1
+        self.ended = bool(page.flags & ENDS)
+        if page.granule != NO_PACKET_ENDS:
+            self.end = page.granule
+            if self.start is None and page.granule > 0:
+                self.start = max(0, page.granule - sum(map(self.samples, _packets(page))))
+
+
+def read_ogg(data: memoryview) -> Sound:
+    """What the pages say, each with its checksum; the first stream's codec, the seconds of all."""
+    streams: list[Stream] = []
+    for page in _pages(data):
+        if streams and not streams[-1].ended:
+            streams[-1].follow(page)
+        else:
+            streams.append(_begun(page))
+    if not streams[-1].ended:
+        raise Suspicious(f"cut after page {streams[-1].pages - 1}: the last page is missing")
+    first = streams[0]
+    seconds = sum(stream.seconds for stream in streams)
+    return Sound(first.codec, "audio/ogg", seconds, first.sample_rate, first.channels)
+
+
+def _pages(data: memoryview) -> Iterator[Page]:
+    at, size = 0, len(data)
+    while at < size:
+        if bytes(data[at : at + 4]) != b"OggS"[: size - at]:
+            raise Suspicious(f"no page at byte {at}, where one must start")
+        if size - at < PAGE.size:
+            raise Suspicious(f"cut in the page at byte {at}")
+        _, _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
+        lacing = data[at + PAGE.size : at + PAGE.size + segments]
+        body = at + PAGE.size + segments
+        end = body + sum(lacing)
+        if end > size:
+            raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
+        if _checksum(data[at:end]) != checksum:
+            raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
+        yield Page(flags, granule, serial, number, lacing, data[body:end])
+        at = end
+
+
+def _checksum(page: memoryview) -> int:
+    """CRC-32 as POSIX's cksum has it, not inverted, over the page with its own checksum left out."""
+    return cksum(page[26:], cksum(bytes(page[:22]) + NO_CHECKSUM)) ^ 0xFFFFFFFF
+
+
+def _begun(page: Page) -> Stream:
+    """The stream a page begins."""
+    if not page.flags & BEGINS:
+        raise Suspicious("the first page of its stream is missing")
+    reader = next((read for start, read in CODECS.items() if bytes(page.body[: len(start)]) == start), None)
+    if reader is None:
+        raise Suspicious("an Ogg stream that is neither Vorbis, Opus nor FLAC")
+    try:
+        stream = reader(page.serial, page.body)
+    except (struct.error, IndexError):
+        raise Suspicious("the first page of its stream is too short") from None
+    if not stream.ticks or not stream.channels:
+        raise Suspicious("the first page of its stream names no sample rate or no channel")
+    stream.pages = page.number + 1
+    stream.ended = bool(page.flags & ENDS)
+    return stream
+
+
+def _vorbis(serial: int, head: memoryview) -> Stream:
+    channels, rate = struct.unpack_from("<BI", head, 11)
+    longest = (1 << (head[28] >> 4)) // 2
+    return Stream(serial, "vorbis", rate, channels, rate, lambda _: longest)
+
+
+def _opus(serial: int, head: memoryview) -> Stream:
+    channels, skip, rate = struct.unpack_from("<BHI", head, 9)
+    return Stream(serial, "opus", rate or 48_000, channels, 48_000, _opus_samples, skip)
+
+
+def _flac(serial: int, head: memoryview) -> Stream:
+    longest, packed = struct.unpack_from(">H", head, 19)[0], struct.unpack_from(">I", head, 27)[0]
+    rate = packed >> 12
+    return Stream(serial, "flac", rate, (packed >> 9 & 7) + 1, rate, lambda _: longest)
+
+
+def _opus_samples(packet: memoryview) -> int:
+    """At 48,000 a second: the first byte says how long a frame is and how many there are (RFC 6716, 3.1)."""
+    if not packet:
+        return 0
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config < 12:
+        frame = (480, 960, 1920, 2880)[config & 3]
+    else:
+        frame = (480, 960)[config & 1] if config < 16 else 120 << (config & 3)
+    frames = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 0)[code]
+    return frame * frames
+
+
+def _packets(page: Page) -> Iterator[memoryview]:
+    """The packets that end on a page."""
+    start = end = 0
+    for length in page.lacing:
+        end += length
+        if length < 255:
+            yield page.body[start:end]
+            start = end
+
+
+CODECS = {b"\x01vorbis": _vorbis, b"OpusHead": _opus, b"\x7fFLAC": _flac}

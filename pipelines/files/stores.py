@@ -1,0 +1,120 @@
+"""Where files are stored: a filesystem destination of the environment, behind five calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipelines.errors import TryLater
+from pipelines.files.bodies import Body
+from pipelines.files.sound import Sound
+from pipelines.files.steps import Patience, Steps
+
+QUARANTINE = "quarantine"
+"""The folder of the store for bytes that are not what they should be."""
+
+
+class CapExceeded(TryLater):
+    """The account's daily cap is used up; nothing goes on until it is reset, at 00:00 GMT."""
+
+
+class Weather(Exception):
+    """A store did not take an object this time, nor the times after; another run may have better luck."""
+
+
+class Refusal(Exception):
+    """A store will not have this object, however often it is offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an object says of itself."""
+
+    content_type: str
+    sha256: str
+    source_id: str
+    """`FileItem.id`."""
+    reason: str | None = None
+    """Why it is in quarantine."""
+    sound: Sound | None = None
+    """What was found in it; a bucket keeps it, so that a receipt can be written without reading it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What a store answers to an object it took."""
+
+    etag: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An object in a store; one that was `listed` says key and bytes, and its etag where it has one."""
+
+    key: str
+    bytes: int
+    sha256: str | None = None
+    source_id: str | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    version: str | None = None
+    sound: Sound | None = None
+
+
+def metadata_of(about: About) -> dict[str, str]:
+    """What an object says of itself as names and texts, but its kind."""
+    sound = about.sound or Sound(None, about.content_type)
+    told = {
+        "sha256": about.sha256, "source-id": about.source_id, "reason": about.reason, "codec": sound.codec,
+        "seconds": sound.seconds, "sample-rate": sound.sample_rate, "channels": sound.channels,
+    }  # fmt: skip
+    return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def sound_in(metadata: Mapping[str, str], content_type: str | None) -> Sound | None:
+    """What was found in an object when it was stored; None where nobody wrote it down."""
+    try:
+        codec, seconds = metadata["codec"], float(metadata["seconds"])
+        return Sound(codec, content_type or "", seconds, int(metadata["sample-rate"]), int(metadata["channels"]))
+    except (KeyError, ValueError):
+        return None
+
+
+class Store(Protocol):
+    """Objects by key, below the destination's `bucket_url`; every call may be made from any thread."""
+
+    def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
+        """`put`, step by step."""
+
+    def put(self, key: str, body: Body, about: About) -> Put:
+        """Store an object whole, or nothing: Weather when not this time, Refusal when never."""
+
+    def head(self, key: str) -> Head | None:
+        """What is there, or None. A folder reads the whole file for its hash and knows no source id."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def listed(self, prefix: str) -> Iterator[Head]:
+        """The objects whose keys begin so; in a bucket, a class C call for every thousand."""
+
+    def read(self, key: str) -> bytes:
+        """All bytes of an object."""
+
+
+def opened(destination: str) -> Store:
+    """The store of a filesystem destination of the active environment, e.g. `audio`."""
+    from dlt.common.configuration.resolve import resolve_configuration
+    from dlt.common.storages.configuration import FilesystemConfiguration
+
+    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", destination))
+    if config.protocol == "s3":
+        from pipelines.files.bucket import Bucket
+
+        return Bucket.of(destination, config)
+    from pipelines import buckets
+    from pipelines.files.folder import Folder
+
+    return Folder(*buckets.opened(destination))

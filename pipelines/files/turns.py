@@ -1,0 +1,76 @@
+"""Whose turn it is: items wait by host, so that a host with its hands full, or who asks for time, holds up no other."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from urllib.parse import urlsplit
+
+from sources.kit.files import FileItem
+
+
+@dataclass(slots=True)
+class Task:
+    """An item, and how often it was asked for."""
+
+    item: FileItem
+    host: str
+    tried: int = 0
+    until: float = 0.0
+    """When its time is up, by `time.monotonic()`; 0 before it began."""
+
+
+@dataclass(slots=True)
+class _Host:
+    waiting: deque[Task] = field(default_factory=deque)
+    busy: int = 0
+    rests_until: float = 0.0
+
+
+class Turns:
+    """Hands out tasks to any thread; each comes back as `done` or is to be had `again`."""
+
+    def __init__(self, per_host: int | None) -> None:
+        self._per_host = per_host
+        self._hosts: dict[str, _Host] = {}
+        self._later: list[tuple[float, int, Task]] = []
+        self._number = count()
+        self._lock = threading.Lock()
+
+    def add(self, item: FileItem) -> None:
+        """One more item, at the end of its host's line."""
+        task = Task(item, urlsplit(item.url).netloc)
+        with self._lock:
+            self._hosts.setdefault(task.host, _Host()).waiting.append(task)
+
+    def take(self) -> Task | None:
+        """The next task whose time has come, if there is one."""
+        now = time.monotonic()
+        with self._lock:
+            while self._later and self._later[0][0] <= now:
+                task = heapq.heappop(self._later)[2]
+                self._hosts[task.host].waiting.appendleft(task)
+            for name, host in self._hosts.items():
+                if host.waiting and host.rests_until <= now and host.busy != self._per_host:
+                    host.busy += 1
+                    self._hosts[name] = self._hosts.pop(name)  # the other hosts come first now
+                    return host.waiting.popleft()
+        return None
+
+    def done(self, task: Task) -> None:
+        """Nothing more is asked of the host for this task."""
+        with self._lock:
+            self._hosts[task.host].busy -= 1
+
+    def again(self, task: Task, seconds: float, rest: float | None = None) -> None:
+        """The task is to be had once more, after a while; its host may `rest` so long from all."""
+        now = time.monotonic()
+        with self._lock:
+            host = self._hosts[task.host]
+            host.busy -= 1
+            host.rests_until = max(host.rests_until, now + (rest or 0))
+            heapq.heappush(self._later, (now + seconds, next(self._number), task))

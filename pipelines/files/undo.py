@@ -1,0 +1,89 @@
+"""`etl files undo`: take back a batch of files, the objects first and their rows after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines import environment as environments
+from pipelines.build import dataset_name
+from pipelines.errors import Exit, UsageError
+from pipelines.files import stores
+from pipelines.files.book import Book, Chosen, parts
+from pipelines.files.stores import Store
+from pipelines.files.verbs import looking, move_of
+from pipelines.printing import Printer
+from pipelines.specs import spec as specs
+from pipelines.warehouse import open_warehouse
+from pipelines.window import parse
+
+AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to go: the ids of rows, each with its object if it has one, and objects that no row names."""
+
+    rows: list[tuple[str, str | None]]
+    orphans: list[str]
+
+    @property
+    def keys(self) -> list[str]:
+        """The objects."""
+        return [key for _, key in self.rows if key] + self.orphans
+
+
+def chosen(root: Path, name: str, only: Sequence[str], prefix: str | None, since: str | None) -> Chosen:
+    """What the command line names; a time without offset is in the zone of the spec."""
+    return Chosen(tuple(only), prefix, parse(since, None, specs.load(root, name).timezone or "UTC").since)
+
+
+def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run: bool, printer: Printer) -> Exit:
+    """Delete the objects and the rows of a batch; killed in between, the next call does the rest."""
+    if not chosen:
+        raise UsageError("files undo: would take back every file; give --only, --prefix or --since")
+    if listing and not chosen.prefix:
+        raise UsageError("files undo: --list takes what no row names below a prefix; give --prefix")
+    environment, spec = environments.load(root, env), specs.load(root, name)
+    with looking(environment, spec, writes=not dry_run):
+        move = move_of(environment, spec)
+        store = stores.opened(move.block.to)
+        with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
+            book = Book(warehouse, move)
+            batch = _batch(book, store, chosen, listing)
+            if gone := book.released([id for id, _ in batch.rows]):
+                raise UsageError(
+                    f"files undo: {len(gone)} of these files are deleted at their source, and their objects are the "
+                    f"last there are; leave them out, e.g. {min(gone)}"
+                )
+            if not dry_run:
+                _take_back(book, store, batch)
+    _tell(name, batch, dry_run, printer)
+    return Exit.OK
+
+
+def _batch(book: Book, store: Store, chosen: Chosen, listing: bool) -> Batch:
+    rows = [*((receipt.id, receipt.key) for receipt in book.receipts(chosen)), *book.failed(chosen)]
+    if not (listing and chosen.prefix):
+        return Batch(rows, [])
+    known = {receipt.key for receipt in book.receipts(Chosen(prefix=chosen.prefix))} | {key for _, key in rows}
+    return Batch(rows, sorted(head.key for head in store.listed(chosen.prefix) if head.key not in known))
+
+
+def _take_back(book: Book, store: Store, batch: Batch) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for some in parts(batch.rows):
+            list(pool.map(store.delete, [key for _, key in some if key]))
+            book.remove([id for id, _ in some])
+        list(pool.map(store.delete, batch.orphans))
+
+
+def _tell(name: str, batch: Batch, dry_run: bool, printer: Printer) -> None:
+    printer.document(
+        {"spec": name, "dry_run": dry_run, "objects": batch.keys, "rows": [id for id, _ in batch.rows]},
+    )
+    printer.lines(f"- {key}" for key in batch.keys)
+    done = "would be deleted" if dry_run else "deleted"
+    printer.lines([f"{name}: {len(batch.keys)} objects and {len(batch.rows)} rows {done}"])

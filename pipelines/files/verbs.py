@@ -1,0 +1,45 @@
+"""What the commands on files that are moved already share: whose files, under which lock and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ulid import ULID
+
+from pipelines.build import moves
+from pipelines.environment import Environment
+from pipelines.errors import SettingError, UsageError
+from pipelines.files.declared import Move, moves_of
+from pipelines.lock import held
+from pipelines.order import Order, settle
+from pipelines.specs.spec import Spec
+from pipelines.translate import told_of
+
+
+@contextmanager
+def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None]:
+    """The settings of a spec in force; its lock held, if something is to be changed."""
+    if environment.duckdb_file and not environment.duckdb_file.exists():
+        raise UsageError(f"{environment.duckdb_file.name}: is not there yet; load something first with etl run")
+    with told_of(spec.name):
+        settle(environment, spec, Order(), read_only=not writes)
+        if not writes:
+            yield
+            return
+        with held(environment, spec.name, str(ULID())):
+            yield
+
+
+def move_of(environment: Environment, spec: Spec) -> Move:
+    """The files of a spec that moves those of one resource."""
+    if not moves(spec):
+        raise UsageError(f"{spec.name}: moves no files; see files: in docs/spec.md")
+    found = moves_of(environment.root, spec, Order(), outlined=True)
+    if len(found) != 1:
+        raise UsageError(f"{spec.name}: moves the files of {len(found)} resources; these commands know specs of one")
+    if found[0].block.to not in environment.buckets:
+        raise SettingError(
+            f"{spec.name}: its files go to {found[0].block.to}; add [{environment.name}.{found[0].block.to}]"
+        )
+    return found[0]

@@ -1,0 +1,203 @@
+"""`etl files verify`: what receipts say against what is in the store, and what is wrong set right."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines import environment as environments
+from pipelines.build import dataset_name
+from pipelines.environment import Environment
+from pipelines.errors import Exit
+from pipelines.files import stores
+from pipelines.files.audio import agrees, inspect
+from pipelines.files.book import Book, Chosen, Receipt
+from pipelines.files.declared import Move
+from pipelines.files.sound import Suspicious
+from pipelines.files.stores import QUARANTINE, Head, Store
+from pipelines.files.verbs import looking, move_of
+from pipelines.logs import LOGGER
+from pipelines.printing import Printer
+from pipelines.specs import spec as specs
+from pipelines.warehouse import open_warehouse
+from sources.kit.files import FileItem
+
+AT_ONCE = 32
+PER_LISTING = 1000
+SIGNS = {
+    "=": "as their rows say",
+    "+": "rows without their object",
+    "-": "objects without a row",
+    "*": "objects that differ from their rows",
+}
+Mend = Literal["move again", "write its hash", "read it"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One object or row; `mend` is what sets it right, None where nothing here does."""
+
+    sign: str
+    key: str
+    id: str | None = None
+    what: str = ""
+    mend: Mend | None = None
+    head: Head | None = None
+    sha256: str | None = None
+    """The hash that its row has."""
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.key}{': ' if self.what else ''}{self.what}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"sign": self.sign, "key": self.key, "id": self.id, "what": self.what}
+
+
+@dataclass
+class Mended:
+    """What was set right, by the ids of files, and what nobody can."""
+
+    again: list[str]
+    hashes: dict[str, tuple[int, str]]
+    left: int
+
+    def __str__(self) -> str:
+        return f"{len(self.again)} will be moved again, {len(self.hashes)} hashes written, {self.left} left as they are"
+
+
+def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: bool, printer: Printer) -> Exit:
+    """Print how receipts and objects differ; CHECKS while they do."""
+    environment, spec = environments.load(root, env), specs.load(root, name)
+    with looking(environment, spec, writes=fix):
+        move = move_of(environment, spec)
+        dataset = environment.dataset(dataset_name(spec))
+        with open_warehouse(environment, dataset) as warehouse:
+            book = Book(warehouse, move)
+            receipts = book.receipts(chosen)
+            known = {receipt.key for receipt in (book.receipts(Chosen()) if chosen and listing else receipts)}
+        prefixes = _prefixes(known, chosen.prefix) if listing else []
+        _tell_cost(move, len(receipts), prefixes)
+        store = stores.opened(move.block.to)
+        found = list(compared(store, receipts, known, prefixes))
+        mended = _mend(environment, dataset, move, store, found) if fix else None
+    _tell(name, found, mended, printer)
+    wrong = sum(finding.sign != "=" for finding in found)
+    return Exit.CHECKS if (mended.left if mended else wrong) else Exit.OK
+
+
+def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixes: Sequence[str]) -> Iterator[Finding]:
+    """Each receipt with its object; then, where prefixes are listed, the objects there that no receipt knows."""
+    listed = {head.key: head for prefix in prefixes for head in store.listed(prefix)}
+
+    def head_of(receipt: Receipt) -> Head | None:
+        if not receipt.key.startswith(tuple(prefixes)):
+            return store.head(receipt.key)
+        head = listed.get(receipt.key)
+        return head if head is None or head.bytes != receipt.bytes else store.head(receipt.key)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for receipt, head in zip(receipts, pool.map(head_of, receipts), strict=True):
+            yield judged(receipt, head)
+    for key in sorted(listed.keys() - known):
+        if not key.startswith(f"{QUARANTINE}/"):
+            yield Finding("-", key, what="no row names it")
+
+
+def judged(receipt: Receipt, head: Head | None) -> Finding:
+    """How an object compares with its row."""
+    if head is None:
+        return Finding("+", receipt.key, receipt.id, "is not there", "move again")
+    what, mend = _wrong(receipt, head) or ("", None)
+    return Finding("*" if what else "=", receipt.key, receipt.id, what, mend, head, receipt.sha256)
+
+
+def _wrong(receipt: Receipt, head: Head) -> tuple[str, Mend] | None:
+    if receipt.bytes is not None and head.bytes != receipt.bytes:
+        return f"has {head.bytes} bytes, its row says {receipt.bytes}", "move again"
+    if receipt.sha256 is None:
+        return "its row has no hash", "write its hash" if head.sha256 else "read it"
+    if head.sha256 is not None:
+        return None if head.sha256 == receipt.sha256 else ("its bytes have another hash", "move again")
+    if receipt.etag is None or head.etag is None:
+        return "tells no hash, so somebody else stored it", "read it"
+    return None if _bare(head.etag) == _bare(receipt.etag) else ("somebody else stored it since", "read it")
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _prefixes(keys: Iterable[str], given: str | None) -> list[str]:
+    """What to list: what was asked for, or the folders at the top that the keys of receipts are in."""
+    return [given] if given else sorted({f"{key.split('/')[0]}/" for key in keys if "/" in key})
+
+
+def _tell_cost(move: Move, receipts: int, prefixes: Sequence[str]) -> None:
+    """What a bucket will bill; a folder is read whole instead."""
+    listings = f", {max(1, ceil(receipts / PER_LISTING))} or more lists (class C)" if prefixes else ""
+    LOGGER.info("%s: asks %s for %s objects (class B)%s", move.resource, move.block.to, receipts, listings)
+
+
+def _mend(environment: Environment, dataset: str, move: Move, store: Store, found: Sequence[Finding]) -> Mended:
+    """Let what is missing or wrong be moved again, and write the hashes that rows lack."""
+    mended, wrong = Mended([], {}, 0), [finding for finding in found if finding.sign != "="]
+    with open_warehouse(environment, dataset) as warehouse:
+        items = Book(warehouse, move).items([finding.id for finding in wrong if finding.id])
+    for finding in wrong:
+        _sort(store, finding, items, mended)
+    for id in [id for id in mended.again if id not in items]:
+        LOGGER.warning("%s: no row of %s names it, so no run can move it again", id, move.table)
+        mended.again.remove(id)
+        mended.left += 1
+    with open_warehouse(environment, dataset) as warehouse:
+        book = Book(warehouse, move)
+        book.reopen(mended.again)
+        book.complete(mended.hashes)
+    return mended
+
+
+def _sort(store: Store, finding: Finding, items: Mapping[str, FileItem], mended: Mended) -> None:
+    """Note what is to be done about a finding; an object of unknown content is read for it."""
+    id, head = finding.id, finding.head
+    if id is None or finding.mend is None:
+        mended.left += 1
+    elif finding.mend == "move again" or head is None:
+        mended.again.append(id)
+    elif head.sha256 is not None:
+        mended.hashes[id] = (head.bytes, head.sha256)
+    else:
+        data = store.read(finding.key)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if finding.sha256 in (None, sha256) and _sounds(data, items.get(id)):
+            mended.hashes[id] = (len(data), sha256)
+        else:
+            mended.again.append(id)
+
+
+def _sounds(data: bytes, item: FileItem | None) -> bool:
+    """Whether bytes that nobody has verified are what their item should be."""
+    try:
+        return item is None or agrees(inspect(memoryview(data), item.media), item.seconds)
+    except Suspicious:
+        return False
+
+
+def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer) -> None:
+    counts = {sign: sum(finding.sign == sign for finding in found) for sign in SIGNS}
+    printer.lines(str(finding) for finding in found if finding.sign != "=")
+    printer.lines(f"{sign} {counts[sign]} {what}" for sign, what in SIGNS.items())
+    if mended:
+        printer.lines([f"{name}: {mended}; the next run moves what is to be moved"])
+    printer.document(
+        {
+            "spec": name,
+            "counts": counts,
+            "found": [finding.as_dict() for finding in found if finding.sign != "="],
+            "mended": mended and {"again": mended.again, "hashes": sorted(mended.hashes), "left": mended.left},
+        }
+    )

@@ -1,0 +1,126 @@
+"""The audio of calls: `spinoco/YYYY/MM/DD/<guid>.ogg` by the day a recording began (UTC), Ogg Vorbis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import dlt
+from dlt.common.typing import TSecretStrValue
+
+from sources.kit import http, secrets
+from sources.kit.files import FileItem, Files, Release, Row, Stored
+from sources.spinoco.lines import LINES
+from sources.spinoco.processed import kept
+from sources.spinoco.tables import columns
+from sources.spinoco.upstream import API, PROTOCOL
+
+IDENTITY = "spinoco_recording_id"
+LISTED = (
+    IDENTITY,
+    "spinoco_call_guid",
+    "call_id",
+    "recording_id",
+    "direction",
+    "caller",
+    "callee",
+    "started_at",
+    "ended_at",
+    "duration_seconds",
+)  # what a receipt has of the recording
+RECEIPT = columns(
+    "spinoco_recording_id spinoco_call_guid object_key bytes sha256 stored_at",
+    text=(
+        "spinoco_recording_id spinoco_call_guid call_id recording_id direction caller callee "
+        "object_key sha256 content_type codec etag version"
+    ),
+    timestamp="started_at ended_at stored_at released_at",
+    double="duration_seconds seconds",
+    bigint="bytes sample_rate channels",
+)
+
+
+def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, validate_ogg_header: bool = True) -> Files:
+    """The audio of the rows of `call_recordings` that can be had.
+
+    `validate_ogg_header` has every page of an Ogg file checked, its length against what the vendor says; without
+    it anything is stored.
+    """
+    secrets.keep_out(token)
+    headers = {"Authorization": f"Bearer {token}", **PROTOCOL}
+    media = "ogg" if validate_ogg_header else "any"
+
+    def items(rows: Iterable[Row]) -> Iterator[FileItem]:
+        for row in rows:
+            if row["available"]:
+                yield FileItem(
+                    id=row[IDENTITY],
+                    url=_address(base_url.rstrip("/"), row),
+                    key=object_key(row),
+                    row=row,
+                    headers=headers,
+                    media=media,
+                    seconds=row["duration_seconds"] if validate_ogg_header else None,
+                )
+
+    return Files(
+        identity=IDENTITY,
+        items=items,
+        receipt=_receipt,
+        columns=RECEIPT,
+        when="started_at",
+        there="available",
+        names=("recording_id", "call_id", "spinoco_call_guid"),
+        release=Release(partial(_delete, base_url, headers), "released_at"),
+        about=("caller", "callee"),
+        lines=LINES,
+        kept=kept,
+        alike=lambda key: key.rpartition("/")[2],
+        kept_as=lambda receipt: f"{receipt['recording_id']}.ogg",
+    )
+
+
+def object_key(row: Row) -> str:
+    """The name of a recording's object; by its GUID alone it is the same for good."""
+    return f"spinoco/{_day(row['started_at'])}/{quote(row[IDENTITY], safe='')}.ogg"
+
+
+def _day(started_at: datetime | None) -> str:
+    if started_at is None:
+        return "unknown"
+    return (started_at.astimezone(UTC) if started_at.tzinfo else started_at).strftime("%Y/%m/%d")
+
+
+def _address(base_url: str, row: Row) -> str:
+    task, recording = (quote(str(row[name]), safe="") for name in ("spinoco_call_guid", IDENTITY))
+    return f"{base_url}/recording-direct/{task}/{recording}"
+
+
+def _delete(base_url: str, headers: dict[str, str], receipt: Row) -> str | None:
+    """Delete a recording at the vendor, for good, or say why it is still there."""
+    task, recording = (quote(str(receipt[name]), safe="") for name in ("spinoco_call_guid", IDENTITY))
+    with http.open_session("spinoco") as session:
+        response = session.delete(f"{base_url.rstrip('/')}/recording/{task}/{recording}", headers=headers)
+    gone = response.ok or response.status_code == 404
+    return None if gone else f"the vendor answered {response.status_code}"
+
+
+def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
+    return {
+        **{name: item.row.get(name) for name in LISTED},
+        "object_key": stored.key,
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
+        "content_type": stored.content_type,
+        "codec": stored.codec,
+        "seconds": stored.seconds,
+        "sample_rate": stored.sample_rate,
+        "channels": stored.channels,
+        "etag": stored.etag,
+        "version": stored.version,
+        "stored_at": stored.stored_at,
+        "released_at": None,
+    }
