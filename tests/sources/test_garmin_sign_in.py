@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from importlib.metadata import version
 from io import StringIO
 
 import pytest
 
 from tests.scripted_server import Asked, reply, serving
 
+SPOKEN = "0.3.2"
 CODE = "123456"
 EXPIRES = 4_102_444_800
 BEARER = ".".join(
@@ -41,6 +43,8 @@ class Sso:
 def login(workspace, monkeypatch):
     """`etl auth login garmin` against a server, with what a person answers."""
     garmin = pytest.importorskip("garminconnect.client", reason="garminconnect is not installed")
+    if version("garminconnect") != SPOKEN:
+        pytest.skip(f"the SSO of this test is asked as garminconnect {SPOKEN} does, the newest for Python 3.11")
     made, begin = workspace("garmin"), garmin.Client.__init__
 
     def sign_in(sso: Sso, typed: str, **variables: str):
@@ -89,5 +93,5 @@ def test_a_person_signs_in_with_a_code(login, typed, variables):
 )
 def test_a_refused_login_is_not_repeated(login, sso, said):
     result, paths, _ = login(sso, "ada@example.org\na secret word\n")
-    assert (result.code, len(paths)) == (6, 1), result
+    assert (result.code, sum("api/login" in path for path in paths)) == (6, 1), result
     assert said in result.err
