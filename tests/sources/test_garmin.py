@@ -260,6 +260,13 @@ def test_what_no_repetition_mends_is_not_repeated(site, sandbox, kind, code, sai
     assert len(sandbox.requests) <= requests
 
 
+@pytest.mark.parametrize("part", [("--since", "2024-02-27"), ("--until", "2024-02-28"), ("--mode", "backfill")])
+def test_a_limit_never_cuts_days_that_nobody_reads_again(site, sandbox, part):
+    result = site.etl("run", "garmin", "--env", "test", "--limit", "2", *part)
+    assert (result.code, sandbox.requests) == (2, [])
+    assert "would cut them for good" in result.err
+
+
 def test_an_answer_for_strangers_is_no_data(site):
     def answer(asked):
         return reply(200, {"displayName": "x"} if asked.path.endswith("Profile") else {"privacyProtected": True})
