@@ -22,9 +22,14 @@ class Span:
     first: date
     last: date
 
+    def __bool__(self) -> bool:
+        return self.first <= self.last
+
     @property
     def unit(self) -> str:
-        """What coverage calls it."""
+        """What coverage calls it; nothing where there is no day in it."""
+        if not self:
+            return ""
         return str(self.first) if self.first == self.last else f"{self.first}/{self.last + DAY}"
 
 

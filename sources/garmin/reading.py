@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import tee
 from typing import Any, TypeVar
 
@@ -95,16 +96,16 @@ class Reading:
             memories = [_memory(user, account.name) for user in users]
             span = self.window.of(memories, metric.look_back, account.today)
             missed = [] if self.window else failed(memories, span)
-            spans = (
-                [*missed, *asked(span, metric.days, metric.weekly)] if metric.dated else [Span(span.last, span.last)]
-            )
-            yield from self._asked(account, metric, spans)
+            now = asked(span, metric.days, metric.weekly) if metric.dated else [Span(span.last, span.last)]
+            yield from self._asked(account, metric, [*missed, *now], len(missed), span.last)
 
-    def _asked(self, account: Account, metric: Metric, spans: list[Span]) -> Iterator[Told | Ended]:
+    def _asked(
+        self, account: Account, metric: Metric, spans: list[Span], missed: int, until: date
+    ) -> Iterator[Told | Ended]:
         """The answers about some days; after one that no other of the kind will be better than, no more is asked."""
         again: list[list[str]] = []
         paths = (metric.path.format(name=account.display_name, first=span.first, last=span.last) for span in spans)
-        for span, ask in zip(spans, account.asked(paths), strict=False):
+        for span, ask in zip(spans, account.asked(paths, failed_before=missed), strict=False):
             item, unit = f"{account.name} {metric.name} {span.unit}", span.unit if metric.dated else ""
             try:
                 answer = ask()
@@ -115,7 +116,7 @@ class Reading:
                 if why.lasting:
                     return
                 again.append([str(span.first), str(span.last)])
-        yield Ended(account.name, {"until": str(spans[-1].last), **({"failed": again} if again else {})})
+        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})})
 
     def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
         for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
@@ -148,7 +149,7 @@ class Reading:
             memories = [_memory(user, account.name) for user in users]
             span = self.window.of(memories, acts.LOOK_BACK, account.today)
             try:
-                yield Listed(account, span, acts.listed(account, span))
+                yield Listed(account, span, acts.listed(account, span) if span else [])
             except Unanswered as why:
                 yield Listed(account, span, failure=str(why))
 

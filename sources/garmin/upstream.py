@@ -55,9 +55,14 @@ class Account:
         """The day it is in its zone, by the upstream's clock."""
         return http.sent_at(self._profile).astimezone(self._zone).date()
 
-    def asked(self, paths: Iterable[str], absent: tuple[int, ...] = NOTHING) -> Iterator[Callable[[], Any]]:
-        """For each path what gives its document, None where there is none; that may raise `Unanswered`."""
-        failures = 0
+    def asked(
+        self, paths: Iterable[str], absent: tuple[int, ...] = NOTHING, failed_before: int = 0
+    ) -> Iterator[Callable[[], Any]]:
+        """For each path what gives its document, None where there is none; that may raise `Unanswered`.
+
+        The first paths failed before: that they do so again says nothing about the upstream.
+        """
+        failures = -failed_before
 
         def document(ask: Callable[[], http.Response]) -> Any:
             nonlocal failures
@@ -68,7 +73,7 @@ class Account:
                 if self.session.throttled or failures >= FAILURES_IN_A_ROW:
                     raise
                 raise Unanswered(str(error)) from None
-            failures = 0
+            failures = min(0, failures)
             return _document(response, absent)
 
         for ask in ahead.each(self.session, (self._base_url + path for path in paths)):

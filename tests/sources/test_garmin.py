@@ -245,6 +245,23 @@ def test_a_day_that_fails_leaves_the_others_and_is_asked_for_again(site, sandbox
     assert site.query("SELECT count(*) FROM garmin.stress WHERE calendar_date = '2024-02-27'") == [(1,)]
 
 
+def test_days_that_fail_for_good_stop_no_run(site, sandbox):
+    once = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "1"}
+    sandbox.fault("/dailyStress/2024-02-(24|26|28)", "500", 1000)
+    for day in (1, 12):
+        sandbox.move_to(day)
+        result, _ = run(site, "--select", "stress", **once)
+        assert (result.code, result.json[0]["counts"]["items_failed"]) == (3, 3), result.err
+    sandbox.fault("/dailyStress", "500", 1000)
+    assert site.etl("run", "garmin", "--env", "test", "--select", "stress", **once).code == 5
+
+
+def test_a_window_in_the_future_asks_for_nothing(site, sandbox):
+    result, tables = run(site, "--select", "stress", "--select", "activities", "--since", "2030-01-01")
+    assert (result.code, tables) == (0, {}), result.out + result.err
+    assert [seen.path for seen in sandbox.requests] == ["/garmin/userprofile-service/socialProfile"]
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "said", "requests"),
     [
