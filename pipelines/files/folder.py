@@ -37,7 +37,7 @@ class Folder:
         if self._is_local:
             return self._put_file(Path(self._path(key)), body)
         try:
-            self.filesystem.pipe_file(self._path(key), bytes(body.view()), **self._told(about))
+            self.filesystem.pipe_file(self._path(key), body.view(), **self._told(about))
         except (ConnectionError, TimeoutError) as error:
             raise Weather(str(error) or type(error).__name__) from error
         return Put()

@@ -113,7 +113,7 @@ def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, 
         "error": reason,
         "first_error": prior.first_error if prior else reason,
         "ignore_until": None if given_up else now + _wait(attempts, outcome.retry_after, move),
-        "quarantine_key": outcome.quarantine_key,
+        "quarantine_key": outcome.quarantine_key or (prior.quarantine_key if prior else None),
         "run_id": run_id,
         **{name: outcome.item.row.get(name) for name in move.files.about},
     }
