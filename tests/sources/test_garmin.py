@@ -303,6 +303,13 @@ def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
     assert (result.code, tables["activities"], tables["activity_splits"]) == (0, 4, 8)
 
 
+def test_a_token_that_has_ended_is_renewed_once(site, sandbox):
+    sandbox.fault("dailyStress/2024-02-28", "401", 1)
+    result, tables = run(site, "--select", "stress", **ALONE)
+    assert (result.code, tables) == (0, {"stress": 5}), result.err
+    assert [seen.status for seen in sandbox.requests if seen.path.endswith("/oauth/token")] == [200]
+
+
 def test_every_metric_is_there_once():
     names = [metric.name for metric in METRICS] + ["activities"] + [part.name for part in PARTS]
     assert len(names) == len(set(names)) == 31
