@@ -47,7 +47,9 @@ Select = Annotated[
     list[str] | None,
     typer.Option("--select", "-s", "--data-types", help="Only these resources: names or globs, comma-separated."),
 ]
-Exclude = Annotated[list[str] | None, typer.Option("--exclude", help="All but these resources.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option("--exclude", help="All but these resources; of files, the table of their receipts.")
+]
 Service = Annotated[list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")]
 Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")]
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ DUCKDB = """\
 [bench.warehouse]
 destination_type = "duckdb"
 credentials = "warehouse.duckdb"
+[bench.audio]
+destination_type = "filesystem"
+bucket_url = "audio"
 """
 POSTGRES = """\
 [bench.warehouse]
@@ -26,14 +30,14 @@ username = "{user}"
 """
 
 
-def run(work: Work, spec: str, *arguments: str) -> None:
+def run(work: Work, spec: str, *arguments: str, options: Sequence[str] = ()) -> None:
     """`etl run SPEC --env bench --with …` in a workspace made for it; SystemExit with its code unless that is 0."""
     _lay_out(work, spec)
     import cli
 
     values = [word for argument in arguments for word in ("--with", argument)]
     try:
-        cli.main(["--root", str(work.folder), "run", spec, "--env", "bench", *values])
+        cli.main(["--root", str(work.folder), "run", spec, "--env", "bench", *values, *options])
     except SystemExit as end:
         if end.code:
             raise

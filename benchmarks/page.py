@@ -13,6 +13,9 @@ INTRODUCTION = """\
 This engine, stock dlt as its tutorial writes it, stock dlt tuned (pages, parquet, no gzip) and the floor (what
 DuckDB or Postgres takes by itself: `read_csv`, `read_json`, `COPY`), each a process of its own, taking turns.
 
+Files go from an endpoint written in C to the same, beside rclone, curl with the AWS CLI and a plain loop; *engine*
+is the mover there, without journal and receipts, and a row is a file.
+
 * *wall*, *CPU* (user and system, children included) and *peak* memory are medians of {rounds} rounds, whole processes.
 * *net* is the process less the same process on one row: what the data costs, without the start of Python and dlt.
 * After each process its tables are asked for counts, sums and distinct values: *same rows* says that all left the same.
@@ -56,7 +59,8 @@ def case_lines(case: dict[str, Any]) -> Iterator[str]:
 
 def _row(name: str, figures: dict[str, Any], rows: int) -> str:
     if "failure" in figures:
-        return f"| {name} | did not finish |\n"
+        why = "is not installed" if figures["failure"].rstrip().endswith("is not installed") else "did not finish"
+        return f"| {name} | {why} |\n"
     rate = f"{rows / figures['net_wall']:,.0f}" if figures["net_wall"] > 0 else "–"
     cells = (f"{figures[key]:.2f}" for key in ("wall", "cpu"))
     net = (f"{figures[key]:.2f}" for key in ("net_wall", "net_cpu"))

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.case import Target
 from benchmarks.rounds import Outcome, Tally
 
-PACKAGES = ("dlt", "duckdb", "pyarrow", "adbc-driver-postgresql", "psycopg2-binary", "orjson")
+PACKAGES = ("dlt", "duckdb", "pyarrow", "adbc-driver-postgresql", "psycopg2-binary", "orjson", "pycurl")
 SMALLEST_SECONDS = 0.25  # a floor below this says nothing about a ratio
 
 

@@ -50,12 +50,12 @@ def _hinted(source: DltSource, spec: Spec) -> DltSource:
 def choose(source: DltSource, spec: Spec, select: Iterable[str], exclude: Iterable[str]) -> list[str]:
     """Select resources by name or glob; UsageError when a pattern matches none, or one appends for no reason.
 
-    Returns the chosen names.
+    Returns the chosen names. `exclude` may name the receipts of files, too: these are then not moved.
     """
     known = list(source.resources)
     default = [name for name in known if source.resources[name].selected]
     chosen = _matching(spec, known, select) or default
-    dropped = _matching(spec, known, exclude)
+    dropped = _matching(spec, [*known, *(block.table for block in moves(spec).values())], exclude)
     chosen = [name for name in chosen if name not in dropped]
     if not chosen:
         raise UsageError(f"{spec.name}: nothing is left after --select and --exclude; it has: {_list(known)}")

@@ -121,9 +121,11 @@ def test_all_must_leave_the_same_rows(facts: str, parity: bool) -> None:
 
 
 def test_the_page_tells_all_and_names_no_machine() -> None:
-    failed = Tally(failure="ended with 1")
+    failed, absent = Tally(failure="ended with 1"), Tally(failure="ended with 1: rclone is not installed\n")
     target = Target("wall", 1.5, FLOOR)
-    text = page(document([outcome(target, engine=tally(8), floor=tally(3), stock_dlt=failed)], "full", 3))
+    tallies = {"engine": tally(8), "floor": tally(3), "stock_dlt": failed, RCLONE: absent}
+    text = page(document([outcome(target, **tallies)], "full", 3))
+    assert "| rclone | is not installed |" in text
     assert "| engine | 10.00 | 8.00 | 100 | 9.00 | 7.00 | 1 |" in text
     assert "| stock dlt | did not finish |" in text
     assert "engine: net wall at most 1.5 × floor: 2.25 ×, **missed**" in text

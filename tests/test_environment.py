@@ -321,7 +321,7 @@ def test_the_naming_layout_and_the_dataset_of_a_spec_act(paint):
     assert paint.query("SELECT colour FROM dp_paint_x.seen") == [("of the source",)]
     paint.write("specs/paint.yaml", SPEC + "dataset: studio\n")
     result = paint.etl("run", "paint", "--env", "x")
-    assert "rows into dp_studio_x" in result.out
+    assert "1 row into dp_studio_x" in result.out
     assert paint.query("SELECT colour FROM dp_studio_x.seen") == [("of the source",)]
 
 

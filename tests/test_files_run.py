@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from pipelines.files.declared import Move
+from pipelines.files.folder import Folder
 from pipelines.files.mover import NotMoved
 from pipelines.files.phase import settings_of
 from pipelines.files.receipts import failure_of
+from pipelines.files.stores import Refusal
 from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
 from pipelines.order import Order
@@ -74,6 +76,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(Workspace(tmp_path / "a workspace"), host)
 
 
+def test_lists_may_be_loaded_without_their_files(site: Site) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    only_lists = site.run("--exclude", "audio_files")
+    assert (only_lists.code, site.host.gets, site.objects()) == (0, 0, {})
+    assert site.workspace.query("SELECT count(*) FROM vault.recordings") == [(3,)]
+    assert (site.run("--exclude", "notes").code, site.receipts()) == (0, ["r001", "r002", "r003"])
+
+
 def test_what_rows_name_is_moved_once(site: Site) -> None:
     rows = toy.vault(site.workspace, site.host, 4)
     first = site.run("--output", "json")
@@ -116,6 +126,29 @@ def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
     repaired = site.run("--failed")
     assert (repaired.code, site.host.gets, site.failures()) == (0, asked + 2, [])
     assert site.receipts() == ["r001", "r002", "r003", "r004"]
+    assert not [key for key in site.objects() if key.startswith("quarantine/")]
+
+
+def test_what_is_in_quarantine_is_named_until_it_is_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.vault(site.workspace, site.host, 2)
+    site.host.bodies["/2.mp3"] = HTML
+    assert site.run().code == 3
+    site.host.bodies["/2.mp3"] = 404
+    assert site.run("--failed").code == 3
+    assert site.failures("id, http_status, quarantine_key") == [("r002", 404, "quarantine/calls/r002.mp3")]
+    site.mend(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "delete", _refuse)
+        refused = site.run("--failed")
+    assert (refused.code, "not deleted: answered 403; a later run tries again" in refused.err) == (0, True)
+    assert site.failures("quarantine_key") == [("quarantine/calls/r002.mp3",)]
+    toy.vault(site.workspace, site.host, 3)
+    assert (site.run().code, site.failures()) == (0, [])
+    assert sorted(site.objects()) == ["calls/r001.mp3", "calls/r002.mp3", "calls/r003.mp3"]
+
+
+def _refuse(store: Folder, key: str) -> None:
+    raise Refusal("answered 403")
 
 
 def test_retry_makes_failed_files_due(site: Site) -> None:
@@ -152,7 +185,7 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(site: Site) -> None:
     source = site.workspace.root / "sources/vault.py"
     source.write_text(source.read_text().replace("{row['id']}.mp3", "one.mp3"))
     assert (site.run().code, site.receipts(), list(site.objects())) == (3, ["r001"], ["calls/one.mp3"])
-    assert "another file of this run has its key calls/one.mp3" in site.failures()[0][4]
+    assert "another file has its key calls/one.mp3" in site.failures()[0][4]
     assert len(rows) == 2
 
 
@@ -292,14 +325,14 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
     ("outcome", "prior", "status", "wait"),
     [
         (REFUSED, None, "transient", HOUR),
-        (REFUSED, Prior(1, NOW - HOUR, "first"), "transient", 2 * HOUR),
-        (REFUSED, Prior(2, NOW - HOUR, "first"), "transient", 4 * HOUR),
-        (REFUSED, Prior(1, NOW - 2 * DAY, "first"), "transient", 2 * HOUR),
-        (REFUSED, Prior(2, NOW - 2 * DAY, "first"), "permanent", None),
-        (BUSY, Prior(50, NOW - 9 * DAY, "first"), "transient", DAY),
+        (REFUSED, Prior(1, NOW - HOUR, "first", "quarantine/a"), "transient", 2 * HOUR),
+        (REFUSED, Prior(2, NOW - HOUR, "first", "quarantine/a"), "transient", 4 * HOUR),
+        (REFUSED, Prior(1, NOW - 2 * DAY, "first", "quarantine/a"), "transient", 2 * HOUR),
+        (REFUSED, Prior(2, NOW - 2 * DAY, "first", "quarantine/a"), "permanent", None),
+        (BUSY, Prior(50, NOW - 9 * DAY, "first", "quarantine/a"), "transient", DAY),
         (replace(BUSY, retry_after=7200.0), None, "transient", 2 * HOUR),
         (STRANGE, None, "quarantined", HOUR),
-        (STRANGE, Prior(2, NOW - 2 * DAY, "first"), "quarantined", None),
+        (STRANGE, Prior(2, NOW - 2 * DAY, "first", "quarantine/a"), "quarantined", None),
     ],
 )
 def test_a_failure_waits_longer_each_time_and_is_given_up_late(
@@ -310,6 +343,7 @@ def test_a_failure_waits_longer_each_time_and_is_given_up_late(
     assert row["attempts"] == (prior.attempts if prior else 0) + 1
     assert row["first_error"] == ("first" if prior else row["error"])
     assert row["first_seen_at"] == (prior.first_seen_at if prior else NOW)
+    assert row["quarantine_key"] == (outcome.quarantine_key or (prior.quarantine_key if prior else None))
 
 
 @pytest.mark.parametrize(

@@ -357,5 +357,8 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         assert files(site, "verify").code == 0
         assert [len(made.content) for made in b2.versions("calls", site.key(1))][-1] == len(mp3(1, 1))
         assert site.host.gets == 4
+        b2.exceed("transaction", "^DELETE")
+        assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 5
+        b2.heal()
         assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 0
         assert [key for key in b2.buckets.keys("calls") if key.startswith(PREFIX)] == []

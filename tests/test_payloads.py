@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sandbox.sound import mp3
+from tests import files_toy
 from tests.scripted_server import Asked, Steps, reply, serving
 from tests.served import served
 from tests.warehouse import Ask
@@ -51,10 +54,20 @@ def test_recordings(workspace, payloads, postgres_url, env):
     made = workspace("recordings")
     made.postgres(postgres_url)
     lists = ["--with", f"csv_path={payloads}/csv_recordings/*.csv"]
-    first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
-    assert (first.code, first.json[0]["tables"]) == (0, {"recordings": 25}), first.err
-    second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
-    assert (second.code, second.json[0]["tables"]) == (0, {})
+    with (payloads / "csv_recordings" / "flat_location.csv").open(encoding="utf-8", newline="") as flat:
+        seconds = {urlsplit(row["location"]).path: float(row["duration_seconds"]) for row in csv.DictReader(flat)}
+    with files_toy.host() as host:
+        host.bodies = {path: mp3(path, length) for path, length in seconds.items()}
+        lists += ["--with", f"base_url={host.url}"]
+        first = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+        tables = first.json[0]["tables"]
+        assert (first.code, tables["recordings"], tables["audio_files"]) == (3, 25, len(seconds)), first.err
+        second = made.etl("run", "recordings", "--env", env, "--output", "json", *lists)
+        assert (second.code, second.json[0]["tables"]) == (0, {})
+    (known,) = (made.root / "audio").rglob("*ef2b83240984259190db5ea22dffb4bf.mp3")
+    assert known.relative_to(made.root / "audio").as_posix() == (
+        "audio/+4915000000001/20250603_075800__Campaign_A_28.05__ef2b83240984259190db5ea22dffb4bf.mp3"
+    )
 
 
 @pytest.mark.parametrize("env", ["test", "pg"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -112,6 +113,20 @@ def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
         assert "long enough" not in said
 
 
+def test_the_command_to_repeat_what_failed_has_what_the_run_was_given(site: Site) -> None:
+    site.list(1, 2)
+    site.host.bodies["/vr/PR_2.mp3"] = 404
+    given = ("--with", f"csv_path={site.workspace.variables.pop('SOURCES__RECORDINGS__CSV_PATH')}", "--transfers", "2")
+    partial = site.etl(
+        "run", "recordings", "--with", f"b2_prefix={PREFIX}", *given, "--limit", "2", "--run-id", "first"
+    )
+    assert partial.code == 3
+    retry = json.loads((site.workspace.root / "runs/first/error.json").read_text())["retry_command"]
+    site.list(2)
+    assert site.workspace.etl(*shlex.split(retry)[1:]).code == 0
+    assert site.objects() == [site.key(2), site.key(1)]
+
+
 def test_the_tables_of_postgres_are_those_of_the_original(pg: Site, ask: Callable[..., list[Any]]) -> None:
     pg.list(1, 2, 3)
     pg.run()
@@ -218,3 +233,16 @@ def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: 
     missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
     (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
     assert "no file matches gone.csv" in told["trouble"]
+
+
+def test_a_row_that_lost_its_object_gets_it_back_though_another_url_is_the_same(
+    pg: Site, ask: Callable[..., list[Any]]
+) -> None:
+    pg.list(1)
+    pg.run()
+    (pg.workspace.root / "audio" / pg.key(1)).unlink()
+    assert pg.etl("files", "verify", "recordings", "--fix").code == 0
+    pg.list(0, id="rec1")  # an earlier one, which comes first
+    pg.run()
+    assert ask("SELECT id, b2_object_key FROM media_pipeline.audio_files") == [(1, pg.key(1))]
+    assert pg.objects() == [pg.key(1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from pipelines.files.stores import About, Head, Refusal, Store, Weather
 from tests.clouds.b2 import B2
 from tests.clouds.gcs import GCS
 from tests.clouds.s3 import KEY, SECRET, Refused
+from tests.scripted_server import RESET, serving
+from tests.scripted_server import head as headers_of
 from tests.workspace import DESTINATIONS, Workspace
 
 STRANGE = "a b/+%25~'()é/ü&?#=;,@!$*[].ogg"
@@ -183,6 +186,25 @@ def test_parts_that_cannot_become_an_object_are_taken_back(b2: B2, monkeypatch, 
         store.put("x/1.ogg", what, about(what))
     assert b2.count("^DELETE .*uploadId") == 1
     assert b2.versions("audio", "x/1.ogg") == []
+
+
+def test_no_answer_to_a_put_is_a_question(b2: B2):
+    what = body(b"one")
+    there = {"Content-Length": "3", "ETag": '"e"', "x-amz-version-id": "v", "x-amz-meta-sha256": what.sha256}
+    with serving(lambda asked: [RESET] if asked.method == "PUT" else [headers_of(200, there)]) as service:
+        put = replace(bucket(b2), endpoint=service.url).put("x/1.ogg", what, about(what))
+    assert (put.etag, put.version) == ("e", "v")
+    assert [asked.method for asked in service.asked] == ["PUT", "HEAD"]
+
+
+def test_a_body_that_will_be_long_is_not_gathered(tmp_path: Path):
+    incoming = Incoming(bytearray(), 8 * 2**20, tmp_path)
+    incoming.expect(9 * 2**20)
+    for _ in range(100):
+        incoming.write(bytes(2**14))
+    assert len(incoming.buffer) <= 2**20 + 2**14
+    assert incoming.whole().size == 100 * 2**14
+    incoming.close()
 
 
 def test_the_last_answer_of_many_parts_may_be_lost(b2: B2):

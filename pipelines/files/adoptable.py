@@ -19,7 +19,7 @@ from pipelines.files.audio import agrees, inspect
 from pipelines.files.bodies import Body
 from pipelines.files.book import Book
 from pipelines.files.sound import Sound, Suspicious
-from pipelines.files.stores import About, Head, Store
+from pipelines.files.stores import About, Head, Refusal, Store, Weather
 from sources.kit.files import FileItem, Files, Kept, Stored
 
 CHUNK = 2**20
@@ -112,8 +112,11 @@ def _of_object(files: Files, store: Store, listed: Head, item: FileItem | None, 
         raise NotAdopted(f"has {head.bytes} bytes, its source says {item.bytes or 'more than none'}")
     if item.sha256 and head.sha256 and item.sha256 != head.sha256:
         raise NotAdopted("its bytes have another hash than its source says")
-    kind = head.content_type or UNKNOWN
-    stored = Stored(head.key, head.bytes, head.sha256 or "", kind, datetime.now(UTC), head.etag, head.version)
+    sound = head.sound or Sound(None, head.content_type or UNKNOWN)
+    stored = Stored(
+        head.key, head.bytes, head.sha256 or "", sound.content_type, datetime.now(UTC), head.etag, head.version,
+        sound.codec, sound.seconds, sound.sample_rate, sound.channels,
+    )  # fmt: skip
     receipt = files.receipt(item, stored)
     return receipt if head.sha256 else {**receipt, files.named.sha256: None}
 
@@ -155,7 +158,10 @@ def _stored(store: Store, item: FileItem, body: Body, sound: Sound, dry_run: boo
     head = store.head(item.key)
     etag, version = (head.etag, head.version) if head else (None, None)
     if not dry_run and (head is None or head.sha256 != body.sha256):
-        put = store.put(item.key, body, About(sound.content_type, body.sha256, item.id))
+        try:
+            put = store.put(item.key, body, About(sound.content_type, body.sha256, item.id, sound=sound))
+        except (Weather, Refusal) as refused:
+            raise NotAdopted(f"the store did not take it: {refused}") from refused
         etag, version = put.etag, put.version
     about = (sound.codec, sound.seconds, sound.sample_rate, sound.channels)
     return Stored(item.key, body.size, body.sha256, sound.content_type, datetime.now(UTC), etag, version, *about)

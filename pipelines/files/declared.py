@@ -104,4 +104,5 @@ def refuse(environment: Environment, spec: Spec, order: Order) -> None:
 def _is_chosen(spec: Spec, name: str, order: Order) -> bool:
     named = any(fnmatchcase(name, pattern) for pattern in order.select)
     wanted = named if order.select else spec.resources[name].enabled
-    return wanted and not any(fnmatchcase(name, pattern) for pattern in order.exclude)
+    mine = (name, build.moves(spec)[name].table)
+    return wanted and not any(fnmatchcase(each, pattern) for each in mine for pattern in order.exclude)

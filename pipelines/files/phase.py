@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from pipelines.errors import TryLater
+from pipelines.errors import EtlError, TryLater
 from pipelines.files import stores
 from pipelines.files.audio import Sound, Suspicious, inspect
 from pipelines.files.declared import Move, moves_of
@@ -23,8 +23,9 @@ from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.listing import Listing
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
-from pipelines.files.stores import Store, Weather
+from pipelines.files.stores import Refusal, Store, Weather
 from pipelines.files.tally import Tally
+from pipelines.files.transfer import why_unfit
 from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import Transfer
 from pipelines.load import Load
@@ -100,15 +101,27 @@ class _Phase:
                 transfer.run()
             finally:
                 if transfer.is_recorded:
-                    self._end(journal_, still_in_doubt=in_doubt and not (transfer.is_through and self.wanted.is_whole))
+                    self._end(
+                        journal_, store, still_in_doubt=in_doubt and not (transfer.is_through and self.wanted.is_whole)
+                    )
 
-    def _end(self, journal_: Journal, still_in_doubt: bool) -> None:
+    def _end(self, journal_: Journal, store: Store, still_in_doubt: bool) -> None:
         """Drop the failures of what is stored by now, and what says that files are moved where no doubt is left."""
         with self._tables() as tables:
-            tables.drop_repaired()
+            tables.drop_repaired(left=self._not_deleted(store, tables.repaired()))
         if not still_in_doubt and not journal_.in_doubt:
             self.ledger.end_transfer(self.dataset, self.move.resource)
             journal_.remove()
+
+    def _not_deleted(self, store: Store, keys: list[str]) -> list[str]:
+        """Delete what was in quarantine; what the store keeps is still named by its row, so that `erase` finds it."""
+        for number, key in enumerate(keys):
+            try:
+                store.delete(key)
+            except (Weather, Refusal, EtlError) as trouble:
+                self.report.warnings.append(f"{key}: not deleted: {trouble}; a later run tries again")
+                return keys[number:]
+        return []
 
     @contextmanager
     def _tables(self) -> Iterator[Tables]:
@@ -163,7 +176,7 @@ class _Transfer:
     def _found(self, item: FileItem) -> Stored | None:
         """The object of an item, where a run that died has stored it."""
         intent = self.intents.get(item.id)
-        if intent is None and not self.in_doubt:
+        if (intent is None and not self.in_doubt) or why_unfit(item.key):
             return None
         try:
             head = self.store.head(item.key)

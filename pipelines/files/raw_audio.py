@@ -8,16 +8,17 @@ the schema `bh.v1.raw_audio` and holds beside it what that of any run does; `run
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from pipelines import build
 from pipelines.atomic import write_bytes
@@ -26,7 +27,7 @@ from pipelines.errors import Exit
 from pipelines.files import stores
 from pipelines.files.declared import Move, chosen, moves_of
 from pipelines.load import Load
-from pipelines.order import Order
+from pipelines.order import Order, retry_command
 from pipelines.queries import parse
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
@@ -54,6 +55,8 @@ class RawAudio:
     primary: str
     calls: str | None
     """The file with the rows that are no recordings, if there is one."""
+    repeat: Callable[[tuple[str, ...]], str]
+    """The command that moves some files again, or without any all that failed, set as the run was."""
     lines: dict[str, int] = field(default_factory=dict)
     """How many, by file."""
     moved: list[str] = field(default_factory=list)
@@ -70,7 +73,13 @@ class RawAudio:
         files = {table: lines.file for table, lines in _lines(move).items()}
         primary = files.pop(move.table)
         mode = "backfill" if order.mode == "backfill" else "incr"
-        return cls(f"01_ingest_{spec.name}", mode, environment.root, primary, next(iter(files.values()), None))
+        again = Order(max_retry=order.max_retry, values=order.values, transfers=order.transfers, bwlimit=order.bwlimit)
+
+        def repeat(ids: tuple[str, ...]) -> str:
+            return retry_command(spec, environment, replace(again, only=ids, failed=not ids))
+
+        calls = next(iter(files.values()), None)
+        return cls(f"01_ingest_{spec.name}", mode, environment.root, primary, calls, repeat)
 
     def manifest(self, report: Report) -> dict[str, Any]:
         """The last word of a run."""
@@ -126,9 +135,8 @@ class RawAudio:
         """What a run that was not whole says of its files: which failed, why, and the command for just those."""
         if not self.failed:
             return {"failed_ids": []}
-        named = ",".join(self.failed)
-        some = f"--only {named}" if len(self.failed) <= MOST_NAMED else "--failed"
-        again = retry if report.error else f"etl run {report.spec} --env {report.environment} {some}"
+        named = tuple(self.failed) if len(self.failed) <= MOST_NAMED else ()
+        again = retry if report.error else self.repeat(named)
         return {"failed_ids": [*self.failed], "reason": report.error or NO_REASON, "retry_command": again}
 
     def _errors(self, report: Report) -> list[dict[str, str]]:
@@ -172,7 +180,8 @@ class _HandOn:
 
     def run(self) -> None:
         """Note what was moved and what was not, and write the lines of what was read."""
-        receipts = list(self._rows(self._move.block.table, self._of_this_run()))
+        told = "*" if self._load.environment.keeps_audio else self._id
+        receipts = list(self._rows(self._move.block.table, self._of_this_run(), told))
         mine = f"run_id = '{self._load.report.run_id}'"
         failures = list(self._rows(self._move.block.failures, mine))
         self._handed.moved += [str(row[self._move.files.identity]) for row in receipts]
@@ -191,9 +200,9 @@ class _HandOn:
         named = [f'{self._id} IN (SELECT {self._id} FROM "{t}" WHERE {w})' for t, w in told if t in self._there]
         return " OR ".join([self._of_this_run(), *named])
 
-    def _rows(self, table: str, where: str) -> Iterator[Row]:
+    def _rows(self, table: str, where: str, columns: str = "*") -> Iterator[Row]:
         if table in self._there and where != "FALSE":
-            sql = f'SELECT * FROM "{table}" WHERE {where}'
+            sql = f'SELECT {columns} FROM "{table}" WHERE {where}'
             written = parse(sql).written(self._warehouse.kind, lambda named: self._warehouse.named(named.table))
             for page in self._warehouse.pages(written, PAGE_ROWS):
                 yield from page
@@ -202,13 +211,13 @@ class _HandOn:
         """Write a file of lines, which is whole or not there; how many they are."""
         self._folder.mkdir(parents=True, exist_ok=True)
         part, count = self._folder / f".{lines.file}.part", 0
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("wb") as file:
             for row in rows:
                 count += 1
                 line = lines.line({name: value for name, value in row.items() if not name.startswith("_dlt_")})
                 audio = kept.get(str(row.get(self._move.files.identity)))
-                file.write(json.dumps({**line, **({"audio": audio} if audio else {})}, ensure_ascii=False, default=str))
-                file.write("\n")
+                told = {**line, "audio": audio} if audio else line
+                file.write(orjson.dumps(told, default=str, option=orjson.OPT_APPEND_NEWLINE))
         part.replace(self._folder / lines.file)
         return count
 

@@ -9,8 +9,9 @@ from ulid import ULID
 
 from pipelines.build import moves
 from pipelines.environment import Environment
-from pipelines.errors import SettingError, UsageError
+from pipelines.errors import EtlError, SettingError, TryLater, UsageError
 from pipelines.files.declared import Move, moves_of
+from pipelines.files.stores import Refusal, Weather
 from pipelines.lock import held
 from pipelines.order import Order, settle
 from pipelines.specs.spec import Spec
@@ -22,13 +23,24 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
     """The settings of a spec in force; its lock held, if something is to be changed."""
     if environment.duckdb_file and not environment.duckdb_file.exists():
         raise UsageError(f"{environment.duckdb_file.name}: is not there yet; load something first with etl run")
-    with told_of(spec.name):
+    with told_of(spec.name), _store_told(spec):
         settle(environment, spec, Order(), read_only=not writes)
         if not writes:
             yield
             return
         with held(environment, spec.name, str(ULID())):
             yield
+
+
+@contextmanager
+def _store_told(spec: Spec) -> Iterator[None]:
+    """What a store says in the words of the program."""
+    try:
+        yield
+    except Weather as trouble:
+        raise TryLater(f"{spec.name}: its store did not answer well: {trouble}; run the command again") from trouble
+    except Refusal as refused:
+        raise EtlError(f"{spec.name}: its store refuses: {refused}; check the rights of its key") from refused
 
 
 def move_of(environment: Environment, spec: Spec) -> Move:

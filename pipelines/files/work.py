@@ -16,10 +16,10 @@ from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
 from pipelines.window import Window
 
-PAGE_ROWS = 1000
+PAGE_ROWS, KEYS = 1000, 50_000  # of a page
 DUE, DISCOVERED, AWAITED, STORED = "due", "discovered", "awaited", "stored"  # states beside those of a failure's row
 WAITING, GIVEN_UP = "waiting", "given_up"
-PRIOR = ("attempts", "first_seen_at", "first_error")
+PRIOR = ("attempts", "first_seen_at", "first_error", "quarantine_key")
 Row = dict[str, Any]
 
 
@@ -30,6 +30,7 @@ class Prior:
     attempts: int
     first_seen_at: datetime
     first_error: str
+    quarantine_key: str | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Work:
     """Rows whose files are to be moved, in a nameless file: no connection is held while they are."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.rows = file, 0
+        self._file, self.rows, self.taken = file, 0, set[int]()
+        """`taken`: hashes of the keys that the objects of other files have."""
 
     def add(self, page: list[Row]) -> None:
         """Take in a page."""
@@ -83,6 +85,7 @@ class Tables:
         if self._has_items:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
+            work.taken = self._taken() if work.rows else set()
 
     def unrecorded(self) -> Iterator[Row]:
         """Every item without a receipt."""
@@ -142,11 +145,28 @@ class Tables:
         self._change(f"UPDATE {{}} SET status = 'transient', ignore_until = {moment} WHERE {{}} IN ({chosen})")
         return count
 
-    def drop_repaired(self) -> None:
-        """Delete the failures of files that are stored."""
+    def repaired(self) -> list[str]:
+        """The objects in quarantine of files that are stored by now."""
+        if not (self._has_failures and self._has_receipts):
+            return []
+        where = f"f.quarantine_key IS NOT NULL AND NOT {self._unrecorded('f')}"
+        return [str(key) for (key,) in self._ask(f"SELECT f.quarantine_key FROM {self._failures} AS f WHERE {where}")]
+
+    def drop_repaired(self, left: Collection[str]) -> None:
+        """Delete the failures of files that are stored, save those whose objects are left in quarantine."""
         if self._has_failures and self._has_receipts:
-            stored = self._written(f"SELECT r.{self._id} FROM {self._receipts} AS r WHERE {self._names_object}")
-            self._change(f"DELETE FROM {{}} WHERE {{}} IN ({stored})")
+            stored = f"SELECT f.{self._id} FROM {self._failures} AS f WHERE NOT {self._unrecorded('f')}"
+            if left:
+                stored += f" AND NOT COALESCE({_any_in(['f.quarantine_key'], left)}, FALSE)"
+            self._change(f"DELETE FROM {{}} WHERE {{}} IN ({self._written(stored)})")
+
+    def _taken(self) -> set[int]:
+        """Hashes of the keys that receipts name."""
+        key = self._move.files.named.key
+        if not self._has_receipts or key not in self._there[self._move.block.table]:
+            return set()
+        sql = f"SELECT r.{_quoted(key)} AS taken FROM {self._receipts} AS r WHERE {self._names_object}"
+        return {hash(row["taken"]) for page in self._warehouse.pages(self._written(sql), KEYS) for row in page}
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
@@ -187,12 +207,10 @@ class Tables:
             return "TRUE"
         both = set(self._there[self._move.block.table]) & set(self._there.get(self._move.table, ()))
         same = [column for column in self._move.files.same if column in both and table == "i"]
-        without = [
-            f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r "
-            f"WHERE r.{column} = {table}.{column} AND {self._names_object})"
-            for column in (self._id, *map(_quoted, same))
-        ]
-        return f"({' AND '.join(without)})"
+        named, id = self._names_object, self._id
+        others = [f"r.{name} = {table}.{name} AND ({named} OR r.{id} <> {table}.{id})" for name in map(_quoted, same)]
+        has = [f"r.{id} = {table}.{id} AND {named}", *others]  # a row that lost its object gets its own back
+        return " AND ".join(f"NOT EXISTS (SELECT 1 FROM {self._receipts} AS r WHERE {each})" for each in has)
 
     def _failed(self, groups: str, condition: str = "TRUE") -> list[tuple[Any, ...]]:
         """Failed files by some values, with how many they are."""
@@ -260,8 +278,8 @@ class Tables:
 
 def _parted(row: Row) -> tuple[Row, Prior | None]:
     """A row as its table has it, and what became of its file before."""
-    attempts, first_seen_at, first_error = (row.pop(f"etl__{name}") for name in PRIOR)
-    return row, None if attempts is None else Prior(int(attempts), first_seen_at, first_error)
+    attempts, first_seen_at, first_error, quarantine_key = (row.pop(f"etl__{name}") for name in PRIOR)
+    return row, None if attempts is None else Prior(int(attempts), first_seen_at, first_error, quarantine_key)
 
 
 def _any_in(columns: Collection[str], values: Collection[str]) -> str:

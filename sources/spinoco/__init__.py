@@ -27,7 +27,7 @@ from sources.kit import http, notices
 from sources.kit.errors import BadSetting, SourceError
 from sources.spinoco.audio import audio as audio
 from sources.spinoco.reading import Reading, bound, is_task
-from sources.spinoco.syncing import Tagged, query
+from sources.spinoco.syncing import tagged
 from sources.spinoco.tables import (
     CALL_RECORDINGS,
     CALLS,
@@ -91,16 +91,15 @@ def spinoco(
     upstream = Upstream(base_url, token, page_size, session)
     overlap, patience = timedelta(minutes=overlap_minutes), timedelta(days=patience_days)
     begin, end = bound("since", since), bound("until", until)
-    skills = {"skillsMust": skills_must, "skillsShould": skills_should, "skillsMustNot": skills_must_not}
-    hashtags = {
+    filters = {
+        "skillsMust": skills_must,
+        "skillsShould": skills_should,
+        "skillsMustNot": skills_must_not,
         "hashTagsMust": hash_tags_must,
         "hashTagsShould": hash_tags_should,
         "hashTagsMustNot": hash_tags_must_not,
     }
-    if not tag and any([*skills.values(), *hashtags.values()]):
-        raise BadSetting("spinoco: skills_… and hash_tags_… narrow what is kept under a tag; give tag, too, e.g. etl")
-    tagged = tag and Tagged(upstream, query(tag, begin, skills, hashtags))
-    reading = Reading(upstream, begin, end, overlap, patience, tagged or None)
+    reading = Reading(upstream, begin, end, overlap, patience, tagged(upstream, tag, begin, filters))
     return (
         calls(reading),
         call_recordings(reading),
@@ -172,6 +171,7 @@ def _transcript(task: Row, guid: str, reading: Reading) -> Iterator[Row]:
         if refused.kind != "failed":
             raise
         yield notices.failed(guid, str(refused))
+        reading.come_again(task)
         return
     if told is not None:
         yield transcript(task, guid, told, reading.known.call_id(task))

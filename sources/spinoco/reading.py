@@ -16,6 +16,7 @@ from sources.spinoco.tables import Row, is_number, is_waited_for, milliseconds, 
 from sources.spinoco.upstream import Page, Upstream
 
 MOST_PAGES = 16  # of a batch: they grow, so that a long reading asks the destination seldom and a short one early
+DAY = timedelta(days=1)  # what is later than that was not told in milliseconds, or by a clock that is wrong
 MILLISECOND = timedelta(milliseconds=1)
 
 Memory = dict[str, Any]
@@ -38,21 +39,35 @@ class Reading:
 
         The cursor is that of the resource which reads: it moves over a batch once the batch is taken.
         """
-        if self.tagged:
-            yield from map(self._looked_up, self.tagged.batches())
-            return
         memory: Memory = dlt.current.resource_state()
+        again = memory.pop("again", {})
+        if self.tagged:
+            yield from map(self._looked_up, self.tagged.batches(again))
+            return
         memory.setdefault("waiting", {})
         seen: set[str] = set()
         for pages in _growing(self.upstream.pages(self._start(memory))):
             found = [task for page in pages for task in page.tasks]
             tasks = [task for task in found if not self._is_late(task)]
-            yield self._looked_up([task for task in _once(tasks) if _is_news(task, memory)])
-            seen.update(task["id"] for task in tasks if is_task(task))
+            news = [task for task in _once(tasks) if _is_news(task, memory)]
+            yield self._looked_up(news)
+            again = {guid: changed for guid, changed in again.items() if guid not in _guids(news)}
+            seen |= _guids(tasks)
             self._move_on(memory, tasks, pages[-1].sent_at)
             if len(tasks) < len(found):
                 break
         yield from self._looked_at_again(memory["waiting"], seen, pages[-1].sent_at)
+        for guid, changed in again.items():
+            yield self._looked_up(self._found(guid, changed))
+
+    def come_again(self, task: Row) -> None:
+        """Have the resource which reads get a task in the next run, too."""
+        for changed in _changes([task]):
+            dlt.current.resource_state().setdefault("again", {})[task["id"]] = changed
+
+    def _found(self, guid: str, changed: int) -> list[Row]:
+        """A task that had this last update, if it still has."""
+        return [task for task in self.upstream.first_page(changed).tasks if is_task(task) and task["id"] == guid]
 
     def _start(self, memory: Memory) -> int:
         since = milliseconds(self.since) if self.since else 0
@@ -65,12 +80,13 @@ class Reading:
         return self.until is not None and any(changed >= milliseconds(self.until) for changed in _changes([task]))
 
     def _looked_up(self, tasks: list[Any]) -> list[Any]:
-        self.known.look_up(sorted({task["id"] for task in tasks if is_task(task)}))
+        self.known.look_up(sorted(_guids(tasks)))
         return tasks
 
     def _move_on(self, memory: Memory, tasks: list[Any], now: datetime) -> None:
         """Remember how far it was read, what stands where the next run begins, and whom to look at again."""
-        last = max([int(memory.get("last_update", 0)), *_changes(tasks)])
+        past = [changed for changed in _changes(tasks) if changed <= milliseconds(now + DAY)]
+        last = max([int(memory.get("last_update", 0)), *past])
         recent = memory.get("recent", {}) | {t["id"]: t["lastUpdate"] for t in tasks if is_task(t) and _changes([t])}
         begin = last - self.overlap // MILLISECOND
         memory["last_update"] = last
@@ -140,6 +156,10 @@ def _once(tasks: list[Any]) -> list[Any]:
     """Each task as it came last, and what is none."""
     last = {task["id"]: task for task in tasks if is_task(task)}
     return [*last.values(), *(task for task in tasks if not is_task(task))]
+
+
+def _guids(tasks: list[Any]) -> set[str]:
+    return {task["id"] for task in tasks if is_task(task)}
 
 
 def _changes(tasks: list[Any]) -> list[int]:

@@ -341,6 +341,13 @@ def test_each_resource_has_a_cursor_with_an_overlap(world):
     assert len(world.read("call_recordings")["call_recordings"]) == 3, "that of another resource is its own"
 
 
+@pytest.mark.parametrize("changed", [FIRST * 1000, 10**18, "about noon", None, True])
+def test_a_last_update_that_is_none_moves_no_cursor(world, changed):
+    world.vendor.tasks = [*many(2), told("71da9579-x", changed)]
+    assert len(world.read("calls")["calls"]) == 3
+    assert world.state["sources"]["spinoco"]["resources"]["calls"]["last_update"] == FIRST + HOUR
+
+
 def test_a_read_that_breaks_leaves_the_cursor(world):
     world.vendor.tasks = many(5)
     world.vendor.statuses["/task/transcription/x/r"] = 500
@@ -458,6 +465,14 @@ def test_no_transcript_is_normal_and_a_refused_one_an_item_that_failed(world):
     rows = world.read("transcripts", ask_every_transcript=True)["transcripts"]
     assert ids(rows, "spinoco_recording_id") == ["t"]
     assert world.told == [("failed", "s")]
+    world.vendor.tasks.append(told("71da9579-y", FIRST + HOUR))
+    assert world.read("transcripts", ask_every_transcript=True)["transcripts"] != [], "it is asked for again"
+    assert world.told == [("failed", "s")]
+    world.vendor.transcripts["s"] = SAID
+    del world.vendor.statuses["/task/transcription/71da9579-x/s"]
+    rows = world.read("transcripts", ask_every_transcript=True)["transcripts"]
+    assert sorted(ids(rows, "spinoco_recording_id")) == ["s", "t"]
+    assert world.read("transcripts", ask_every_transcript=True)["transcripts"] == []
 
 
 def test_labels_of_three_kinds(world):
@@ -511,7 +526,7 @@ def test_a_tag_hands_out_its_calls_to_every_resource_once(world):
         ({"tag": "x" * 65}, "tag: has 65 bytes"),
         ({"tag": "etl", "skills_must": ["Sales"]}, "skillsMust: 'Sales' is no skill"),
         ({"tag": "etl", "hash_tags_must_not": ["urgent"]}, "hashTagsMustNot: 'urgent' is no hashtag"),
-        ({"hash_tags_must": ["x"]}, "give tag, too"),
+        ({"hash_tags_must": ["x"]}, "give tag, e.g. etl"),
         ({"page_size": 0}, "page_size: 0"),
         ({"since": "yesterday"}, "since: 'yesterday' is no ISO 8601 time"),
     ],
