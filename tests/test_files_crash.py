@@ -11,7 +11,7 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from tests.workspace import Workspace
 
 LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
 PIPELINE = "dlt.pipeline.pipeline:Pipeline"
-KILLS = int(os.environ.get("ETL_KILLS", "1"))
-MOMENTS = 3
+KILLS = int(os.environ.get("ETL_KILLS", "4"))
+MOMENTS = 5 if "ETL_KILLS" in os.environ else 1
+PLACES = [("DuckDB", "a folder"), ("Postgres", "a bucket"), ("DuckDB", "a bucket"), ("Postgres", "a folder")]
 NEW_ROWS = 2
 CHECKPOINT = "checkpoint: 3"
 POINTS = {
@@ -179,15 +180,21 @@ def test_without_a_journal_the_store_is_asked_until_all_is_known(site: Site) -> 
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_kill_at_a_random_moment_does_not_either(seed: int, site: Site) -> None:
-    site.grow()
-    result, moments = steps(site.workspace, *site.command)
-    assert result.code == 0
-    chance = random.Random(f"files {seed}")
-    for _ in range(MOMENTS):
-        phase = chance.choice(["load", "end"])
-        site.kill(Step(phase, chance.randint(1, moments[phase])), surely=False)
-    site.ends()
+def test_a_kill_at_a_random_moment_does_not_either(seed: int, tmp_path: Path, postgres_server: str) -> None:
+    warehouse, store = PLACES[seed % len(PLACES)]
+    with ExitStack() as stack:
+        url = stack.enter_context(database(postgres_server)) if warehouse == "Postgres" else None
+        b2 = stack.enter_context(B2("audio")) if store == "a bucket" else None
+        site = stack.enter_context(installed(tmp_path / "random", url, b2))
+        site.grow()
+        result, moments = steps(site.workspace, *site.command)
+        assert result.code == 0
+        chance = random.Random(f"files {seed}")
+        for _ in range(MOMENTS):
+            phase = chance.choice(["load", "end"])
+            site.kill(Step(phase, chance.randint(1, moments[phase])), surely=False)
+        site.ends()
+        assert not b2 or set(site.objects().values()) == {1}
 
 
 def test_a_run_that_is_told_to_end_records_what_it_stored(site: Site) -> None:

@@ -12,6 +12,7 @@ from pipelines.buckets import opened
 from pipelines.build import moves
 from pipelines.erase.scope import Counts, Scope
 from pipelines.errors import EtlError, SettingError
+from pipelines.files.stores import QUARANTINE
 
 STORE = "audio"
 
@@ -20,6 +21,12 @@ def store_of(scope: Scope, table: str) -> str:
     """The destination of the objects that rows of a table name."""
     blocks = moves(scope.spec).values()
     return next((block.to for block in blocks if table in (block.table, block.failures)), STORE)
+
+
+def with_those_aside(scope: Scope, table: str, keys: list[str]) -> list[str]:
+    """Keys that receipts name, and where the same files were in quarantine before: no row says so any more."""
+    are_receipts = any(table == block.table for block in moves(scope.spec).values())
+    return [*keys, *(f"{QUARANTINE}/{key}" for key in keys if are_receipts)]
 
 
 def erase(scope: Scope, keys: Mapping[str, Iterable[str]]) -> Counts:

@@ -97,7 +97,9 @@ class Tables:
                 rows, key = doomed[table], self._escaped(column)
                 sql = f"SELECT DISTINCT {key} FROM {self._named(table)} WHERE {key} IS NOT NULL AND ({rows.condition})"
                 found = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
-                keys.setdefault(objects.store_of(self._scope, table), []).extend(found)
+                keys.setdefault(objects.store_of(self._scope, table), []).extend(
+                    objects.with_those_aside(self._scope, table, found)
+                )
         return {store: found for store, found in keys.items() if found}
 
     def _search(self, table: str, columns: list[str]) -> Counts:

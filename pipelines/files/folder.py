@@ -89,7 +89,7 @@ class Folder:
     def _put_file(self, path: Path, body: Body) -> Put:
         """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name[:200]}{PART}")
+        part = path.with_name(f".{path.name}{PART}")
         try:
             with part.open("wb") as file:
                 stream = body.stream()

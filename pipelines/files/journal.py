@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from errno import ENOSPC
 from pathlib import Path
@@ -63,17 +63,31 @@ def is_unrecorded(environment: Environment, spec: str) -> bool:
 
 
 def read(path: Path) -> Left:
-    """What a journal holds; a line that was torn was not yet acted on."""
+    """What a journal holds; a last line that was torn was not yet acted on, another hole leaves no run to trust."""
     left = Left()
-    for line in _lines(path):
-        if "stored" in line:
-            left.intents.pop(line["stored"], None)
-            left.receipts[line["stored"]] = line["receipt"]
-        elif "intends" in line:
-            left.intents[line["intends"]["id"]] = Intent(**line["intends"])
-        else:
-            left.runs, left.boot = line["runs"], line["boot"]
+    *lines, torn = _content(path).split(b"\n")
+    taken = [_is_taken_in(left, line) for line in lines if line]
+    if not all(taken):
+        left.runs = []
+    if torn:
+        _is_taken_in(left, torn)
     return left
+
+
+def _is_taken_in(left: Left, line: bytes) -> bool:
+    """Take in a line if it is whole."""
+    try:
+        told = json.typed_loadb(line)
+        if "stored" in told:
+            left.receipts[told["stored"]] = told["receipt"]
+            left.intents.pop(told["stored"], None)
+        elif "intends" in told:
+            left.intents[told["intends"]["id"]] = Intent(**told["intends"])
+        else:
+            left.runs, left.boot = told["runs"], told["boot"]
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
 
 
 def boot() -> str:
@@ -132,8 +146,8 @@ class Journal:
             for id in recorded:
                 self._receipts.pop(id, None)
                 self._intents.pop(id, None)
-            os.close(self._opened)
-            self._opened = self._rewritten()
+            before, self._opened = self._opened, self._rewritten()
+            os.close(before)
 
     def remove(self) -> None:
         """Remove the file: nothing is left to be recorded."""
@@ -180,11 +194,8 @@ def _line(content: dict[str, Any]) -> bytes:
     return json.typed_dumpb(content) + b"\n"
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        return
-    for line in content.split(b"\n"):
-        with suppress(ValueError):
-            yield json.typed_loadb(line)
+        return b""

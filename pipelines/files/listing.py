@@ -12,7 +12,7 @@ from pipelines.files.tally import Tally
 from pipelines.files.work import Prior, Row, Work
 from sources.kit.files import FileItem
 
-TAKEN = "another file of this run has its key {}; the source must tell them apart"
+TAKEN = "another file has its key {}; the source must tell them apart"
 
 
 class Listing:
@@ -43,7 +43,7 @@ class Listing:
 
     def _once(self) -> Iterator[FileItem]:
         """Of files that are the same the first; what fails with that, another run tries with the next."""
-        seen, keys = set[tuple[str, Any]](), set[int]()
+        seen, keys = set[tuple[str, Any]](), self._work.taken
         for item in self._move.files.items(self._rows()):
             self._named += 1
             mine = {(column, value) for column in self._move.files.same if (value := item.row.get(column)) is not None}

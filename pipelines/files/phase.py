@@ -25,6 +25,7 @@ from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
 from pipelines.files.stores import Refusal, Store, Weather
 from pipelines.files.tally import Tally
+from pipelines.files.transfer import why_unfit
 from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import Transfer
 from pipelines.load import Load
@@ -175,7 +176,7 @@ class _Transfer:
     def _found(self, item: FileItem) -> Stored | None:
         """The object of an item, where a run that died has stored it."""
         intent = self.intents.get(item.id)
-        if intent is None and not self.in_doubt:
+        if (intent is None and not self.in_doubt) or why_unfit(item.key):
             return None
         try:
             head = self.store.head(item.key)

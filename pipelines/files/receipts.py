@@ -5,6 +5,7 @@ They have a schema of their own in the dataset of the spec, so that no `--full-r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -104,7 +105,7 @@ def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, 
     lasting = "quarantined" if outcome.kind == "quarantined" else "permanent" if given_up else "transient"
     return {
         move.files.identity: outcome.item.row[move.files.identity],
-        "url": without_secrets(outcome.item.url),
+        "url": re.sub(r"(?<=://)[^/?#]*@", "…@", without_secrets(outcome.item.url)),
         "first_seen_at": first_seen_at,
         "last_attempt_at": now,
         "attempts": attempts,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pipelines.errors import SignInNeeded
 from pipelines.files.audio import Sound, Suspicious, agrees
@@ -16,11 +16,13 @@ from pipelines.files.bodies import Body, Incoming
 from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
+from pipelines.files.turns import host_of
 from sources.kit.files import FileItem, Stored
 
 Kind = Literal["transient", "permanent", "quarantined"]
 Inspect = Callable[[memoryview, str], Sound]
 REDIRECTS = 10
+IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 LONGEST_KEY, LONGEST_PART = 1000, 240  # bytes; below Backblaze's 1,024 and 250 and folders' 255, with room to spare
 ANYTHING = "application/octet-stream"
 
@@ -89,6 +91,8 @@ class Carrier:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
+        if not host_of(item.url):
+            return NotMoved(item, "permanent", "its URL begins with neither http:// nor https://")
         buffer = self.buffers.pop() if self.buffers else bytearray()
         incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
         try:
@@ -117,7 +121,7 @@ class Carrier:
 
     def _followed(self, item: FileItem, incoming: Incoming, patience: Patience) -> Steps[Answer]:
         """The answer at the end of all redirects; another host gets no headers of the item's."""
-        url, headers = item.url, item.headers
+        url, headers = quote(item.url, safe=IN_URLS, errors="replace"), item.headers
         for _ in range(REDIRECTS):
             incoming.clear()
             answer: Answer = yield Request(

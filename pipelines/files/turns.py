@@ -13,6 +13,15 @@ from urllib.parse import urlsplit
 from sources.kit.files import FileItem
 
 
+def host_of(url: str) -> str:
+    """Host and port of a URL; empty where it is none that can be asked."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc if parts.scheme in ("http", "https") and parts.hostname else ""
+
+
 @dataclass(slots=True)
 class Task:
     """An item, and how often it was asked for."""
@@ -43,7 +52,7 @@ class Turns:
 
     def add(self, item: FileItem) -> None:
         """One more item, at the end of its host's line."""
-        task = Task(item, urlsplit(item.url).netloc)
+        task = Task(item, host_of(item.url))
         with self._lock:
             self._hosts.setdefault(task.host, _Host()).waiting.append(task)
 

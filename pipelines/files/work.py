@@ -16,7 +16,7 @@ from pipelines.queries import parse
 from pipelines.warehouse import Warehouse
 from pipelines.window import Window
 
-PAGE_ROWS = 1000
+PAGE_ROWS, KEYS = 1000, 50_000  # of a page
 DUE, DISCOVERED, AWAITED, STORED = "due", "discovered", "awaited", "stored"  # states beside those of a failure's row
 WAITING, GIVEN_UP = "waiting", "given_up"
 PRIOR = ("attempts", "first_seen_at", "first_error", "quarantine_key")
@@ -52,7 +52,8 @@ class Work:
     """Rows whose files are to be moved, in a nameless file: no connection is held while they are."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.rows = file, 0
+        self._file, self.rows, self.taken = file, 0, set[int]()
+        """`taken`: hashes of the keys that the objects of other files have."""
 
     def add(self, page: list[Row]) -> None:
         """Take in a page."""
@@ -84,6 +85,7 @@ class Tables:
         if self._has_items:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
+            work.taken = self._taken() if work.rows else set()
 
     def unrecorded(self) -> Iterator[Row]:
         """Every item without a receipt."""
@@ -157,6 +159,14 @@ class Tables:
             if left:
                 stored += f" AND NOT COALESCE({_any_in(['f.quarantine_key'], left)}, FALSE)"
             self._change(f"DELETE FROM {{}} WHERE {{}} IN ({self._written(stored)})")
+
+    def _taken(self) -> set[int]:
+        """Hashes of the keys that receipts name."""
+        key = self._move.files.named.key
+        if not self._has_receipts or key not in self._there[self._move.block.table]:
+            return set()
+        sql = f"SELECT r.{_quoted(key)} AS taken FROM {self._receipts} AS r WHERE {self._names_object}"
+        return {hash(row["taken"]) for page in self._warehouse.pages(self._written(sql), KEYS) for row in page}
 
     def _waiting(self, wanted: Wanted) -> str:
         """The rows to move, each with what became of its file before."""
