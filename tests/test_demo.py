@@ -7,8 +7,8 @@ import shlex
 import duckdb
 
 from pipelines.specs import spec as specs
-from tests.toys import toy
 from tests.conformance import SELDOM
+from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
