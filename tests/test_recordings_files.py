@@ -81,7 +81,7 @@ def ask(postgres_url: str) -> Iterator[Callable[..., list[Any]]]:
 def test_one_recording_is_one_file_whatever_lists_and_slices_name_it(site: Site) -> None:
     site.list(1, 2, 3, 4)
     site.list(5, id="rec1")  # another URL of the first one
-    assert "1 files moved" in site.run("--limit", "1").out
+    assert "1 file moved" in site.run("--limit", "1").out
     site.list(0)  # earlier than all of its phone
     site.run()
     rows = site.workspace.query(

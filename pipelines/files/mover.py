@@ -17,7 +17,18 @@ from pipelines.files.lane import Lane
 from pipelines.files.steps import Patience, Steps
 from pipelines.files.stores import Store
 from pipelines.files.throttle import Throttle
-from pipelines.files.transfer import Again, Carrier, Inspect, Journal, Kind, Moved, NotMoved, Outcome
+from pipelines.files.transfer import (
+    UNAUTHORIZED,
+    Again,
+    Carrier,
+    Inspect,
+    Journal,
+    Kind,
+    Moved,
+    NotMoved,
+    Outcome,
+    sign_in_needed,
+)
 from pipelines.files.turns import Task, Turns
 from sources.kit.files import FileItem
 
@@ -127,6 +138,11 @@ class _Moving:
             if isinstance(outcome, Moved) or outcome.kind != "transient":
                 in_a_row = 0
                 continue
+            if (
+                outcome.http_status == UNAUTHORIZED
+            ):  # noted as failed, lest one file without a token keep all from moving
+                self.failure = sign_in_needed(outcome.item)
+                return
             in_a_row += 1
             if in_a_row == OUTAGE:
                 self.failure = TryLater(f"{OUTAGE} files in a row failed, the last: {outcome.reason}; run again later")

@@ -16,6 +16,7 @@ from pipelines.files.tally import Tally, alone, in_bytes
 from pipelines.files.work import Tables, Wanted, Work
 from pipelines.ledger import open_ledger
 from pipelines.order import Order
+from pipelines.printing import counted
 from pipelines.specs.spec import Spec
 from pipelines.warehouse import open_warehouse
 from pipelines.window import Window
@@ -44,7 +45,8 @@ class PlannedFiles:
         unknown = f", {self.of_unknown_size:,} of unknown size" if self.of_unknown_size else ""
         calls = ", ".join(f"{count:,} of class {name}" for name, count in self.calls.items())
         size = in_bytes(self.bytes)
-        moves = f"moves {self.files:,} files of {self.resource} to {self.to}: {size}{unknown}; calls: {calls or 'none'}"
+        what = f"{counted(self.files, 'file')} of {self.resource} to {self.to}, of those that loaded rows name"
+        moves = f"moves {what}: {size}{unknown}; calls: {calls or 'none'}"
         return "; ".join([moves, *alone(self.left_alone)])
 
 

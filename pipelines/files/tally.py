@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipelines.printing import counted
+
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -66,7 +68,7 @@ class Tally:
 
     def _parts(self) -> Iterator[str]:
         size = f" ({in_bytes(self.bytes)}, {in_bytes(self.bytes_per_second)}/s)" if self.moved else ""
-        yield f"{self.moved:,} files moved{size}"
+        yield f"{counted(self.moved, 'file')} moved{size}"
         named = {"found": "in the store already", "failed": "failed", "quarantined": "quarantined",
                  "same": "stored under another name"}  # fmt: skip
         yield from (f"{getattr(self, name):,} {words}" for name, words in named.items() if getattr(self, name))

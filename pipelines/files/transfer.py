@@ -22,6 +22,7 @@ from sources.kit.files import FileItem, Stored
 Kind = Literal["transient", "permanent", "quarantined"]
 Inspect = Callable[[memoryview, str], Sound]
 REDIRECTS = 10
+UNAUTHORIZED = 401
 IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 LONGEST_KEY, LONGEST_PART = 1000, 240  # bytes; below Backblaze's 1,024 and 250 and folders' 255, with room to spare
 ANYTHING = "application/octet-stream"
@@ -66,6 +67,11 @@ class Journal(Protocol):
         """The object is there."""
 
 
+def sign_in_needed(item: FileItem) -> SignInNeeded:
+    """The error that stops a run whose files nobody may have without a person."""
+    return SignInNeeded(f"{urlsplit(item.url).hostname}: answered 401 to {item.id}; sign in, or mend its token")
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """A source gave no file this time; `seconds` later it may."""
@@ -105,7 +111,7 @@ class Carrier:
             self.buffers.append(incoming.buffer)
 
     def _fetched(self, item: FileItem, incoming: Incoming, patience: Patience) -> Steps[Answer | NotMoved | Again]:
-        """The answer whose body has come; 401 stops everything."""
+        """The answer whose body has come; 401 stops everything, to a token of ours at once."""
         try:
             answer = yield from self._followed(item, incoming, patience)
         except Broken as trouble:
@@ -113,8 +119,10 @@ class Carrier:
                 raise incoming.trouble from None
             return Again(NotMoved(item, "transient", str(trouble)))
         said, after = f"answered {answer.status}", answer.retry_after
-        if answer.status == 401:
-            raise SignInNeeded(f"{urlsplit(item.url).hostname}: {said} to {item.id}; sign in, or mend its token")
+        if answer.status == UNAUTHORIZED and item.headers:
+            raise sign_in_needed(item)
+        if answer.status == UNAUTHORIZED:
+            return NotMoved(item, "transient", said, answer.status)
         if is_weather(answer.status):
             return Again(NotMoved(item, "transient", said, answer.status, retry_after=after), after)
         return answer if answer.status == 200 else NotMoved(item, "permanent", said, answer.status)
