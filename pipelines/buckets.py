@@ -27,6 +27,8 @@ def opened(name: str) -> tuple[Any, str]:
 
 def at(environment: Environment, to: str) -> tuple[Any, str]:
     """The filesystem and the folder that `--to` names; a bucket has the account of the environment's own."""
+    if not to.strip():
+        raise UsageError("--to: is empty; name a folder or a bucket, or leave it out")
     if looks_secret("", to):
         raise UsageError("--to: has a password in it; leave it out, the environment's buckets have their own")
     if to.startswith("file://") or "://" not in to:

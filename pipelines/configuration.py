@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
 # Parquet that this machine reads again is not packed, which takes longer than it saves; BigQuery's crosses a network.
 READ_HERE = {"duckdb", "postgres"}
 OURS = {kind: f"pipelines.{kind}.{kind}" for kind in ("duckdb", "postgres", "bigquery")}
+SANDBOX = "the sandbox"  # where it stands in for upstreams, it says where it is
 SECRETS_FILE = "secrets.toml"
 NOT_IN_GIT = (SECRETS_FILE, familiar.DATABASE_URL, "_…")
 WHERE = ("host", "database", "username", "password")
@@ -100,25 +101,36 @@ def activate(
     overrides: dict[str, Any] | None = None,
     spec: dict[str, Any] | None = None,
     read_only: bool = False,
+    sandbox: dict[str, Any] | None = None,
 ) -> None:
-    """Make dlt look settings up for this environment; `overrides` come first, `spec` comes last.
+    """Make dlt look settings up for this environment; `overrides` come first, then `sandbox`, `spec` comes last.
 
     `read_only` opens a DuckDB file so that others may read it at the same time.
     """
     context = Container()[PluggableRunContext]
-    context.providers = ConfigProvidersContainer(providers(environment, overrides or {}, spec or {}, read_only))
+    context.providers = ConfigProvidersContainer(
+        providers(environment, overrides or {}, spec or {}, read_only, sandbox)
+    )
     context.initialize_runtime()
     _check(environment, *(spec or {}).get("sources", {}))
 
 
 def providers(
-    environment: Environment, overrides: dict[str, Any], spec: dict[str, Any], read_only: bool
+    environment: Environment,
+    overrides: dict[str, Any],
+    spec: dict[str, Any],
+    read_only: bool,
+    sandbox: dict[str, Any] | None = None,
 ) -> list[ConfigProvider]:
-    """Command line > variables > .env > secrets > config > destinations.toml > spec > defaults; empty ones left out."""
+    """Command line > the sandbox > variables > .env > secrets > config > destinations.toml > spec > defaults.
+
+    Empty ones are left out.
+    """
     name, in_file = environment.name, dot_env.variables(environment.root)
     variables = {**in_file, **os.environ}
     said = [
         Document("command line", overrides),
+        Document(SANDBOX, sandbox or {}),
         Variables(),
         DotEnv(in_file),
         _secrets(environment, f"{name}.{SECRETS_FILE}"),

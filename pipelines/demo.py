@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 
 def demo(root: Path, env: str, seed: int, records: int) -> Exit:
     """Serve the sandbox, run all specs, print rows per table and a query for each."""
-    from sandbox.server import World, names
+    from sandbox.server import World
 
     environment = environments.load(root, env)
     everything = specs.load_all(root)
-    standing_in = names()
-    chosen = [spec for spec in everything if spec.name in standing_in]
+    chosen = with_stand_in(everything)
     missing = [spec.name for spec in everything if spec not in chosen]
     if missing:
         LOGGER.warning(f"left out, for want of a stand-in in sandbox/: {', '.join(missing)}")
@@ -48,6 +47,14 @@ def asked(environment: Environment, chosen: Sequence[specs.Spec], order: Order) 
         return
     with sandboxed(environment, chosen) as settings:
         yield replace(order, overrides=settings)
+
+
+def with_stand_in(chosen: Sequence[specs.Spec]) -> list[specs.Spec]:
+    """The specs that the sandbox can stand in for."""
+    from sandbox.server import names
+
+    known = names()
+    return [spec for spec in chosen if spec.name in known]
 
 
 @contextmanager

@@ -75,7 +75,7 @@ TABLES = {
 UNFINISHED = (
     "+unfinished"  # ends the mode of a run that failed, whose rows may be in the tables or get there with the next
 )
-DIRECT = ("incr", "backfill")  # modes of runs that load rows no raw file holds
+DIRECT = ("incr", "backfill", "full-refresh")  # modes of runs that load rows no raw file holds
 EVERY_RUN = ("runs", "quarantine", "locks")
 
 

@@ -73,7 +73,7 @@ class Load:
                 intake = self.intake()
                 self.guard(working, source, intake, self.refresh)
                 if self.extract(working, source, intake, self.refresh):
-                    self.report.mode = self.order.mode
+                    self.report.mode = self.order.manner
                 self.report.claims = self.claims(source, intake)
                 emptied = emptied_tables(source, intake)
                 if emptied:
@@ -166,7 +166,7 @@ class Load:
             yield
         except BaseException:
             if self._in_doubt or main.has_pending_data:
-                self.report.mode = f"{self.order.mode}{UNFINISHED}"
+                self.report.mode = f"{self.order.manner}{UNFINISHED}"
             raise
 
     @contextmanager

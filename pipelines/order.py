@@ -18,6 +18,7 @@ from pipelines.tokens.stores import Store, put_in_place
 from pipelines.window import iso, parse
 
 RATES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+FULL_REFRESH = "full-refresh"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -56,6 +57,11 @@ class Order:
             "--transfers": self.transfers, "--bwlimit": self.bwlimit,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
+
+    @property
+    def manner(self) -> str:
+        """What `_etl.runs` calls it: its mode, unless it replaces whole tables."""
+        return FULL_REFRESH if self.full_refresh else self.mode
 
     @property
     def freezes_cursor(self) -> bool:
@@ -131,8 +137,9 @@ def settle(environment: Environment, spec: Spec, order: Order, read_only: bool =
             mine[name] = iso(moment)
     if order.max_retry is not None:
         mine["http.max_attempts"] = order.max_retry + 1
-    overrides = configuration.nested({**order.overrides, **{f"sources.{spec.name}.{k}": v for k, v in mine.items()}})
-    configuration.activate(environment, overrides, {"sources": {spec.name: dict(spec.python or {})}}, read_only)
+    overrides = configuration.nested({f"sources.{spec.name}.{k}": v for k, v in mine.items()})
+    of_spec, sandbox = {"sources": {spec.name: dict(spec.python or {})}}, configuration.nested(order.overrides)
+    configuration.activate(environment, overrides, of_spec, read_only, sandbox)
     for section in (("sources", spec.name, "http"), ("sources", "http")):
         configuration.refuse_unknown_keys(section, _http_settings())
     for name, instead in replaced.items():

@@ -183,7 +183,8 @@ def _cursor(state: dict[str, Any]) -> str:
     incremental = state.get("incremental", {})
     if incremental:
         return ", ".join(f"{path} from {cursor.get('last_value')}" for path, cursor in incremental.items())
-    return f"remembers {len(state)} entries" if state else START
+    entries = "entry" if len(state) == 1 else "entries"
+    return f"remembers {len(state)} {entries}" if state else START
 
 
 def _narrowed(resource: DltResource) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from sqlglot.optimizer.scope import traverse_scope
 
 WRITTEN_IN = "duckdb"
 TRUTH = (exp.Predicate, exp.Connector)  # the operators that say yes or no
+READS_FILES = re.compile(r"read_\w+|\w+_scan|glob|sniff_csv|parquet_\w+|query|query_table|st_read\w*", re.I)
 
 
 class NotSql(Exception):
@@ -74,6 +76,7 @@ def parse(text: str) -> Query:
         statements = [statement for statement in sqlglot.parse(text, read=WRITTEN_IN) if statement is not None]
         if len(statements) != 1 or not isinstance(statements[0], exp.Query) or not statements[0].selects:
             raise NotSql("expected one SELECT and nothing else")
+        _refuse_files(statements[0])
         return Query(normalize_identifiers(statements[0], dialect=WRITTEN_IN))
 
 
@@ -86,7 +89,16 @@ def condition(text: str) -> exp.Expr:
             raise NotSql("is no condition: it is neither true nor false")
         if any(found.find_ancestor(exp.Query) is None for found in read.find_all(exp.AggFunc, exp.Window)):
             raise NotSql("is judged row by row, so it cannot count or sum; write a query in a file, as sql:")
+        _refuse_files(read)
         return normalize_identifiers(read, dialect=WRITTEN_IN)
+
+
+def _refuse_files(read: exp.Expr) -> None:
+    """Refuse what reads other things than tables: files of the machine, buckets, a query in a text."""
+    for function in read.find_all(exp.Func):
+        name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
+        if READS_FILES.fullmatch(name):
+            raise NotSql(f"{name.lower()}: reads what is no table; load it with a spec of its own, and name its table")
 
 
 @contextmanager

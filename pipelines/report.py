@@ -66,6 +66,9 @@ class Report:
 
     @property
     def rows_loaded(self) -> int:
+        """Rows it left in tables; of a fetch those in raw files."""
+        if self.mode == "fetch":
+            return sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
         return sum(self.tables.values())
 
     @property
@@ -180,13 +183,17 @@ class Report:
         return out + [check.line(self.spec, self.environment) for check in self.checks if check.status != "ok"]
 
     def verdict(self) -> str:
-        took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         if self.error:
             return f"{self.spec}: {self.status} (run {self.run_id}, exit {int(self.exit or 0)})"
+        return f"{self.spec}: {self.status}, {self.outcome()}"
+
+    def outcome(self) -> str:
+        """What a run that did not break off has left, and where."""
+        took = ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
         made = sum(model.status == "made" for model in self.models)
         what = counted(self.rows_loaded, "row") if self.tables else "no new rows" if made else "nothing new"
         what, where = what + (f", {counted(made, 'model')} made," if made else ""), self.dataset
         if self.mode == "fetch":
-            rows = sum(file["rows"] for file in self.raw_files.values() if file["in"] == "landing")
-            what, where = counted(rows, "row") if rows else "nothing new", "raw files"
-        return f"{self.spec}: {self.status}, {what} into {where} in {took:.1f} s (run {self.run_id})"
+            what = counted(self.rows_loaded, "row") if self.rows_loaded else "nothing new"
+            where = "raw files"
+        return f"{what} into {where} in {took:.1f} s (run {self.run_id})"

@@ -23,6 +23,7 @@ from pipelines.lock import alive
 from pipelines.report import Report
 
 EVERY_SECONDS = 1.0
+CRASHED = "ended without a word: killed, or the machine stopped"
 UNRECORDED = "unrecorded"  # stands in the folder of a run as long as it has no row in the destination
 
 
@@ -102,7 +103,7 @@ def close_dead(runs_dir: Path, report: Report) -> None:
             content.pop("run_status", None)
             write_json(manifest, {**content, "status": "crashed", "exit_code": int(Exit.FAILED)})
             error = {
-                "error": "ended without a word: killed, or the machine stopped",
+                "error": CRASHED,
                 "exit_code": int(Exit.FAILED),
                 "errors": [],
                 "retry_command": f"etl {_verb(content)} {report.spec} --env {report.environment}",
@@ -127,7 +128,7 @@ def end_of(runs_dir: Path, run_id: str) -> End:
     """How a run ended whose row in the destination is still open: what its folder says, else it crashed."""
     said = _read(runs_dir / run_id / "manifest.json")
     if _status(said) in ("running", "crashed"):
-        return "crashed", int(Exit.FAILED), "ended without a word"
+        return "crashed", int(Exit.FAILED), CRASHED
     return _status(said), said["exit_code"], _message(runs_dir / run_id, said)
 
 

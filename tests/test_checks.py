@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
+from pipelines.checks.mistakes import Known, mistakes
+from pipelines.specs.checks import Range
 from tests import promised
 from tests.clouds.project import project as clouds_project
 from tests.postgres_server import database
@@ -268,6 +270,13 @@ def test_mistakes_are_told_before_anything_is_loaded(workspace, written, told):
     run = made.etl("run", "toy", "--env", "test")
     assert (run.code, run.err) == (2, told)
     assert not (made.root / "warehouse.duckdb").exists()
+
+
+def test_a_number_is_no_bound_of_a_text():
+    known = {"games": Known({"url": "text"})}
+    told = [("min", "url is a text, expected text in quotes")]
+    assert [*mistakes(Range(range="games.url", min=1), known)] == told
+    assert [*mistakes(Range(range="games.url", min="1"), known)] == []
 
 
 def test_checks_that_would_share_a_name_are_numbered(workspace):

@@ -250,6 +250,18 @@ def test_rows_from_before_coverage_was_written_are_loaded(toy):
     assert states(toy) == ["#?~.", "days --since 2024-03-31 --until 2024-04-02"]
 
 
+def test_rows_of_a_month_that_goes_on_do_not_make_it_whole(toy, monkeypatch):
+    """Whether somebody has asked for the part of it that is over, or nobody."""
+    coverage_toy.install(toy, PLAIN.replace("2024-03-30, until: 2024-04-03", "2024-03-01").replace("day,", "month,"))
+    for module in ("pipelines.report.datetime", "pipelines.demo.datetime"):
+        monkeypatch.setattr(module, at(2024, 4, 2, 10))
+    said = [row(n, f"2024-0{n}-01T09:00:00Z") for n in (3, 4)]
+    assert run(toy, days=[*said, ["covered", "2024-03"]]) == 0
+    assert states(toy) == ["#-"]
+    monkeypatch.setattr("pipelines.demo.datetime", at(2024, 5, 2))
+    assert states(toy)[0] == "##-", "rows from before coverage was written"
+
+
 def test_a_month_that_is_declared_in_part_need_not_be_asked_for_whole(toy):
     declared = PLAIN.replace("by: day", "by: month").replace("03-30", "03-15")
     coverage_toy.install(toy, declared)

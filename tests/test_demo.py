@@ -66,6 +66,8 @@ def test_what_coverage_prints_after_the_demo_fills_it(workspace):
     assert (told.code, told.out.splitlines()[-1]) == (4, "chess: 1 missing in demo")
     assert made.etl(*shlex.split(told.out.splitlines()[-2])[1:]).code == 0
     assert made.etl(*look).code == 0
+    dry = made.etl("erase", "--player", "demo_anna", "--env", "demo", "--dry-run")
+    assert "the sandbox: sources.chess.players still asks for the value, so the next run brings it back" in dry.err
 
 
 def test_a_spec_without_a_stand_in_is_refused_where_runs_ask_the_sandbox(workspace):
@@ -82,5 +84,6 @@ def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
     made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
     wanted = made.etl("doctor", "--env", "test")
     assert (wanted.code, [line for line in wanted.out.splitlines() if not line.startswith("OK  ")]) == (0, []), wanted
+    assert "OK    setting sources.chess.contact: found in the sandbox" in wanted.out.splitlines()
     made.write("destinations.toml", DESTINATIONS)
     assert "FAIL  setting sources.chess.contact: missing" in made.etl("doctor", "--env", "test").out

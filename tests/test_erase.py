@@ -74,6 +74,9 @@ def _calls(rows_file, only):
         if row.get("fails"):
             yield notices.failed(row["phone"], "hung up")
             continue
+        if row.get("refused"):
+            yield notices.rejected(row, "is odd", row["refused"])
+            continue
         seen[row["phone"]] = {"last": row["id"], "urls": [row["url"]]}
         yield [row]
 
@@ -139,9 +142,9 @@ def give(made: Workspace, calls: list[Any]) -> str:
     return before
 
 
-def erase(made: Workspace, *words: str, env: str = "test") -> dict[str, Any]:
+def erase(made: Workspace, *words: str, env: str = "test", code: int = 0) -> dict[str, Any]:
     result = made.etl("erase", *words, "--env", env, "--yes", "--output", "json")
-    assert result.code == 0, result
+    assert result.code == code, result
     found: dict[str, Any] = result.json
     return found
 
@@ -569,13 +572,32 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     assert after.pop("results_by_month")
     assert {table: dict(rows) for table, rows in after.items()} == theirs
     assert all(theirs[table] for table in ("player_profile", "games", "clubs", "tournaments", "player_stats"))
-    found = erase(made, "--phone", phone.replace("+", "00"))
+    found = erase(made, "--phone", phone.replace("+", "00"), code=3)
+    assert found["lists"], "the next run would bring it back"
     assert found["counts"]["recordings"] == found["counts"]["recordings"] | {
         "recordings": calls, "raw rows in archive/recordings": calls,
     }  # fmt: skip
     assert stored(Ask(made), phone[1:], "media_pipeline") == []
     files = [file for file in (made.root / "landing").rglob("*") if file.is_file()]
     assert [file for file in files if re.search(rf"(?i)demo_anna(?!\w)|{phone[1:]}", read(file))] == []
+
+
+def test_a_list_that_only_the_command_line_named_is_told(made: Workspace):
+    """Rows and quarantine know the file; one that is mended, or out of reach, is told at most."""
+    made.write("specs/calls.yaml", f"{SPEC}    files: [calls.list]\n")
+    for number, name in enumerate(("a", "b", "c", "d")):
+        of_list = {"list": f"lists/{name}.json"} if name < "d" else {"refused": f"lists/{name}.json:17"}
+        rows = {"calls": [call(number, PHONE, **of_list)], "labels": []}
+        file = made.write(f"lists/{name}.json", json.dumps(rows))
+        made.etl("run", "calls", "--env", "test", "--with", f"rows_file={file}")
+    made.write("lists/b.json", "mended")
+    made.write("calls.json", "mended")
+    (made.root / "lists/c.json").unlink()
+    dry = made.etl("erase", "--phone", PHONE, "--env", "test", "--dry-run", "--output", "json").json
+    found = erase(made, "--phone", PHONE, code=3)
+    holding = [f"{made.root}/lists/{name}.json: holds the value; it is yours, so mend or delete it" for name in "da"]
+    unseen = "lists/c.json: rows came from there; nobody looked into it, so do"
+    assert (found["lists"], found["yours"]) == (holding, [unseen]) == (dry["lists"], dry["yours"])
 
 
 LEFT_OVER = "models/calls/old.sql is gone, so nothing makes it anew; drop it"

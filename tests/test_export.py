@@ -199,6 +199,7 @@ def test_which_tables(export, words, tables):
             ["--to", "gs://lake/x"],
             "--to gs://lake/x: no bucket of [test] is gs://; name a folder, or one ",
         ),
+        (["--to", ""], "--to: is empty; name a folder or a bucket, or leave it out"),
     ],
 )
 def test_what_cannot_be_exported_leaves_nothing(export, words, said):
@@ -573,8 +574,16 @@ def test_no_file_of_another_is_overwritten(export):
     assert (broken.code, broken.err) == (1, said)
 
 
+def test_where_no_folder_can_be_made_is_told(export):
+    result = export("--to", "/proc/x")
+    assert (result.code, result.err) == (1, "/proc/x: no folder can be made there; give another --to\n")
+
+
 def test_a_sqlite_file_has_indexes_and_what_was_named_last(export):
-    assert export("--format", "sqlite").code == 0
+    done = export("--format", "sqlite")
+    size = (export.folder / "toy.sqlite").stat().st_size
+    assert (done.code, done.out.endswith(f" in one file of {size:,} bytes\n")) == (0, True), done.out
+    assert f"{size:,}" not in done.out.rpartition("toy: ")[0], "of one table"
     with closing(sqlite3.connect(export.folder / "toy.sqlite")) as database:
         listed = dict(database.execute("SELECT name, sql FROM sqlite_master"))
         assert database.execute("SELECT sum(amount), typeof(amount) FROM things").fetchone() == (7.5, "real")

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from pipelines.build import outline
-from pipelines.queries import NotSql, parse
+from pipelines.queries import NotSql, condition, parse
 from pipelines.specs import spec as specs
 from tests import promised
 from tests.clouds.project import Project
@@ -331,6 +331,18 @@ def test_which_tables_a_query_reads(text: str, tables: list[str]):
 def test_what_is_no_query(text: str):
     with pytest.raises(NotSql):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "call", ["read_csv('/etc/passwd')", "read_parquet('x')", "READ_TEXT('x')", "glob('*')", "query('SELECT 1')",
+             "sqlite_scan('a', 'b')", "parquet_metadata('x')"],
+)  # fmt: skip
+def test_what_reads_files_is_refused_wherever_it_stands(call: str):
+    for text in (f"SELECT * FROM {call}", f"SELECT 1 FROM a WHERE x IN (SELECT y FROM {call} AS t(y))"):
+        with pytest.raises(NotSql, match="reads what is no table; load it with a spec of its own"):
+            parse(text)
+    with pytest.raises(NotSql, match="reads what is no table"):
+        condition(f"x IN (SELECT y FROM {call})")
 
 
 KINDS = {"text": "VARCHAR", "timestamp": "TIMESTAMPTZ", "bool": "BOOLEAN"}

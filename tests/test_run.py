@@ -138,6 +138,13 @@ def test_quarantine_is_shown_replayed_and_dropped(engine):
     assert "0 rows in quarantine" in engine.etl("quarantine", "list", "--env", "test").out
 
 
+def test_the_status_says_how_tables_were_read_and_what_a_fetch_has_read(engine):
+    for words in (("run",), ("run", "--full-refresh"), ("fetch",)):
+        assert engine.etl(words[0], "toy", "--env", "test", *words[1:]).code == 0
+    told = engine.etl("status", "--env", "test", "--output", "json").json
+    assert [(run["mode"], run["rows_loaded"]) for run in told] == [("fetch", 1), ("full-refresh", 11), ("incr", 11)]
+
+
 def test_a_run_leaves_its_folder_and_its_row(engine):
     engine.etl("run", "toy", "--env", "test", "--run-id", "first")
     folder = engine.root / "runs" / "first"

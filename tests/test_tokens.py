@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -23,6 +24,7 @@ from pipelines.tokens.settings import Settings, packed, variable_of
 from pipelines.tokens.terminal import Terminal
 from pipelines.tokens.warehouse import Warehouse
 from sandbox.server import Sandbox
+from sources.kit.errors import SignInNeeded
 from tests import killed
 from tests.killed import WAIT, At
 from tests.signed_in import choose, install, landing, login
@@ -215,11 +217,36 @@ def test_a_destination_that_is_away_for_a_moment_keeps_the_new_token(engine, san
     assert asked(sandbox, "rows") == [401, 200, 200]
 
 
-def test_a_sign_in_that_was_withdrawn_needs_a_person(engine, sandbox):
+@pytest.mark.parametrize("store", ["file", "destination"])
+def test_a_sign_in_that_was_withdrawn_needs_a_person(engine, sandbox, store):
+    """That stays known until somebody has signed in, wherever tokens are kept."""
+    choose(engine, "test", store)
     login(engine)
-    requests.post(f"{sandbox.url}/oauth/revoke", {"token": content(engine)["refresh_token"]}, timeout=30)
+    kept = json.loads(engine.etl("auth", "export", "oauth", "--env", "test", "--output", "json").out)
+    refresh = json.loads(base64.b64decode(kept[variable_of("oauth", "")]))["refresh_token"]
+    requests.post(f"{sandbox.url}/oauth/revoke", {"token": refresh}, timeout=30)
     result = engine.etl(*RUN, "test")
     assert (result.code, "withdrawn; run: etl auth login oauth --env test" in result.err) == (6, True), result
+    told = engine.etl("auth", "status", "oauth", "--env", "test")
+    assert (told.code, "  refused by the upstream on " in told.out) == (6, True), told
+    assert "oauth: the sign-in has ended; run: etl auth login" in engine.etl("status", "--env", "test").err
+    assert "FAIL  sign-in of oauth: refused by the upstream on " in doctor(engine)
+    assert (login(engine).code, status(engine)[0], engine.etl(*RUN, "test").code) == (0, 0, 0)
+
+
+def test_a_refusal_does_not_take_the_place_of_a_newer_token(engine, monkeypatch):
+    choose(engine, "test", "destination")
+    login(engine)
+
+    def refused(*_: object) -> None:
+        """What an upstream says while another process, that claimed the row long ago, writes its token."""
+        with duckdb.connect(str(engine.root / "warehouse.duckdb")) as connection:
+            connection.execute("UPDATE _etl.tokens SET version = version + 1")
+        raise SignInNeeded("oauth: answered 400 (invalid_grant)")
+
+    monkeypatch.setattr("sources.kit.oauth2.OAuth2.refreshed", refused)
+    monkeypatch.setattr("sources.kit.tokens.SOON", timedelta(days=1))
+    assert (engine.etl(*RUN, "test").code, status(engine)[0]) == (6, 0)
 
 
 def test_several_accounts_of_one_system(engine, sandbox):

@@ -18,6 +18,7 @@ from tests import killed
 from tests.killed import At
 from tests.scripted_server import RESET, head, in_turn, reply, serving
 from tests.toys import rows, toy
+from tests.workspace import DESTINATIONS
 
 BAD = {"id": "x", "changed": "2024-01-01T00:00:00Z", "amount": 1.0}
 SAMPLE = re.compile(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)+)\} (\d+(?:\.\d+)?(?:e[+-]\d+)?)')
@@ -201,6 +202,30 @@ def test_a_good_run_tells_nobody(engine):
     with serving(lambda asked: reply()) as server:
         assert engine.etl("run", "toy", "--env", "test", NOTIFY__WEBHOOK_URL=server.url).code == 0
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("checks", "told", "advice"),
+    [
+        ("", "ok (exit 0): 2 rows into toy in ", None),
+        (
+            "checks: [{row_count: things, min: 2}]",
+            "checks_failed (exit 4): 1 check failed: ",
+            "etl check toy --env test",
+        ),
+    ],
+)
+def test_what_a_run_is_said_to_be_is_said_once_with_what_helps(engine, checks, told, advice):
+    toy(engine, rows(1))
+    spec = engine.root / "specs/toy.yaml"
+    spec.write_text(f"{spec.read_text()}{checks}\n")
+    engine.write("destinations.toml", f"{DESTINATIONS}[test.notify]\non = ['ok', 'checks_failed']\n")
+    with serving(lambda asked: reply()) as server:
+        engine.etl("run", "toy", "--env", "test", NOTIFY__WEBHOOK_URL=f"{server.url}/w", NOTIFY__SLACK_URL=server.url)
+    hook, slack = (json.loads(asked.body) for asked in server.asked)
+    assert hook["runs"][0]["retry_command"] == advice
+    assert slack["text"].splitlines()[1].startswith(f"• *toy*: {told}")
+    assert slack["text"].count("`") == (2 if advice else 0)
 
 
 def test_a_wrong_spec_is_told_and_a_wrong_command_is_not(engine):

@@ -134,6 +134,6 @@ _EXPECTED = {
     **dict.fromkeys(NUMBERS, "a number"),
     "timestamp": "a time such as '2024-01-31T00:00:00Z'",
     "date": "a day such as '2024-01-31'",
-    "text": "text",
+    "text": "text in quotes",
     "bool": "true or false",
 }

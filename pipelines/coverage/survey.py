@@ -147,7 +147,8 @@ class Survey:
 
 def _of_period(unit: Unit, said: str, reason: str, rows: int, waiting: int, ripe: datetime) -> Cell:
     state = _state(said, rows, waiting)
-    if state in HOLES and unit.span.until > ripe:
+    goes_on = unit.span.until > ripe
+    if goes_on and (state in HOLES or (state == LOADED and said == NEVER)):  # what rows it has may be a part of them
         state = OPEN
     return Cell(unit.name, state, rows, waiting, reason if state == FAILED else "", (unit.first, unit.end))
 

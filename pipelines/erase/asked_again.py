@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,32 @@ from pipelines.specs.spec import Spec
 from pipelines.specs.yaml_marks import leaves
 
 BLOCK = 1 << 20
+_LINE = re.compile(r":\d+$")
 LONGEST = 1 << 10  # characters of an occurrence that lies across two blocks
 
 
 def asked_again(environment: Environment, spec: Spec, sought: Sought) -> list[str]:
     """One line for each, without the value; the settings of the spec must be in force."""
-    files = [file for file in _files(environment, spec) if _holds(file, sought)]
-    found = [f"{file}: holds the value; it is yours, so mend or delete it" for file in files]
+    found = [_told(file) for file in _files(environment, spec) if _holds(file, sought)]
     named = [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found]
     return [*map(sought.scrubbed, named), *_exported(environment, spec)]
+
+
+def still_listed(environment: Environment, sought: Sought, files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of the files that rows came from, `calls.csv` or a line of it, those that hold the value, and those out of reach.
+
+    One line for each, without the value.
+    """
+    names = dict.fromkeys(_LINE.sub("", file) for file in files)
+    here = {name: environment.root / name for name in names if "://" not in name}
+    there = {name: file for name, file in here.items() if os.access(file, os.R_OK) and file.is_file()}
+    holding = [_told(file) for file in there.values() if _holds(file, sought)]
+    unseen = [f"{name}: rows came from there; nobody looked into it, so do" for name in names if name not in there]
+    return [*map(sought.scrubbed, holding)], [*map(sought.scrubbed, unseen)]
+
+
+def _told(file: Path) -> str:
+    return f"{file}: holds the value; it is yours, so mend or delete it"
 
 
 def _exported(environment: Environment, spec: Spec) -> Iterator[str]:
@@ -43,7 +62,9 @@ def _in_settings(environment: Environment, spec: Spec, sought: Sought) -> Iterat
     for argument in build.arguments(environment.root, spec):
         for value, provider, key in configuration.every(argument, ("sources", spec.name)):
             if provider != "spec" and sought.stands_in(str(value)):
-                yield f"{provider}: {key} still asks for the value; take it out"
+                is_ours = provider == configuration.SANDBOX
+                advice = ", so the next run brings it back" if is_ours else "; take it out"
+                yield f"{provider}: {key} still asks for the value{advice}"
 
 
 def _files(environment: Environment, spec: Spec) -> Iterator[Path]:

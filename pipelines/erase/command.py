@@ -13,9 +13,10 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ulid import ULID
 
 from pipelines import environment as environments
+from pipelines.demo import asked, with_stand_in
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
-from pipelines.erase.asked_again import asked_again
+from pipelines.erase.asked_again import asked_again, still_listed
 from pipelines.erase.models import make_readers_anew, readers_of, still_holding
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
@@ -39,18 +40,23 @@ from pipelines.working import synced
 
 @dataclass
 class SpecFound:
-    """What was found in one spec, by place; what is left in rows about others; raw files that cannot be read."""
+    """What was found in one spec, by place; what is left in rows about others; raw files that cannot be read.
+
+    `files` are those that it was read from, also as `calls.csv:17`.
+    """
 
     counts: Counts = field(default_factory=dict)
     left: Counts = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Found:
     """What was found of the value, by spec, and what is left of it: in tables, and for the user to mend.
 
-    `erasure` is the id of the receipt, where something was deleted from a warehouse; `models` are derived tables.
+    `lists` are files of the user that rows came from and will come from again. `erasure` is the id of the receipt,
+    where something was deleted from a warehouse; `models` are derived tables.
     """
 
     erasure: str | None = None
@@ -58,6 +64,7 @@ class Found:
     left: dict[str, Counts] = field(default_factory=dict)
     unread: dict[str, list[str]] = field(default_factory=dict)
     yours: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
 
@@ -65,12 +72,15 @@ class Found:
         """Take in what was found of one spec, whose settings must be in force."""
         name = scope.spec.name
         self.counts[name], self.left[name], self.unread[name] = spec.counts, spec.left, spec.unread
-        self.yours += asked_again(scope.environment, scope.spec, scope.sought)
+        holding, unseen = still_listed(scope.environment, scope.sought, spec.files)
+        told = asked_again(scope.environment, scope.spec, scope.sought)
+        self.lists += holding
+        self.yours += [line for line in (*told, *unseen) if line not in holding]
 
     @property
     def whole(self) -> bool:
         """Whether nothing of the value is left where the engine keeps things."""
-        return not any(self.left.values()) and not any(self.unread.values()) and not self.models
+        return not (any(self.left.values()) or any(self.unread.values()) or self.models or self.lists)
 
     def warnings(self) -> Iterator[str]:
         """What a person must see to."""
@@ -82,6 +92,7 @@ class Found:
             for file in files:
                 yield f"{name}: {file} cannot be read, so nobody can tell whether it holds the value; delete it"
         yield from self.models
+        yield from self.lists
         for name in self.waiting:
             yield f"{name}: what waits to be loaded was not looked into; an erasure loads it first"
         yield from self.yours
@@ -94,19 +105,20 @@ def erase(
     wanted = sought(kind, value)
     environment = environments.load(root, env)
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
-    with _discreet(wanted):
-        found = _look(scopes) if dry_run else _erase(environment, scopes, Receipt(str(ULID()), kind, environment))
+    with _discreet(wanted), asked(environment, with_stand_in([scope.spec for scope in scopes]), Order()) as order:
+        receipt = Receipt(str(ULID()), kind, environment)
+        found = _look(scopes, order) if dry_run else _erase(environment, scopes, receipt, order)
     _tell(found, dry_run, printer)
     return Exit.OK if found.whole or dry_run else Exit.PARTIAL
 
 
-def _look(scopes: Sequence[Scope]) -> Found:
+def _look(scopes: Sequence[Scope], order: Order) -> Found:
     """What an erasure would find; writes nothing and takes no lock."""
     found = Found()
     for scope in scopes:
         name = scope.spec.name
         with told_of(name), _as_stored(scope) as (pipeline, ledger):
-            settle(scope.environment, scope.spec, Order(), read_only=True)
+            settle(scope.environment, scope.spec, order, read_only=True)
             found.note(scope, _through(scope, pipeline, ledger))
             found.waiting += [name] if _has_unloaded(scope) else []
     with told_of("erase"), read_ledger(scopes[0].environment, "models") as ledger:
@@ -114,11 +126,11 @@ def _look(scopes: Sequence[Scope]) -> Found:
     return found
 
 
-def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt) -> Found:
+def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt, order: Order) -> Found:
     found, readers = Found(), readers_of(environment.root, [scope.spec for scope in scopes])
     for scope in scopes:
         with told_of(scope.spec.name):
-            settle(environment, scope.spec, Order())
+            settle(environment, scope.spec, order)
             if _has_warehouse(environment) or _has_unloaded(scope):
                 _erase_stored(scope, receipt, found)
             else:
@@ -177,8 +189,10 @@ def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None)
             states = [remembered.sources(scope, client) for client in clients]
             found.counts |= raw.erase({name: state for sources in states for name, state in sources.items()})
             found.left, found.unread = raw.left, raw.unread
+        found.files += engine_tables.places(scope, ledger) if ledger else []
         for client in clients:
             tables = Tables(scope, client)
+            found.files += tables.files()
             found.counts |= {**tables.erase(), **remembered.erase(scope, client)}
             found.left |= tables.elsewhere()
     found.counts |= engine_tables.erase(scope, ledger) if ledger else {}

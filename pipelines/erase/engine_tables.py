@@ -16,6 +16,15 @@ def erase(scope: Scope, ledger: Ledger) -> Counts:
     return {place: count for place, count in counts.items() if count}
 
 
+def places(scope: Scope, ledger: Ledger) -> list[str]:
+    """Where the rows in quarantine that hold the value were read, e.g. `calls.csv:17`."""
+    if not ledger.has("quarantine"):
+        return []
+    condition, values = scope.matches(["payload", "reason", "place"])
+    sql = f"SELECT DISTINCT place FROM {{quarantine}} WHERE spec = %s AND place <> '' AND ({condition}) ORDER BY place"
+    return [str(place) for (place,) in ledger.execute(sql, scope.spec.name, *values)]
+
+
 def _delete(scope: Scope, ledger: Ledger, table: str) -> int:
     if not ledger.has(table):
         return 0

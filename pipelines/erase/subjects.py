@@ -58,4 +58,6 @@ def _idle(subject: Subject, key: str, path: str) -> str | None:
     named = {row.split(".")[0] for row in subject.rows}
     if key == "objects" and path.split(".")[0] not in named:
         return "rows names no column of this table, so that no object of it would ever be deleted"
+    if key == "files" and path.split(".")[0] not in named:
+        return "rows names no column of this table, so that no row of it would ever tell its file"
     return None

@@ -55,6 +55,10 @@ class Tables:
             found |= {f"{table}.{name}": n for name, n in self._search(table, searched).items() if n}
         return found
 
+    def files(self) -> list[str]:
+        """The files that rows about the value were read from."""
+        return sorted({value for found in self._told_by(self._scope.subject.files).values() for value in found})
+
     def _about(self) -> Iterator[Rows]:
         """The rows to delete, those of lists before those they belong to."""
         for table in dict.fromkeys(path.split(".")[0] for path in self._scope.subject.rows):
@@ -90,17 +94,25 @@ class Tables:
 
     def _objects(self) -> dict[str, list[str]]:
         """The keys of the objects of all rows that will be deleted, by store."""
-        doomed, keys = {rows.table: rows for rows in self._about()}, dict[str, list[str]]()
-        for path in self._scope.subject.objects:
+        keys = dict[str, list[str]]()
+        for path, found in self._told_by(self._scope.subject.objects).items():
+            table = path.split(".")[0]
+            whole = objects.with_those_aside(self._scope, table, found)
+            keys.setdefault(objects.store_of(self._scope, table), []).extend(whole)
+        return {store: found for store, found in keys.items() if found}
+
+    def _told_by(self, paths: list[str]) -> dict[str, list[str]]:
+        """What some columns say in the rows that will be deleted."""
+        doomed, told = {rows.table: rows for rows in self._about()}, dict[str, list[str]]()
+        for path in paths:
             table, column = path.split(".")
             if table in doomed and column in self._columns[table]:
-                rows, key = doomed[table], self._escaped(column)
-                sql = f"SELECT DISTINCT {key} FROM {self._named(table)} WHERE {key} IS NOT NULL AND ({rows.condition})"
-                found = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
-                keys.setdefault(objects.store_of(self._scope, table), []).extend(
-                    objects.with_those_aside(self._scope, table, found)
+                rows, cell = doomed[table], self._escaped(column)
+                sql = (
+                    f"SELECT DISTINCT {cell} FROM {self._named(table)} WHERE {cell} IS NOT NULL AND ({rows.condition})"
                 )
-        return {store: found for store, found in keys.items() if found}
+                told[path] = [str(each) for (each,) in self._sql.execute_sql(sql, *rows.values) or []]
+        return told
 
     def _search(self, table: str, columns: list[str]) -> Counts:
         """In how many rows of a table each column holds the value, those that are about it left out."""

@@ -87,13 +87,20 @@ def _listed(parts: Sequence[Part]) -> str:
 
 
 def _report(name: str, shown: str, form: str, done: Sequence[Exported], printer: Printer) -> None:
+    total, is_one_file = sum(each.size for each in done), form == SQLITE
     told: list[dict[str, Any]] = [
-        {"table": each.table, "rows": each.rows, "bytes": each.size, "files": sorted(each.files)} for each in done
-    ]
-    printer.document({"spec": name, "to": shown, "format": form, "tables": told})
+        {"table": each.table, "rows": each.rows, "bytes": None if is_one_file else each.size,
+         "files": sorted(each.files)} for each in done
+    ]  # fmt: skip
+    printer.document({"spec": name, "to": shown, "format": form, "bytes": total, "tables": told})
     rows = [
-        (f"{name}.{each.table}", f"{each.rows:,}", f"{each.size:,}" if each.size else None, len(each.files))
-        for each in done
+        (
+            f"{name}.{each['table']}",
+            f"{each['rows']:,}",
+            f"{each['bytes']:,}" if each["bytes"] else None,
+            len(each["files"]),
+        )
+        for each in told
     ]
     printer.table(("table", "rows", "bytes", "files"), rows)
-    printer.lines([f"{name}: exported to {shown}"])
+    printer.lines([f"{name}: exported to {shown}" + (f" in one file of {total:,} bytes" if is_one_file else "")])

@@ -79,7 +79,10 @@ class Place:
 
     def begin(self) -> None:
         """Take the place: remove what dead exports left, stop where another one is at work."""
-        self._files.makedirs(self._folder, exist_ok=True)
+        try:
+            self._files.makedirs(self._folder, exist_ok=True)
+        except OSError as error:
+            raise EtlError(f"{self.shown}: no folder can be made there; give another --to") from error
         self._life.enter_context(life.shown(self._files, self._staging))
         for path in self._files.ls(self._folder, detail=False):
             if path.rstrip("/").rpartition("/")[2] != self._staging.rpartition("/")[2]:
@@ -191,7 +194,7 @@ def _is_inside(file: Any) -> bool:
 @contextmanager
 def opened(environment: Environment, spec: str, to: str | None) -> Iterator[Place]:
     """The place that `to` names, or `exports/<environment>/<spec>`; what is staged in it is removed at the end."""
-    shown = to or f"exports/{environment.name}/{spec}"
+    shown = f"exports/{environment.name}/{spec}" if to is None else to
     place = Place(*buckets.at(environment, shown), shown, environment.name, spec)
     try:
         place.begin()

@@ -37,15 +37,15 @@ def _ingest_first(load: Load, store: Store) -> None:
     """Load what waits before a run without raw files, which the ledger takes for nothing else meanwhile."""
     waits = bool(store.names())
     if waits:
-        load.report.mode = f"ingest+{load.order.mode}"  # unless it will have rows of its own
+        load.report.mode = f"ingest+{load.order.manner}"  # unless it will have rows of its own
         load.ledger.tell(load.report.row())
     ingest(load.ordered(replace(load.order, select=(), exclude=())), store)
     if waits:
-        load.ledger.tell(replace(load.report.row(), mode=load.order.mode))
+        load.ledger.tell(replace(load.report.row(), mode=load.order.manner))
 
 
 def mode(environment: Environment, order: Order) -> str:
     """What `_etl.runs` calls a run; one that loads rows no raw file holds has the mode of its order."""
     if order.verb != "run":
         return order.verb
-    return "fetch+ingest" if environment.keeps_raw else order.mode
+    return "fetch+ingest" if environment.keeps_raw else order.manner

@@ -320,6 +320,9 @@ class Subject(Strict):
     objects: list[TableColumn] = Field(
         default_factory=list, description="Columns with the key of an object in `audio`, deleted before its row is."
     )
+    files: list[TableColumn] = Field(
+        default_factory=list, description="Columns with the file a row was read from; who still has the value is told."
+    )
 
 
 class Subjects(Strict):

@@ -144,7 +144,7 @@ FAMILIES = (
         _at(lambda latest: latest.succeeded_at),
     ),
     Family("etl_run_step_seconds", "Seconds that a step took.", _by("step", "seconds")),
-    Family("etl_run_rows_loaded", "Rows it left in tables.", _of_run(lambda run: run.rows_loaded)),
+    Family("etl_run_rows_loaded", "Rows it left in tables, or raw files.", _of_run(lambda run: run.rows_loaded)),
     Family("etl_run_table_rows", "Rows it left in each table.", _by("table", "tables")),
     Family("etl_run_rows_rejected", "Rows it set aside in quarantine.", _of_run(lambda run: run.rows_rejected)),
     Family("etl_run_items_failed", "Items it could not read.", _of_run(lambda run: run.items_failed)),

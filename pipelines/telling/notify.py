@@ -11,7 +11,7 @@ import requests
 
 from pipelines import configuration
 from pipelines.environment import NOTIFY, Environment
-from pipelines.errors import STATUS, EtlError, SettingError, worst
+from pipelines.errors import STATUS, EtlError, Exit, SettingError, worst
 from pipelines.logs import LOGGER
 from pipelines.report import Report
 
@@ -41,8 +41,12 @@ def of_mistake(environment: Environment, error: EtlError) -> None:
 def _entry(report: Report, retry: str) -> Body:
     told = report.as_dict()
     wanted = ("spec", "environment", "run_id", "status", "exit_code", "started_at", "finished_at", "counts")
-    message = report.message or report.verdict()
-    return {**{key: told[key] for key in wanted}, "message": message, "retry_command": retry}
+    advice = {Exit.OK: None, Exit.CHECKS: f"etl check {report.spec} --env {report.environment}"}
+    return {
+        **{key: told[key] for key in wanted},
+        "message": report.message or report.outcome(),
+        "retry_command": advice.get(report.exit or Exit.OK, retry),
+    }
 
 
 def _send(environment: Environment, content: Body) -> None:
@@ -66,7 +70,8 @@ def slack_text(body: Body) -> str:
     lines += [_plain(body["message"])] if "message" in body else []
     for run in body["runs"]:
         lines.append(f"• *{run['spec']}*: {run['status']} (exit {run['exit_code']}): {_plain(run['message'])}")
-        lines.append(f"   `{_plain(run['retry_command'])}`  run {run['run_id']}")
+        advice = f"`{_plain(run['retry_command'])}`  " if run["retry_command"] else ""
+        lines.append(f"   {advice}run {run['run_id']}")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """The three places for tokens; `tokens` of an environment chooses one (docs/adr/0014-tokens.md).
 
-A token is JSON that `sources.kit.tokens` makes; the engine looks at nothing in it but its two ends.
+A token is JSON that `sources.kit.tokens` makes; the engine looks at nothing in it but its two ends and its refusal.
 """
 
 from __future__ import annotations
@@ -86,25 +86,30 @@ class Standing:
     signed_in: bool
     token_ends: datetime | None
     sign_in_ends: datetime | None
+    refused_at: datetime | None
 
     def __str__(self) -> str:
+        if self.refused_at:
+            return f"refused by the upstream on {self.refused_at:%Y-%m-%d %H:%M}"
         if self.sign_in_ends is None:
             return "signed in" if self.signed_in else "nobody has signed in"
         return f"the sign-in {remaining(self.sign_in_ends)}"
 
 
 def standing(store: Store, name: str, account: str) -> Standing:
-    """How an account stands as far as its token tells; only the upstream knows whether it was withdrawn."""
+    """How an account stands as far as its token tells; that it was withdrawn is known once the upstream has said so."""
     token = importlib.import_module("sources.kit.tokens").read(name, account)  # or what is wrong with it
     content = token and token.content()
     ends = end_of(content) if content else None
     good = content is not None and (ends is None or ends > datetime.now(UTC))
-    return Standing(name, account, store.label, good, _moment(content or {}, "expires_at"), ends)
+    token_ends, refused_at = (_moment(content or {}, key) for key in ("expires_at", "refused_at"))
+    return Standing(name, account, store.label, good, token_ends, ends, refused_at)
 
 
 def end_of(content: Content) -> datetime | None:
     """The moment from which on a token is of no use without a person."""
-    return _moment(content, "refresh_expires_at" if content.get("refresh_token") else "expires_at")
+    end = "refresh_expires_at" if content.get("refresh_token") else "expires_at"
+    return _moment(content, "refused_at") or _moment(content, end)
 
 
 def remaining(end: datetime) -> str:

@@ -11,7 +11,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -237,15 +237,13 @@ class SignedIn(AuthBase):
             return self._obtained
 
     def _renew(self, current: Token, kept: tokens.Kept) -> Token:
-        new = self._following(current)
+        try:
+            new = self._sign_in.refreshed(current)
+        except SignInNeeded as ended:
+            kept.write(replace(current, refused_at=datetime.now(UTC)))
+            raise self._needed(str(ended).removeprefix(f"{self._sign_in.name}: ")) from None
         kept.write(new)
         return new
-
-    def _following(self, current: Token) -> Token:
-        try:
-            return self._sign_in.refreshed(current)
-        except SignInNeeded as ended:
-            raise self._needed(str(ended).removeprefix(f"{self._sign_in.name}: ")) from None
 
     def _refused(self, request: PreparedRequest) -> bool:
         raise self._needed(f"{request.method} {http.shown(str(request.url))}: answered 401 to a new token, too")

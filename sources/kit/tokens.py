@@ -28,13 +28,14 @@ class Token:
     """What an upstream gave one account; `extra` is what else it told, and what a source wants to keep.
 
     `expires_at` is the end of the access token, `refresh_expires_at` the moment from which on a person must sign in
-    again; None where nobody told.
+    again; None where nobody told. `refused_at` is when the upstream said that it must be now.
     """
 
     access_token: str = ""
     refresh_token: str | None = None
     expires_at: datetime | None = None
     refresh_expires_at: datetime | None = None
+    refused_at: datetime | None = None
     scope: str | None = None
     obtained_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     extra: Content = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Token:
     @classmethod
     def of(cls, content: Content) -> Token:
         """The token that `content` made; TypeError or ValueError when it made none."""
-        moments = ("expires_at", "refresh_expires_at", "obtained_at")
+        moments = ("expires_at", "refresh_expires_at", "refused_at", "obtained_at")
         told: Content = {k: _moment(v) if k in moments else v for k, v in content.items()}
         return cls(**told)
 
