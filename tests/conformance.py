@@ -158,11 +158,16 @@ def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
     whole, site = subject.full(), subject.site()
     fetched = site.etl("fetch", subject.name, *subject.select)
     assert fetched.code == 0, f"cannot be fetched: {fetched}"
+    assert site.etl("ingest", subject.name).code == 0
+    assert site.tables() == whole, "ingest: other rows than a run loads"
+    later = subject.after(1, 1, 2).tables()
+    subject.sandbox.move_to(2)
+    assert site.etl("fetch", subject.name, *subject.select).code == 0
     subject.sandbox.forget_requests()
     for verb in ("ingest", "rebuild"):
         result = site.etl(verb, subject.name)
         assert result.code == 0, result
-        assert site.tables() == whole, f"{verb}: other rows than a run loads"
+        assert site.tables() == later, f"{verb}: other rows than runs on two days load"
     assert not subject.sandbox.requests, "the upstream is asked though its rows are here"
 
 
