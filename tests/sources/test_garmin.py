@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from datetime import date
 
@@ -200,7 +201,7 @@ def run(site, *options, **variables):
 
 def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
     some = ("--select", "sleep,sleep_stages,stress,user_summary,weight,body_composition,training_readiness,"
-            "activities,activity_splits")  # fmt: skip
+            "activities,activity_splits,activity_details_samples")  # fmt: skip
     first, _ = run(site, *some)
     assert first.code == 0, first.err
     paths = Counter(seen.path for seen in sandbox.requests)
@@ -223,8 +224,28 @@ def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
         "SELECT count(*) FROM garmin.activities WHERE activity_name = 'Named'": 1,
         "SELECT count(*) FROM garmin.activity_splits WHERE activity_id = 20000000003": 1,
         "SELECT weigh_ins FROM garmin.stats_and_body WHERE calendar_date = '2024-03-02'": 2,
+        "SELECT count(*) FROM garmin.laps WHERE activity_type = 'running' AND pace_seconds_per_km > 200": 5,
+        "SELECT count(DISTINCT activity_id) FROM garmin.activity_samples WHERE heart_rate_bpm > 0": 6,
     }
     assert {sql: site.query(sql)[0][0] for sql in facts} == facts
+
+
+@pytest.mark.skipif(os.environ.get("ETL_CONFORMANCE") != "whole", reason="takes half a minute")
+def test_a_year_asks_once_for_each_day_and_then_for_the_last_ones(workspace, sandbox):
+    sandbox.move_to(363)
+    site = workspace("garmin")
+    site.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    sandbox.fault(".*", "slow", 10**6, seconds=0.005)
+    asked = []
+    for _ in range(2):
+        sandbox.forget_requests()
+        result, _ = run(site)
+        assert result.code == 0, result.err
+        asked.append(Counter(seen.path for seen in sandbox.requests))
+    assert [max(paths.values()) for paths in asked] == [1, 1]
+    first, second = (sorted(path[-10:] for path in paths if "dailyStress" in path) for paths in asked)
+    assert (len(first), first[0], second) == (369, "2024-02-24", [f"2025-02-{day}" for day in (23, 24, 25, 26)])
+    assert asked[1].total() < 100
 
 
 ALONE = {"SOURCES__GARMIN__HTTP__REQUESTS_AT_ONCE": "1"}
