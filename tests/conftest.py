@@ -60,6 +60,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Nothing stays in memory of tests that passed."""
+    factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    if exitstatus == 0 and factory.getbasetemp().is_relative_to(MEMORY) and not hasattr(session.config, "workerinput"):
+        shutil.rmtree(factory.getbasetemp(), ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
     """No test inherits the settings or the pipeline that another one made dlt look at; it has the environment's.
