@@ -11,8 +11,8 @@ from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
-def demo_workspace(workspace):
-    made = workspace(*specs.names(REPOSITORY))
+def demo_workspace(workspace, *names: str):
+    made = workspace(*names or specs.names(REPOSITORY))
     made.write("destinations.toml", DESTINATIONS.replace("[test", "[demo"))
     return made
 
@@ -41,7 +41,7 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
 
 
 def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
-    made = demo_workspace(workspace)
+    made = demo_workspace(workspace, "github")
     made.write("specs/lonely.yaml", "name: lonely\nabout: A spec for which nobody wrote a stand-in.\npython: {}\n")
     made.write("sources/lonely.py", "import dlt\n\n\n@dlt.source(name='lonely')\ndef lonely():\n    return []\n")
     result = made.etl("demo", "--records", "5")
@@ -52,7 +52,7 @@ def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
 
 def test_what_coverage_prints_after_the_demo_fills_it(workspace):
     """Nothing is asked of an upstream in an environment of the sandbox, whose clock counts."""
-    made = demo_workspace(workspace)
+    made = demo_workspace(workspace, "chess")
     made.write("destinations.toml", DESTINATIONS.replace("[test]", "[demo]\nsandbox = true").replace("[test", "[demo"))
     assert made.etl("demo", "--records", "20").code == 0
     look = ("coverage", "chess", "--env", "demo")
