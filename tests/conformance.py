@@ -354,6 +354,18 @@ OF_A_SOURCE: tuple[Promise, ...] = (
     web_page_is_not_data,
 )  # the same whatever the warehouse
 
+OF_ANY_RESOURCE: tuple[Promise, ...] = (
+    a_failed_run_can_be_repeated,
+    throttled_then_served,
+    refused_says_what_to_do,
+    hangs_are_cut,
+    web_page_is_not_data,
+    duplicate_page_adds_no_row,
+    drift_loses_no_row,
+    bad_rows_are_quarantined_not_lost,
+    no_secret_in_output,
+)  # of an upstream that fails, which a source meets in one place: a few of many resources will do
+
 
 def _one_line(subject: Subject, text: str) -> bool:
     """Whether an error is one line that names the spec and says what to do."""

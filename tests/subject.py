@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -26,6 +27,7 @@ from tests.warehouse import Ask
 from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
+MANY, FEW = 12, 4  # resources: of a spec with more than the one, the other stand for all where an upstream fails
 ALWAYS = 100_000
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
 TABLES = ("table", "failures")  # of the block `files`
@@ -37,10 +39,15 @@ Tables = dict[str, Counter[Row]]
 
 
 class Subject:
-    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none."""
+    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none.
 
-    def __init__(self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None) -> None:
-        self.name, self.home, self._server = name, home, server
+    With `few` the spec is taken to have these resources alone.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None, few: Sequence[str] = ()
+    ) -> None:
+        self.name, self.home, self._server, self.few = name, home, server, tuple(few)
         self.env = "pg" if server else "test"
         self._folder, self._count = folder, 0
         self._shared: dict[tuple[int, ...], Site] = {}
@@ -83,7 +90,8 @@ class Subject:
     def plan(self) -> dict[str, Any]:
         """What `etl plan` tells of the spec."""
         found: dict[str, Any] = self.site().etl("plan", self.name, "--output", "json").json[0]
-        return found
+        resources = [each for each in found["resources"] if not self.few or each["name"] in self.few]
+        return {**found, "resources": resources}
 
     @cached_property
     def keys(self) -> dict[str, list[str]]:
@@ -100,6 +108,14 @@ class Subject:
     @property
     def resources(self) -> list[str]:
         return [resource["name"] for resource in self.plan["resources"]]
+
+    @cached_property
+    def narrow(self) -> Subject:
+        """The same with a few of its resources, where they are many; ETL_CONFORMANCE=whole leaves none out."""
+        if len(self.resources) <= MANY or os.environ.get("ETL_CONFORMANCE") == "whole":
+            return self
+        few = self.resources[:: -(-len(self.resources) // FEW)]
+        return self._open.enter_context(Subject(self.name, self._folder / "few", self.home, self._server, few))
 
     @property
     def halves(self) -> list[list[str]]:
@@ -197,7 +213,8 @@ class Site:
     def run(self, *options: str, settings: Mapping[str, Any] | None = None) -> Result:
         """Run the spec; `settings` are dotted and below the source."""
         mine = {f"sources.{self.subject.name}.{key}": value for key, value in (settings or {}).items()}
-        return self.etl("run", self.subject.name, *options, **as_environment(mine))
+        few = [f"--select={name}" for name in self.subject.few if "--select" not in str(options)]
+        return self.etl("run", self.subject.name, *options, *few, **as_environment(mine))
 
     def load(self, *options: str, settings: Mapping[str, Any] | None = None) -> Self:
         """Run the spec, which must end well."""

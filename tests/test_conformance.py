@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.conformance import OF_A_SOURCE, PROMISES, Promise
+from tests.conformance import OF_A_SOURCE, OF_ANY_RESOURCE, PROMISES, Promise
 from tests.subject import Subject
 from tests.workspace import REPOSITORY
 
@@ -33,8 +33,21 @@ def test_a_spec_keeps_its_promise(subject: Subject, promise: Promise, request):
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError))
     if subject.env == "pg" and promise in OF_A_SOURCE:
         pytest.skip(f"{subject.name} keeps this on DuckDB, and it is the same on any warehouse")
-    subject.reset()
-    promise(subject)
+    asked = subject.narrow if promise in OF_ANY_RESOURCE else subject
+    asked.reset()
+    promise(asked)
+
+
+def test_of_many_resources_a_few_are_asked(tmp_path, monkeypatch):
+    monkeypatch.delenv("ETL_CONFORMANCE", raising=False)
+    monkeypatch.setattr("tests.subject.MANY", 2)
+    monkeypatch.setattr("tests.subject.FEW", 2)
+    with Subject("chess", tmp_path) as whole:
+        assert whole.narrow.resources == whole.resources[::3]
+        assert {table.split("__")[0] for table in whole.narrow.full()} == set(whole.resources[::3])
+        monkeypatch.setenv("ETL_CONFORMANCE", "whole")
+        with Subject("chess", tmp_path / "another") as another:
+            assert another.narrow is another
 
 
 def test_there_is_a_fleet():
