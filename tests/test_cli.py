@@ -22,6 +22,13 @@ from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 TREE = typer.main.get_command(cli.app)
+THIRD = """
+import dlt
+
+@dlt.source
+def third():
+    return dlt.resource([{"id": 1}], name="only", write_disposition="replace")
+"""
 HOSTILE = "Zürich – 東京 😀"
 
 
@@ -41,6 +48,16 @@ def engine(workspace):
     """A workspace with a toy of ten rows."""
     made = workspace()
     toy(made, rows(10))
+    return made
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Three specs, two of which have the same resources."""
+    made = Workspace(tmp_path_factory.mktemp("three") / "work space")
+    toy(made, rows(1))
+    toy(made, rows(1), name="second")
+    made.source("third", THIRD)
     return made
 
 
@@ -178,6 +195,36 @@ def test_which_specs_run(engine, arguments, ran):
     assert [planned["spec"] for planned in result.json] == ran
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        (["--select", "only"], {"third": ["only"]}),
+        (["--select", "on*"], {"third": ["only"]}),
+        (["--select", "only,thi*"], {"second": ["things"], "third": ["only"], "toy": ["things"]}),
+        (["toy", "third", "--select", "only,things"], {"toy": ["things"], "third": ["only"]}),
+        (["toy", "third", "--select", "only"], {"third": ["only"]}),
+        (["--all", "--select", "others"], {"second": ["others"], "toy": ["others"]}),
+        (["--all", "--exclude", "things,o*"], "second: nothing is left after --select and --exclude"),
+        (["toy", "third", "--exclude", "others"], {"toy": ["things"], "third": ["only"]}),
+        (["--select", "things"], "--select things: second and toy have it; name one of them"),
+        (["--select", "ony"], "--select ony: no such resource in second, third, toy (did you mean 'only'?)"),
+        (
+            ["toy", "second", "--select", "only"],
+            "--select only: no such resource in toy, second; see: etl list --types",
+        ),
+        (["toy", "second", "--exclude", "only"], "--exclude only: no such resource in toy, second"),
+    ],
+    ids=str,
+)
+def test_what_is_selected_finds_its_specs(three, arguments, ran):
+    result = three.etl("run", *arguments, "--env", "test", "--dry-run", "--output", "json")
+    if isinstance(ran, str):
+        assert (result.code, ran in result.err) == (2, True), result.err
+    else:
+        found = {planned["spec"]: [r["name"] for r in planned["resources"]] for planned in result.json}
+        assert (found, list(found)) == (ran, list(ran))
+
+
 def test_all_specs_run(engine):
     toy(engine, rows(1), name="second")
     result = engine.etl("run", "--all", "--env", "test", "--output", "json")
@@ -192,6 +239,7 @@ def test_the_environment_may_come_from_a_variable(engine):
 
 def test_a_window_and_a_limit_act(engine):
     assert tables(engine, "-s", "things", "--since", "2024-01-01T00:03", "--until", "2024-01-01T00:06") == {"things": 3}
+    assert tables(engine, "-s", "things", "--days", "3") == {}
     assert tables(engine, "-s", "things", "--limit", "2") == {"things": 2}
 
 
@@ -358,10 +406,10 @@ def test_list(engine):
         ("github", "rest", "github"), ("toy", "python", "toy"),
     ]  # fmt: skip
     types = engine.etl("list", "--types").out.splitlines()
-    assert types == ["GITHUB", "  releases", "  issues", "TOY", "  things", "  others"]
-    assert [spec["resources"] for spec in engine.etl("list", "--types", "--output", "json").json] == [
-        ["releases", "issues"], ["things", "others"],
-    ]  # fmt: skip
+    assert types == ["GITHUB", "  releases  GET releases", "  issues    GET issues", "TOY", "  things", "  others"]
+    documents = engine.etl("list", "--types", "--output", "json").json
+    assert [spec["resources"] for spec in documents] == [["releases", "issues"], ["things", "others"]]
+    assert documents[0]["types"] == {"releases": "GET releases", "issues": "GET issues"}
 
 
 def test_a_wrong_spec_hides_no_other(engine):
