@@ -108,8 +108,8 @@ def _docstring(resource: DltResource) -> str:
 
 
 def _key(resource: DltResource) -> str:
-    columns = resource.compute_table_schema().get("columns", {})
-    return ", ".join(f"`{name}`" for name, column in columns.items() if column.get("primary_key"))
+    declared: Any = (resource._hints or {}).get("primary_key") or ()
+    return ", ".join(f"`{name}`" for name in ([declared] if isinstance(declared, str) else declared))
 
 
 def _written(resource: DltResource) -> str:
