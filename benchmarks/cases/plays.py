@@ -50,6 +50,6 @@ CASES = (
         },
         facts=FACTS,
         rows=ROWS,
-        targets=(Target("cpu", 1 / 15, STOCK),),
+        targets=(Target("wall", 1 / 15, STOCK),),
     ),
 )
