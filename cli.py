@@ -135,8 +135,8 @@ def run(
 
     one_of("--mode", mode, ("incr", "backfill", "dry"))
     order = commands.order(
-        select=listed(select), exclude=listed(exclude), since=since, until=until, days=days, limit=limit,
-        full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
+        select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days), until=until,
+        limit=limit, full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
         wait=wait, values=values, only=listed(only), failed=failed, skip_failed=skip_failed, transfers=transfers,
         bwlimit=bwlimit,
     )  # fmt: skip
@@ -163,8 +163,8 @@ def fetch(
     from pipelines import commands
 
     order = commands.order(
-        verb="fetch", select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, to=to,
-        days=days, run_id=run_id, wait=wait, values=values,
+        verb="fetch", select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days),
+        until=until, limit=limit, to=to, run_id=run_id, wait=wait, values=values,
     )  # fmt: skip
     chosen = commands.specs(root(), [*listed(names), *listed(service)], everything, order.select)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
@@ -219,8 +219,8 @@ def plan(
     from pipelines import commands
 
     order = commands.order(
-        select=listed(select), exclude=listed(exclude), since=since, until=until, days=days, limit=limit,
-        values=values, only=listed(only), failed=failed, skip_failed=skip_failed,
+        select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days), until=until,
+        limit=limit, values=values, only=listed(only), failed=failed, skip_failed=skip_failed,
     )  # fmt: skip
     chosen = commands.specs(root(), [*listed(names), *listed(service)], not names and not service, order.select)
     finish(commands.plan(root(), env, chosen, order, printer(output)))

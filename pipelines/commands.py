@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,24 +55,24 @@ def _owners(root: Path, select: Sequence[str]) -> list[specs_.Spec]:
     return owners(root, specs_.load_each(root)[0], select)
 
 
-def order(
-    *, wait: str | None = None, values: Sequence[str] | None = None, days: int | None = None, **given: Any
-) -> Order:
+def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
     """What the command line asked, checked for what cannot be meant."""
     from pipelines.order import Order
 
-    if days is not None:
-        given["since"] = _days_ago(days, given.get("since"))
     for name in ("select", "exclude", "only"):
         given[name] = tuple(given.get(name) or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
 
 
-def _days_ago(days: int, since: str | None) -> str:
-    """The day that was so many days ago, as `--since` has it."""
+def begin(root: Path, env: str, since: str | None, days: int | None) -> str | None:
+    """`--since`, or the day that was `--days` ago where the environment's runs ask."""
+    from pipelines.demo import clock
+
+    if days is None:
+        return since
     if days < 0 or since is not None:
         raise UsageError(f"--days {days}: give 0 or more, and no --since beside it")
-    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+    return (clock(environments.load(root, env)) - timedelta(days=days)).date().isoformat()
 
 
 def seconds(text: str | None) -> float:

@@ -17,6 +17,7 @@ import typer
 from filelock import FileLock
 
 import cli
+from pipelines.commands import begin
 from tests import killed
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
@@ -132,6 +133,8 @@ MISUSE = [
     (["--log-format", "jsn", "list"], "--log-format jsn: must be one of text, json (did you mean 'json'?)"),
     (["list", "--log-level", "loud"], "--log-level loud: must be one of debug, info, warning, error"),
     (["run", "toy", "--env", "test", "--since", "tomorrow"], "--since 'tomorrow': not a date or an ISO 8601 time"),
+    (["run", "toy", "--env", "test", "--days", "-1"], "--days -1: give 0 or more, and no --since beside it"),
+    (["plan", "toy", "--env", "test", "--days", "1", "--since", "2024-01-01"], "--days 1: give 0 or more, and no --sin"),
     (["run", "toy", "--env", "test", "--limit", "0"], "--limit 0: must be at least 1"),
     (["run", "toy", "--env", "test", "--max-retry", "-1"], "--max-retry -1: must be 0 or more"),
     (["run", "toy", "--env", "test", "--run-id", "a/b"], "--run-id a/b: names one run of one spec"),
@@ -241,6 +244,11 @@ def test_a_window_and_a_limit_act(engine):
     assert tables(engine, "-s", "things", "--since", "2024-01-01T00:03", "--until", "2024-01-01T00:06") == {"things": 3}
     assert tables(engine, "-s", "things", "--days", "3") == {}
     assert tables(engine, "-s", "things", "--limit", "2") == {"things": 2}
+
+
+def test_days_are_counted_from_when_the_runs_of_an_environment_ask():
+    assert begin(REPOSITORY, "demo", None, 2) == "2024-02-28"  # in the sandbox it is the first of March
+    assert begin(REPOSITORY, "demo", "2024-01-01", None) == "2024-01-01"
 
 
 def test_mode_and_dry_run_act(engine):
