@@ -134,7 +134,7 @@ MISUSE = [
     (["list", "--log-level", "loud"], "--log-level loud: must be one of debug, info, warning, error"),
     (["run", "toy", "--env", "test", "--since", "tomorrow"], "--since 'tomorrow': not a date or an ISO 8601 time"),
     (["run", "toy", "--env", "test", "--days", "-1"], "--days -1: give 0 or more, and no --since beside it"),
-    (["plan", "toy", "--env", "test", "--days", "1", "--since", "2024-01-01"], "--days 1: give 0 or more, and no --sin"),
+    (["plan", "toy", "--env", "test", "--days", "1", "--since", "2024-01-01"], "--days 1: give 0 or more, and no --s"),
     (["run", "toy", "--env", "test", "--limit", "0"], "--limit 0: must be at least 1"),
     (["run", "toy", "--env", "test", "--max-retry", "-1"], "--max-retry -1: must be 0 or more"),
     (["run", "toy", "--env", "test", "--run-id", "a/b"], "--run-id a/b: names one run of one spec"),

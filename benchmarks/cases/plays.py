@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks import data, engine, stock
 from benchmarks.case import ENGINE, STOCK, TUNED, Case, Contender, Rows, Target, Work
 
@@ -14,7 +16,7 @@ SELECT count(*), count(DISTINCT played_at), min(CAST(played_at AS VARCHAR)), sum
     (SELECT count(*) || ' ' || min(value) FROM bench.recently_played__track__album__available_markets)
 FROM bench.recently_played
 """
-KEY = {"primary_key": ("played_at", "track__uri"), "write_disposition": "merge"}
+KEY: dict[str, Any] = {"primary_key": ("played_at", "track__uri"), "write_disposition": "merge"}
 ROWS: Rows = {"small": (1_000,), "full": (100_000,)}
 
 
