@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -35,6 +36,7 @@ from sources.kit.files import FileItem
 __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
 
 LANES = 2  # threads: with one, hashing waits for itself; with many, they wait for the interpreter's lock
+SWITCH_SECONDS = 0.0005  # libcurl calls back a dozen times a file; whoever loads receipts would make each wait 5 ms
 LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
@@ -107,6 +109,8 @@ class _Moving:
         in_memory = min(IN_MEMORY, ALL_IN_MEMORY // settings.transfers)
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
+        patience = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
                 carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
@@ -114,6 +118,7 @@ class _Moving:
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
         finally:
+            sys.setswitchinterval(patience)
             stopped.set()
             threads.shutdown()
             calls.shutdown(cancel_futures=True)

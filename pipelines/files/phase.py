@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import EtlError, TryLater
 from pipelines.files import stores
@@ -216,16 +217,20 @@ class _Transfer:
 
     def _went_on(self) -> None:
         """Say how far it is, and load receipts when there are many, or it is time."""
-        tally = self.tally
-        tally.seconds = time.monotonic() - self.begun
-        self.load.progress.say(
-            "files", f"{self.move.resource}: {tally.done:,} of {tally.due:,}, {tally.line()}",
-            done=tally.done, total=tally.due, percent=round(100 * tally.done / tally.due, 1) if tally.due else None,
-            bytes=tally.bytes, eta_seconds=tally.seconds_left(),
-        )  # fmt: skip
+        self.load.progress.say("files", self._told)
         many = self.journal.unrecorded + len(self.failures) >= self.move.block.checkpoint
         if many or time.monotonic() - self.committed >= CHECKPOINT_SECONDS:
             self._commit()
+
+    def _told(self) -> tuple[str, dict[str, Any]]:
+        """How far it is."""
+        tally = self.tally
+        tally.seconds = time.monotonic() - self.begun
+        percent = round(100 * tally.done / tally.due, 1) if tally.due else None
+        return f"{self.move.resource}: {tally.done:,} of {tally.due:,}, {tally.line()}", {
+            "done": tally.done, "total": tally.due, "percent": percent, "bytes": tally.bytes,
+            "eta_seconds": tally.seconds_left(),
+        }  # fmt: skip
 
     def _commit(self) -> None:
         """Record what is stored and what failed."""

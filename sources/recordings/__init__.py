@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import aiohttp
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -167,7 +166,7 @@ def _into(ledger: Ledger, file: ListFile, reading: Reading, window: Window) -> G
                     ledger.add(window.of(item))
     except Unreadable as problem:
         yield [notices.failed(file.name, str(problem))]
-    except (OSError, UnicodeError, aiohttp.ClientError) as problem:
+    except (OSError, UnicodeError) as problem:
         yield [notices.failed(file.name, f"cannot be read: {problem}; check the file and the rights to read it")]
     else:
         return True
