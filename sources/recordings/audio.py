@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
         "file_size_bytes": stored.bytes,
         "content_sha256": stored.sha256,
         "created_at": stored.stored_at,
-        "metadata": {name: value for name, value in found.items() if value is not None},
+        "metadata": json.dumps({name: value for name, value in found.items() if value is not None}),  # cheap to load
     }
 
 
