@@ -189,7 +189,7 @@ class Carrier:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
-        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, quarantine_key=key)
+        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
 
     def _put(self, item: FileItem, key: str, body: Body, about: About, patience: Patience) -> Steps[Put | NotMoved]:
         try:
