@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -37,7 +36,6 @@ from sources.kit.files import FileItem
 __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
 
 LANES = 2  # threads: with one, hashing waits for itself; with many, they wait for the interpreter's lock
-SWITCH_SECONDS = 0.0005  # libcurl calls back a dozen times a file; whoever loads receipts would make each wait 5 ms
 LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
@@ -115,8 +113,6 @@ class _Moving:
         in_memory = min(IN_MEMORY, ALL_IN_MEMORY // settings.transfers)
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
-        patience = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
                 carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
@@ -125,7 +121,6 @@ class _Moving:
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
         finally:
-            sys.setswitchinterval(patience)
             stopped.set()
             threads.shutdown()
             calls.shutdown(cancel_futures=True)
@@ -192,8 +187,9 @@ class _Moving:
         return self._steps(task, carrier)
 
     def _steps(self, task: Task, carrier: Carrier) -> Steps[Ended]:
-        outcome = yield from carrier.transfer(task.item, self._patience(task))
-        return task, outcome
+        if not task.host:
+            return task, NotMoved(task.item, "permanent", "its URL begins with neither http:// nor https://")
+        return task, (yield from carrier.transfer(task.item, self._patience(task)))
 
     def _ended(self, ended: Ended) -> None:
         task, outcome = ended

@@ -16,7 +16,6 @@ from pipelines.files.bodies import Body, Incoming
 from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
-from pipelines.files.turns import host_of
 from sources.kit.files import FileItem, Stored
 
 Kind = Literal["transient", "permanent", "quarantined"]
@@ -97,8 +96,6 @@ class Carrier:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
-        if not host_of(item.url):
-            return NotMoved(item, "permanent", "its URL begins with neither http:// nor https://")
         buffer = self.buffers.pop() if self.buffers else bytearray()
         incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
         try:

@@ -137,8 +137,10 @@ class Naming:
 
     def _tells_phone(self, row: Row, text: str | None) -> bool:
         """Whether a text that stands in the name would tell the phone that the name is to keep back."""
+        if self.secret is None:
+            return False
         digits = _digits(row["phone"])[-FEWEST_DIGITS:]
-        return self.secret is not None and len(digits) == FEWEST_DIGITS and digits in _digits(text)
+        return len(digits) == FEWEST_DIGITS and digits in _digits(text)
 
 
 def audio(
