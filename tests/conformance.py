@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.subject import Site, Subject, keyed, newest, without
+from tests.subject import Site, Subject, keyed, newest, standing, without
 
 Promise = Callable[[Subject], None]
 
@@ -25,6 +25,7 @@ MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 TEXT = ("varchar", "character varying", "text")
 SECRET = re.compile("password|secret|token|key|cookie")
 PLANTED = "planted-4f1c9e"
+SELDOM = {"spotify.gaps": "holds what should not be; tests/sources/test_spotify.py fills it"}
 
 
 def tells_its_docs(subject: Subject) -> None:
@@ -57,7 +58,8 @@ def first_run_loads_rows_into_every_resource(subject: Subject) -> None:
     """No resource is dead, and nothing of the stand-in's first day is refused."""
     loaded = subject.full()
     for resource in subject.plan["resources"]:
-        assert loaded.get(resource["table"]), f"{resource['name']} has no rows"
+        seldom = f"{subject.name}.{resource['name']}" in SELDOM
+        assert seldom or loaded.get(resource["table"]), f"{resource['name']} has no rows"
 
 
 def second_run_changes_nothing(subject: Subject) -> None:
@@ -80,7 +82,7 @@ def next_day_adds_only_what_is_new(subject: Subject) -> None:
         )
         assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
         assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"
-        assert not (now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
+        assert not standing(now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
 
 
 def keys_are_unique_and_never_null(subject: Subject) -> None:
@@ -153,7 +155,7 @@ def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
     if subject.env == "pg":
         subject.only_over_http()  # tables out of parquet are loaded there as any others
     whole, site = subject.full(), subject.site()
-    fetched = site.etl("fetch", subject.name)
+    fetched = site.etl("fetch", subject.name, *subject.select)
     assert fetched.code == 0, f"cannot be fetched: {fetched}"
     subject.sandbox.forget_requests()
     for verb in ("ingest", "rebuild"):
@@ -223,7 +225,7 @@ def drift_loses_no_row(subject: Subject) -> None:
         tables, aside = site.tables(), site.quarantined()
         for resource in subject.plan["resources"]:
             found = tables.get(resource["table"], Counter()).total() + aside[resource["name"]]
-            assert found >= subject.full()[resource["table"]].total(), f"{resource['name']}: rows vanish"
+            assert found >= subject.full().get(resource["table"], Counter()).total(), f"{resource['name']}: rows vanish"
         seen = {cell[0] for rows in tables.values() for row in rows for cell in row}
         assert after or not seen or "new_field" in seen, "a new field vanishes"
 
@@ -354,22 +356,10 @@ OF_A_SOURCE: tuple[Promise, ...] = (
     web_page_is_not_data,
 )  # the same whatever the warehouse
 
-OF_ANY_RESOURCE: tuple[Promise, ...] = (
-    a_failed_run_can_be_repeated,
-    throttled_then_served,
-    refused_says_what_to_do,
-    hangs_are_cut,
-    web_page_is_not_data,
-    duplicate_page_adds_no_row,
-    drift_loses_no_row,
-    bad_rows_are_quarantined_not_lost,
-    no_secret_in_output,
-)  # of an upstream that fails, which a source meets in one place: a few of many resources will do
-
 
 def _one_line(subject: Subject, text: str) -> bool:
     """Whether an error is one line that names the spec and says what to do."""
-    lines = [line for line in text.splitlines() if "; trying again in " not in line]
+    lines = [line for line in text.splitlines() if not line.startswith("WARNING: ")]
     return len(lines) == 1 and subject.name in lines[0] and ";" in lines[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +26,8 @@ from tests.warehouse import Ask
 from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
-MANY, FEW = 12, 4  # resources: of a spec with more than the one, the other stand for all where an upstream fails
 ALWAYS = 100_000
+REMOVED = "removed_at"  # of a row that the upstream has no more, and the table keeps
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
 TABLES = ("table", "failures")  # of the block `files`
 FIRST_SEEN = "x-first-seen"
@@ -41,13 +40,14 @@ Tables = dict[str, Counter[Row]]
 class Subject:
     """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none.
 
-    With `few` the spec is taken to have these resources alone.
+    `sample` are the resources that stand for all of them; without it, all do.
     """
 
     def __init__(
-        self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None, few: Sequence[str] = ()
+        self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None, sample: Sequence[str] = ()
     ) -> None:
-        self.name, self.home, self._server, self.few = name, home, server, tuple(few)
+        self.name, self.home, self._server = name, home, server
+        self.select = tuple(f"--select={resource}" for resource in sample)
         self.env = "pg" if server else "test"
         self._folder, self._count = folder, 0
         self._shared: dict[tuple[int, ...], Site] = {}
@@ -89,9 +89,8 @@ class Subject:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """What `etl plan` tells of the spec."""
-        found: dict[str, Any] = self.site().etl("plan", self.name, "--output", "json").json[0]
-        resources = [each for each in found["resources"] if not self.few or each["name"] in self.few]
-        return {**found, "resources": resources}
+        found: dict[str, Any] = self.site().etl("plan", self.name, *self.select, "--output", "json").json[0]
+        return found
 
     @cached_property
     def keys(self) -> dict[str, list[str]]:
@@ -108,14 +107,6 @@ class Subject:
     @property
     def resources(self) -> list[str]:
         return [resource["name"] for resource in self.plan["resources"]]
-
-    @cached_property
-    def narrow(self) -> Subject:
-        """The same with a few of its resources, where they are many; ETL_CONFORMANCE=whole leaves none out."""
-        if len(self.resources) <= MANY or os.environ.get("ETL_CONFORMANCE") == "whole":
-            return self
-        few = self.resources[:: -(-len(self.resources) // FEW)]
-        return self._open.enter_context(Subject(self.name, self._folder / "few", self.home, self._server, few))
 
     @property
     def halves(self) -> list[list[str]]:
@@ -213,8 +204,8 @@ class Site:
     def run(self, *options: str, settings: Mapping[str, Any] | None = None) -> Result:
         """Run the spec; `settings` are dotted and below the source."""
         mine = {f"sources.{self.subject.name}.{key}": value for key, value in (settings or {}).items()}
-        few = [f"--select={name}" for name in self.subject.few if "--select" not in str(options)]
-        return self.etl("run", self.subject.name, *options, *few, **as_environment(mine))
+        chosen = () if any("--select" in option for option in options) else self.subject.select
+        return self.etl("run", self.subject.name, *chosen, *options, **as_environment(mine))
 
     def load(self, *options: str, settings: Mapping[str, Any] | None = None) -> Self:
         """Run the spec, which must end well."""
@@ -250,7 +241,7 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every loaded table, each as its filled columns."""
+        """The rows of every loaded table that has some, each as its filled columns."""
         return self._rows(lambda table: table not in self.subject.plan["models"])
 
     def models(self) -> Tables:
@@ -264,6 +255,7 @@ class Site:
         return {
             table: Counter(_row(named, row) for row in rows)
             for (table, named), rows in zip(columns.items(), found, strict=True)
+            if rows
         }
 
     def select(self, table: str, columns: Iterable[str]) -> str:
@@ -312,6 +304,11 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
         held = frozenset((name, cells[name]) for name in key if name in cells)
         latest[held] = max(latest.get(held, ("", row)), (day, frozenset(cells.items())), key=lambda seen: seen[0])
     return Counter(row for _, row in latest.values())
+
+
+def standing(rows: Counter[Row]) -> Counter[Row]:
+    """The rows as they stood before they were removed."""
+    return Counter(frozenset(cell for cell in row if cell[0] != REMOVED) for row in rows.elements())
 
 
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:
