@@ -9,7 +9,6 @@ from typing import Any
 
 import dlt.common.configuration.specs.base_configuration as specs
 import dlt.common.typing as types
-import dlt.common.validation as validation
 
 OF_TYPES = (
     types.extract_inner_type,
@@ -34,8 +33,6 @@ def remember() -> None:
         for name, value in list(vars(module).items()):
             if id(value) in known:
                 setattr(module, name, known[id(value)])
-    hints = _remembered(lambda spec: types.get_type_hints(spec, globalns=vars(sys.modules[spec.__module__])))
-    validation.get_type_hints = lambda spec, globalns: hints(spec)
 
 
 def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
