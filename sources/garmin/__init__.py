@@ -22,6 +22,7 @@ from dlt.extract import DltResource
 
 from sources.garmin import files
 from sources.garmin.activities import ACTIVITIES, PARTS
+from sources.garmin.catalogue import described
 from sources.garmin.days import window
 from sources.garmin.metrics import METRICS, Table
 from sources.garmin.reading import ACCOUNT, Reading
@@ -32,6 +33,7 @@ from sources.kit.errors import BadSetting
 from sources.kit.foreign import Foreign
 
 API = "https://connectapi.garmin.com"
+RESOURCES = dict(described())
 
 
 @dlt.source(name="garmin", section="garmin", max_table_nesting=0)
