@@ -11,18 +11,21 @@ from typing import Any, TypeVar
 import dlt
 
 from sources.garmin import activities as acts
+from sources.garmin import shapes
 from sources.garmin.days import Memory, Span, Window, asked, failed
 from sources.garmin.metrics import Metric, Table
+from sources.garmin.moments import DAY
 from sources.garmin.upstream import Account, Unanswered, checked
 from sources.kit import notices
 
 ACCOUNT = "account"
+FILLED = "filled"  # days of which there are rows
 Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
 class Told:
-    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity."""
+    """What an account answered to one request, or why there is no answer; `about` is the first day, or the activity."""
 
     account: str
     about: str
@@ -30,6 +33,7 @@ class Told:
     unit: str = ""
     answer: Any = None
     failure: str = ""
+    until: str = ""  # the last day
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Ended:
 
     account: str
     memory: Memory
+    recent: str = ""  # the first day that the next run asks for again
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,14 @@ class Reading:
 
     def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
         for each in told:
+            memory = {} if self.window else _memory(table.name, each.account)
             if isinstance(each, Told):
-                yield _page(table, each)
-            elif not self.window:
-                memory = _memory(table.name, each.account)
+                page = _page(table, each)
+                yield [*page, *_emptied(table, each, page, memory)]
+            else:
+                filled = [day for day in memory.get(FILLED, []) if day >= each.recent]
                 memory.clear()
-                memory.update(each.memory)
+                memory.update({**each.memory, FILLED: filled} if each.recent and filled else each.memory)
 
     def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
         for account in self.accounts:
@@ -110,13 +117,15 @@ class Reading:
             try:
                 answer = ask()
                 account.refuse_stranger(answer)
-                yield Told(account.name, str(span.first), item, unit, checked(answer, metric.kind))
+                found = checked(answer, metric.kind)
+                yield Told(account.name, str(span.first), item, unit, found, until=str(span.last))
             except Unanswered as why:
                 yield Told(account.name, str(span.first), item, unit, failure=str(why))
                 if why.lasting:
                     return
                 again.append([str(span.first), str(span.last)])
-        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})})
+        recent = str(until - metric.look_back * DAY) if metric.dated else ""
+        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})}, recent)
 
     def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
         for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
@@ -170,6 +179,16 @@ def _page(table: Table, told: Told) -> list[Any]:
     for row in page:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
     return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
+
+
+def _emptied(table: Table, told: Told, page: list[Any], memory: Memory) -> list[Any]:
+    """What takes away the rows of days that had some in the last run, and have none any more."""
+    if told.failure or not told.until or not table.is_of_days:
+        return []
+    asked = {day for day in memory.get(FILLED, []) if told.about <= day <= told.until}
+    days = {str(row[shapes.DATE]) for row in page if not getattr(row, "is_notice", False) and row.get(shapes.DATE)}
+    memory[FILLED] = sorted(({*memory.get(FILLED, [])} - asked) | days)
+    return [{**table.removal(day), ACCOUNT: told.account} for day in sorted(asked - days)]
 
 
 def _running(tables: Iterable[Table]) -> list[str]:

@@ -318,6 +318,30 @@ def test_an_answer_for_strangers_is_no_data(site):
     assert (result.code, len(result.err.splitlines())) == (6, 1), result.err
 
 
+def test_a_day_that_is_emptied_has_no_rows_any_more(site):
+    """What was measured is deleted in the app; another day stays, and so does all if no answer comes."""
+    now, states = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, ["there", "unanswered", "gone"]
+
+    def answer(asked):
+        if "dailyStress" not in asked.path:
+            return reply(200, {"displayName": "x"}, now)
+        day = asked.path[-10:]
+        if day == "2024-02-29" and states[0] != "there":
+            return reply(404, {}, now) if states[0] == "unanswered" else reply(200, b"null", now)
+        return reply(200, {"calendarDate": day, "avgStressLevel": 7, "stressValuesArray": [[MS, 7]]}, now)
+
+    days = []
+    with serving(answer) as server:
+        site.point_at({"sources.garmin.base_url": server.url, "sources.garmin.begin": "2024-02-28"})
+        for _ in range(3):
+            run(site, "--select", "stress*", **ALONE)
+            states.pop(0)
+            days.append([site.query(f"SELECT DISTINCT calendar_date::text FROM garmin.{table} ORDER BY 1")
+                         for table in ("stress", "stress_samples")])  # fmt: skip
+    whole = [(f"2024-{day}",) for day in ("02-28", "02-29", "03-01")]
+    assert days == [[whole, whole], [whole, whole], [[whole[0], whole[2]]] * 2]
+
+
 def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
     sandbox.fault("activitylist", "403", 1)
     result, tables = run(site, "--select", "activities,activity_splits")
@@ -331,6 +355,12 @@ def test_a_token_that_has_ended_is_renewed_once(site, sandbox):
     result, tables = run(site, "--select", "stress", **ALONE)
     assert (result.code, tables) == (0, {"stress": 5}), result.err
     assert [seen.status for seen in sandbox.requests if seen.path.endswith("/oauth/token")] == [200]
+
+
+def test_what_takes_a_day_away_has_the_whole_key():
+    for table in (table for metric in METRICS for table in metric.tables if table.is_of_days):
+        row = table.removal("2024-02-29")
+        assert ({*table.key, "removed"} <= row.keys(), None in row.values()) == (True, False), table.name
 
 
 def test_every_metric_is_there_once():
