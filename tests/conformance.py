@@ -25,7 +25,10 @@ MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 TEXT = ("varchar", "character varying", "text")
 SECRET = re.compile("password|secret|token|key|cookie")
 PLANTED = "planted-4f1c9e"
-SELDOM = {"spotify.gaps": "holds what should not be; tests/sources/test_spotify.py fills it"}
+SELDOM = {
+    "spotify.gaps": "holds what should not be; tests/sources/test_spotify.py fills it",
+    "garmin.music_during_activity": "reads plays of Spotify; tests/sources/test_music_during_activities.py fills it",
+}
 
 
 def tells_its_docs(subject: Subject) -> None:
@@ -317,7 +320,8 @@ def models_say_what_the_tables_say(subject: Subject) -> None:
         pytest.skip(f"{subject.name} has no models")
     site = subject.site(like=subject.after(1, 1, 2))
     before = site.models()
-    assert all(before.get(model) for model in subject.plan["models"]), "a model is empty"
+    often = [model for model in subject.plan["models"] if f"{subject.name}.{model}" not in SELDOM]
+    assert all(before.get(model) for model in often), "a model is empty"
     assert site.etl("models", subject.name).code == 0
     assert site.models() == before, "a model made anew has other rows"
 

@@ -32,7 +32,7 @@ class Table:
     def removal(self, day: str) -> Row:
         """What takes the rows of a day away; it is no row itself, so that the rest of its key may be anything."""
         anything = {"timestamp": f"{day}T00:00:00Z", "date": day, "text": "-", "bigint": 0}
-        key = {name: anything[self.columns[name]["data_type"]] for name in self.key}
+        key = {name: anything[str(self.columns[name]["data_type"])] for name in self.key}
         return {**key, DATE: day, "removed": True}
 
 
