@@ -90,7 +90,7 @@ def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
 
 
 def test_people_are_signed_in_where_runs_ask_the_sandbox(workspace):
-    made = demo_workspace(workspace, "spotify")
+    made = workspace("spotify")
     assert made.etl("auth", "status", "--env", "test").code == 6
     made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
     signed_in = made.etl("auth", "status", "--env", "test", "--output", "json")
