@@ -490,12 +490,13 @@ def files_retry(
     env: Env = "dev",
     only: Only = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every file that failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many would be due.")] = False,
     output: Output = "text",
 ) -> None:
     """Make files that failed or were given up due, for the next run to move."""
     from pipelines.files import command
 
-    finish(command.retry(root(), env, name, listed(only), failed, printer(output)))
+    finish(command.retry(root(), env, name, listed(only), failed, dry_run, printer(output)))
 
 
 @files_app.command("verify")

@@ -170,7 +170,7 @@ def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, prin
     for each in plans:
         printer.lines(each.lines())
     printer.document([each.as_dict() for each in plans])
-    return Exit.OK
+    return worst([lists.exit for each in plans for lists in each.lists])
 
 
 def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:

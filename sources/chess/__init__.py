@@ -22,12 +22,13 @@ import dlt
 from dlt.extract import DltResource
 
 from sources.chess import files
-from sources.chess.months import Month, Window, parsed, unlisted
+from sources.chess.months import Month, Window, unlisted
 from sources.chess.tables import CLUBS, GAMES, PROFILE, STATES, STATS, TOURNAMENTS, game, statistic, told
 from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
 from sources.kit.foreign import Foreign
+from sources.kit.given import askable, bound
 from sources.kit.resources import Resource
 
 RESOURCES = {
@@ -48,10 +49,10 @@ def chess(
     since: str | None = None,
     until: str | None = None,
 ) -> Iterable[DltResource]:
-    """Five tables; `since` and `until` (ISO 8601 with an offset, half-open) narrow the games by their end."""
+    """Five tables; `since` and `until` (ISO 8601, half-open) narrow the games by their end."""
     names = _names(players)
-    upstream = Upstream(base_url.rstrip("/"), http.open_session("chess", _user_agent(contact)))
-    window = Window(parsed("since", since), parsed("until", until))
+    upstream = Upstream(askable("chess.base_url", base_url), http.open_session("chess", _user_agent(contact)))
+    window = Window(bound("chess.since", since), bound("chess.until", until))
     return (
         player_profile(upstream, names),
         player_stats(upstream, names),
