@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -116,7 +116,7 @@ class OneFetch:
             for name in self._resources
         }
         names = {name: files for name, files in read.items() if files}
-        fetched_at = datetime.fromisoformat(manifest.fetched_at) if manifest.fetched_at else None
+        fetched_at = _moment(manifest.fetched_at)
         (load_id,) = self._pipeline.list_extracted_load_packages()
         place = (load.spec.name, load.report.dataset, load_id)
         load.ledger.add_origins(
@@ -219,6 +219,15 @@ class OneFetch:
 
     def _tell(self, resource: str, item: str, reason: str) -> None:
         self._load.report.failed_items.append({"resource": resource, "item": item, "reason": reason})
+
+
+def _moment(text: str) -> datetime | None:
+    """When a fetch was; a stranger's file may say nothing, or nonsense, and its clock is taken for UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _unreadable(failed: PipelineStepFailed) -> Unreadable:
