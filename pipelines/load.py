@@ -230,6 +230,7 @@ class Load:
             by_columns = columnar(self.report.gears, self.parsed_pages)
             with self.timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
+            pa.default_memory_pool().release_unused()
             signals.raise_if_signalled()
             self._in_doubt = True
             with self.timed("load"):
