@@ -28,7 +28,15 @@ from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
 from sources.kit.given import askable, bound
+from sources.kit.resources import Resource
 
+RESOURCES = {
+    "player_profile": Resource("GET /player/{player}", "ETag"),
+    "player_stats": Resource("GET /player/{player}/stats", "ETag, and a digest of each category"),
+    "games": Resource("GET /player/{player}/games/{year}/{month}", "ETag of each month that can still grow"),
+    "clubs": Resource("GET /player/{player}/clubs", "ETag"),
+    "tournaments": Resource("GET /player/{player}/tournaments", "ETag"),
+}
 STATES = ("registered", "in_progress", "finished")  # of a tournament in two lists the later one counts
 TIME_CLASSES = frozenset({"daily", "rapid", "blitz", "bullet"})
 REFRESHED = timedelta(days=2)  # after this an answer about a past month cannot come from an old cache

@@ -41,6 +41,7 @@ from dlt.extract import DltResource
 from sources.kit import notices
 from sources.kit.errors import BadSetting, Unreadable
 from sources.kit.given import bound
+from sources.kit.resources import Resource
 from sources.recordings.files import ListFile, find
 from sources.recordings.ledger import SCHEMA, Ledger
 from sources.recordings.reader import Item, Reading, items
@@ -49,6 +50,7 @@ from sources.recordings.rows import READ
 from .audio import audio as audio  # relative, as `etl validate` looks for what a spec names
 
 TABLE = "recordings"
+RESOURCES = {TABLE: Resource("files of csv_path", "size and version of each file", "One row per recording URL.")}
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}
 MEANING = {
     "recording_id": "the vendor's name of the recording; of a grouped list the `PR_<uuid>` in the URL",

@@ -26,6 +26,7 @@ from dlt.extract import DltResource
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting, SourceError
 from sources.kit.given import askable, bound
+from sources.kit.resources import Resource
 from sources.spinoco.audio import audio as audio
 from sources.spinoco.reading import Reading, is_task
 from sources.spinoco.syncing import tagged
@@ -57,6 +58,12 @@ REPLACED = {  # what this program calls otherwise, or does not need
     "audio_dir": "set bucket_url of the environment's audio, or keep_audio = true for runs/<id>/data/audio",
     "run_mode": "use --mode backfill, incr or dry",
     "test_mode": "run against etl sandbox",
+}
+RESOURCES = {
+    "calls": Resource("POST /task/query", "lastUpdate, less overlap_minutes"),
+    "call_recordings": Resource("POST /task/query", "that of calls"),
+    "transcripts": Resource("GET /task/transcription/{task}/{recording}", "that of calls"),
+    "labels": Resource("GET /skill/labels, /hashtag/labels, /user/names", "a digest of what was told"),
 }
 LABELLED = {"skills": "/skill/labels", "hashtags": "/hashtag/labels", "users": "/user/names"}
 
