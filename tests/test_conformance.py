@@ -18,7 +18,7 @@ from tests.subject import Subject
 from tests.workspace import REPOSITORY
 
 SPECS = specs.names(REPOSITORY)
-ON_POSTGRES = ("chess", "recordings", "spinoco")
+ON_POSTGRES = ("chess", "recordings")
 FLEET = [(name, "duckdb") for name in SPECS] + [(name, "postgres") for name in ON_POSTGRES]
 WHOLE = os.environ.get("ETL_CONFORMANCE") == "whole"
 SAMPLES = {
