@@ -163,6 +163,24 @@ def test_lines_about_somebody_go_though_they_do_not_say_so(site):
     assert ("player_one" in left.name, left.read_text().strip()) == (False, "")
 
 
+def test_another_file_of_the_same_name_is_rebuilt_too(site):
+    """The archive gives it a number, behind what says whose it is."""
+    stress, statistics = "2024_02_02_11_00_garmin_stress_me", "2024_02_02_09_00_chess_chess_king_player_stats"
+    king = {"2024_02_02_08_00_chess_chess_king_player_profile": [{**PROFILE, "username": "chess_king"}]}
+    for spec, name, firsts, line, table in (
+        ("garmin", stress, {}, STRESS, "stress"),
+        ("chess", statistics, king, STATISTICS, "player_stats"),
+    ):
+        made = site(spec, {**firsts, name: [line]})
+        made.point_at({"sources.garmin.accounts": ["me", "boris"]})
+        assert etl(made, "ingest", spec)[0] == 0
+        put(made, spec, {name: [{**line, "more": {"x": 1}}]})
+        assert etl(made, "ingest", spec)[0] == 0
+        rows = made.query(f"SELECT count(*) FROM {spec}.{table}")
+        assert f"{table}/{name}.2.jsonl" in there(made, spec, "archive")
+        assert (etl(made, "rebuild", spec)[0], made.query(f"SELECT count(*) FROM {spec}.{table}")) == (0, rows)
+
+
 def test_places_in_a_top_list_are_those_of_the_lines(site):
     made = site("spotify", {"2024_02_02_08_00_spotify_top_artists": [{"id": "x", "name": "X"}, {"id": "y"}]})
     assert etl(made, "ingest", "spotify")[0] == 0
