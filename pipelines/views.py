@@ -85,8 +85,8 @@ def _wanted(environment: Environment, spec: Spec, warehouse: Warehouse) -> Itera
     """The views of the tables that are there, lists inside rows and models among them."""
     resources = {table: resource for resource, table in tables_of(environment.root, spec)}
     models = {model.name for model in promises.read(environment.root, spec).models}
-    dataset, _ = environment.view(spec.name, "")
-    others = warehouse.views() - models if dataset == warehouse.dataset else set[str]()  # these views themselves
+    is_beside = environment.view(spec.name, "")[0] == warehouse.dataset
+    others = warehouse.views() - models if is_beside else set[str]()  # these views themselves
     for table, columns in warehouse.tables().items():
         root = next((root for root in resources if table.startswith(f"{root}__")), None)
         if table not in others and (table in resources or table in models or root):
