@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -68,20 +69,26 @@ class Site:
         )[0]
 
 
-@pytest.fixture(params=["duckdb", "postgres", "bigquery"])
-def site(request, tmp_path) -> Iterator[Site]:
-    workspace, kind = promised.install(Workspace(tmp_path / "a workspace")), request.param
+@contextmanager
+def installed(request: pytest.FixtureRequest, folder: Path) -> Iterator[Site]:
+    """The toy in a workspace whose environment is of the kind that the request names."""
+    workspace, kind = promised.install(Workspace(folder / "a workspace")), request.param
     with ExitStack() as stack:
         if kind == "duckdb":
-            found = Site(workspace, "test", Ask(workspace), None, None)
+            yield Site(workspace, "test", Ask(workspace), None, None)
         elif kind == "postgres":
             url = stack.enter_context(database(request.getfixturevalue("postgres_server")))
             workspace.postgres(url)
-            found = Site(workspace, "pg", Ask(workspace, url), url, None)
+            yield Site(workspace, "pg", Ask(workspace, url), url, None)
         else:
             project = stack.enter_context(clouds_project())
             workspace.bigquery(project.variables)
-            found = Site(workspace, "bq", project.ask, None, project)
+            yield Site(workspace, "bq", project.ask, None, project)
+
+
+@pytest.fixture(params=["duckdb", "postgres", "bigquery"])
+def site(request, tmp_path) -> Iterator[Site]:
+    with installed(request, tmp_path) as found:
         run = found.etl("run", "toy")
         assert (run.code, "toy: made by_kind, tagged" in run.out) == (0, True), run
         yield found

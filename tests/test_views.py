@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import psycopg2
 import pytest
 
 from tests import promised
-from tests.clouds.project import project
-from tests.postgres_server import database
-from tests.test_models import Site
-from tests.warehouse import Ask
-from tests.workspace import Workspace
+from tests.test_models import Site, installed
 
 VIEWS = '\n[{env}.views]\ntoy = "dp_lake.old_{layout}"\n'
 
 
 @pytest.fixture(params=["duckdb", "postgres", "bigquery"])
 def site(request, tmp_path) -> Iterator[Site]:
-    workspace, kind = promised.install(Workspace(tmp_path / "a workspace")), request.param
-    with ExitStack() as stack:
-        if kind == "duckdb":
-            found = Site(workspace, "test", Ask(workspace), None, None)
-        elif kind == "postgres":
-            url = stack.enter_context(database(request.getfixturevalue("postgres_server")))
-            workspace.postgres(url)
-            found = Site(workspace, "pg", Ask(workspace, url), url, None)
-        else:
-            service = stack.enter_context(project())
-            workspace.bigquery(service.variables)
-            found = Site(workspace, "bq", service.ask, None, service)
-        file = workspace.root / "destinations.toml"
+    with installed(request, tmp_path) as found:
+        file = found.workspace.root / "destinations.toml"
         file.write_text(file.read_text() + VIEWS.format(env=found.env, layout="%s"))
         yield found
 
