@@ -1,0 +1,62 @@
+"""The application: `create_app(settings)` is the service as ASGI knows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from ingest_api import refusals
+from ingest_api.database import DatabaseAway
+from ingest_api.requests import Named, Unhurried
+from ingest_api.routes import devices, health, uploads
+from ingest_api.service import Service
+from ingest_api.settings import Settings
+from pipelines.logs import LOGGER
+
+ROUTERS = (uploads.router, devices.router, health.router)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with these settings; its database has been migrated before."""
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        await service.blocking(service.storage.prepare)
+        yield
+        await service.close()
+
+    app = FastAPI(title="Ingest API", version=version("etl"), description=__doc__, lifespan=running)
+    app.state.service = service
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(DatabaseAway, _database_away)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _failed)
+    if settings.cors:
+        app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Unhurried, most_bytes=2 * settings.max_upload_bytes)
+    app.add_middleware(Named)
+    return app
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    LOGGER.error("database_away", extra={"fields": {"error": str(error)}})
+    return await http_exception_handler(request, refusals.short("Database is not available", 10))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this."""
+    return Response(status_code=400)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    LOGGER.error("request_failed", extra={"fields": {"path": request.url.path, "error": repr(error)}})
+    return JSONResponse({"detail": "Internal Server Error"}, status_code=500)

@@ -1,0 +1,289 @@
+"""The rows of chunks: recorded once, listed, claimed, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, field_validator
+from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingest_api import flags
+from ingest_api.database import Database
+from ingest_api.moments import Span
+from ingest_api.service import Service
+from ingest_api.storage import Arrived, name_of
+from ingest_api.tables import Chunk, Status, now
+
+TRIES = 3
+"""Others may record the same chunk between our look and our row."""
+
+
+class Stored(BaseModel):
+    """A chunk as its readers see it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    chunk_id: UUID
+    device_id: UUID
+    point_id: UUID
+    register_id: UUID
+    start_ts: datetime
+    end_ts: datetime
+    duration_sec: int
+    codec: str
+    sample_rate: int
+    channels: int
+    file_path: str
+    file_size_bytes: int
+    status: str
+    created_at: datetime
+    sha256: str | None
+    audio_seconds: float | None
+    flags: list[str]
+    note: str | None
+    error_message: str | None
+    processing_started_at: datetime | None
+
+    @field_validator("flags", mode="before")
+    @classmethod
+    def _split(cls, text: str) -> list[str]:
+        return text.split()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that has arrived, and what its sender says of it."""
+
+    device_id: UUID
+    point_id: UUID
+    register_id: UUID
+    span: Span
+    codec: str
+    sample_rate: int
+    channels: int
+    key: str | None
+    arrived: Arrived
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Where a chunk is; `repeated` when it was there before."""
+
+    chunk_id: UUID
+    name: str
+    repeated: bool = False
+    flags: tuple[str, ...] = ()
+
+
+class Conflict(Exception):
+    """A client that sent a key says two things at once."""
+
+
+@dataclass
+class Filter:
+    """Which chunks are listed."""
+
+    device_id: UUID | None = None
+    point_id: UUID | None = None
+    register_id: UUID | None = None
+    status: Status | None = None
+    flag: str | None = None
+    start_from: datetime | None = None
+    start_until: datetime | None = None
+    created_from: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+
+    def conditions(self) -> list[Any]:
+        """What a row must hold."""
+        found: list[Any] = [
+            getattr(Chunk, name) == value
+            for name in ("device_id", "point_id", "register_id", "status")
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.flag is not None:
+            found.append((" " + Chunk.flags + " ").contains(f" {self.flag} ", autoescape=True))
+        if self.start_from is not None:
+            found.append(Chunk.start_ts >= self.start_from)
+        if self.start_until is not None:
+            found.append(Chunk.start_ts < self.start_until)
+        if self.created_from is not None:
+            found.append(Chunk.created_at >= self.created_from)
+        if self.after is not None:
+            created, chunk = self.after
+            later = Chunk.created_at > created
+            found.append(or_(later, (Chunk.created_at == created) & (Chunk.chunk_id > chunk)))
+        return found
+
+
+async def record(service: Service, upload: Upload) -> Recorded:
+    """Give an upload its name and its row, or find that it has them; Conflict where a key says otherwise."""
+    for _ in range(TRIES):
+        kin = await _kin(service.database, upload)
+        if (before := _same(kin, upload)) is not None:
+            return await _repeated(service, upload, before)
+        try:
+            return await _stored(service, _placed(kin, upload))
+        except IntegrityError as error:
+            last = error
+    raise last
+
+
+async def listed(database: Database, wanted: Filter, limit: int) -> list[Stored]:
+    """Chunks in the order they came."""
+    chosen = select(Chunk).where(*wanted.conditions()).order_by(Chunk.created_at, Chunk.chunk_id).limit(limit)
+    async with database.reading() as connection:
+        return [Stored.model_validate(row) for row in await connection.execute(chosen)]
+
+
+async def found(database: Database, chunk_id: UUID) -> Stored | None:
+    """One chunk."""
+    async with database.reading() as connection:
+        row = (await connection.execute(select(Chunk).where(Chunk.chunk_id == chunk_id))).one_or_none()
+    return None if row is None else Stored.model_validate(row)
+
+
+async def claim(database: Database, limit: int) -> list[Stored]:
+    """Take chunks that wait, those that started first; no two ever get the same one."""
+    waiting = (
+        select(Chunk.chunk_id)
+        .where(Chunk.status == Status.QUEUED)
+        .order_by(Chunk.start_ts, Chunk.chunk_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = (
+        update(Chunk)
+        .where(Chunk.chunk_id.in_(waiting))
+        .values(status=Status.PROCESSING, processing_started_at=now())
+        .returning(*Chunk.__table__.columns)
+    )
+    async with database.writing() as connection:
+        rows = [Stored.model_validate(row) for row in await connection.execute(taken)]
+    return sorted(rows, key=lambda chunk: (chunk.start_ts, chunk.chunk_id))
+
+
+async def finish(database: Database, chunk_id: UUID, status: Status, error_message: str | None) -> Stored | None:
+    """Say what became of a claimed chunk; None where it is not claimed."""
+    ended = (
+        update(Chunk)
+        .where(Chunk.chunk_id == chunk_id, Chunk.status == Status.PROCESSING)
+        .values(status=status, error_message=error_message)
+        .returning(*Chunk.__table__.columns)
+    )
+    async with database.writing() as connection:
+        row = (await connection.execute(ended)).one_or_none()
+    return None if row is None else Stored.model_validate(row)
+
+
+async def requeue(database: Database, seconds: float) -> int:
+    """Give back what was claimed too long ago; how many."""
+    stuck = (
+        update(Chunk)
+        .where(Chunk.status == Status.PROCESSING, Chunk.processing_started_at < now() - timedelta(seconds=seconds))
+        .values(status=Status.QUEUED, processing_started_at=None)
+    )
+    async with database.writing() as connection:
+        return (await connection.execute(stuck)).rowcount
+
+
+async def by_status(database: Database) -> dict[str, int]:
+    """How many there are of each status."""
+    counted = select(Chunk.status, func.count()).group_by(Chunk.status)
+    async with database.reading() as connection:
+        return dict((await connection.execute(counted)).tuples().all())
+
+
+async def without_row(database: Database, chunk_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of some ids that no row has."""
+    async with database.reading() as connection:
+        rows = await connection.execute(select(Chunk.chunk_id).where(Chunk.chunk_id.in_(chunk_ids)))
+        return set(chunk_ids) - set(rows.scalars())
+
+
+async def named(database: Database, after: UUID | None, limit: int) -> list[tuple[UUID, str]]:
+    """The files that rows name, save those already known to be lost, by id."""
+    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status != Status.ERROR)
+    if after is not None:
+        chosen = chosen.where(Chunk.chunk_id > after)
+    async with database.reading() as connection:
+        rows = await connection.execute(chosen.order_by(Chunk.chunk_id).limit(limit))
+        return [(row.chunk_id, row.file_path) for row in rows]
+
+
+async def lose(database: Database, chunk_id: UUID) -> None:
+    """Say that a chunk's file is gone."""
+    gone = update(Chunk).where(Chunk.chunk_id == chunk_id)
+    async with database.writing() as connection:
+        await connection.execute(gone.values(status=Status.ERROR, error_message="the file is missing"))
+
+
+async def _kin(database: Database, upload: Upload) -> list[Row[*tuple[Any, ...]]]:
+    """What this device sent before for the same moment, or by the same key."""
+    starts = [upload.span.start, *([upload.span.other_start] if upload.span.other_start else [])]
+    related: ColumnElement[bool] = Chunk.start_ts.in_(starts)
+    if upload.key is not None:
+        related = or_(related, Chunk.idempotency_key == upload.key)
+    chosen = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key, Chunk.file_path, Chunk.flags)
+    async with database.reading() as connection:
+        return [*await connection.execute(chosen.where(Chunk.device_id == upload.device_id, related))]
+
+
+def _same(kin: Sequence[Row[Any]], upload: Upload) -> Row[Any] | None:
+    """The row of this very chunk."""
+    starts = (upload.span.start, upload.span.other_start)
+    before = next((row for row in kin if row.sha256 == upload.arrived.sha256 and row.start_ts in starts), None)
+    if upload.key is not None and any(row.idempotency_key == upload.key and row is not before for row in kin):
+        raise Conflict("Idempotency-Key was used for another chunk")
+    return before
+
+
+def _placed(kin: Sequence[Row[Any]], upload: Upload) -> Upload:
+    """An upload with a place in time: of an hour that came twice the second where the first is taken."""
+    taken = {row.start_ts for row in kin}
+    span = upload.span
+    if span.start in taken and span.other_start is not None and span.other_start not in taken:
+        return replace(upload, span=span.the_other())
+    if span.start not in taken:
+        return upload
+    if upload.key is not None:
+        raise Conflict("Another chunk of this device has the same start_ts")
+    return replace(upload, flags=(*upload.flags, flags.SAME_START))
+
+
+async def _stored(service: Service, upload: Upload) -> Recorded:
+    """The file first, then the row: what a row promises is there. IntegrityError where another came first."""
+    chunk_id, arrived, span = uuid4(), upload.arrived, upload.span
+    name = name_of(upload.point_id, upload.register_id, span.start, chunk_id)
+    row = {
+        "chunk_id": chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
+        "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
+        "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
+        "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
+        "file_size_bytes": arrived.size, "status": Status.QUEUED, "sha256": arrived.sha256,
+        "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
+        "flags": " ".join(upload.flags), "note": arrived.complaint,
+    }  # fmt: skip
+    await service.blocking(service.storage.keep, arrived, name)
+    try:
+        async with service.database.writing() as connection:
+            await connection.execute(insert(Chunk).values(row))
+    except IntegrityError:
+        await service.blocking(service.storage.take_back, arrived, name)
+        raise
+    return Recorded(chunk_id, name, flags=upload.flags)
+
+
+async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:
+    """The chunk that is there; if its file was lost, this is it."""
+    if not await service.blocking(service.storage.path(before.file_path).exists):
+        await service.blocking(service.storage.keep, upload.arrived, before.file_path)
+        mended = update(Chunk).where(Chunk.chunk_id == before.chunk_id)
+        async with service.database.writing() as connection:
+            await connection.execute(mended.values(status=Status.QUEUED, error_message=None))
+    return Recorded(before.chunk_id, before.file_path, repeated=True)

@@ -1,0 +1,179 @@
+"""The folder of the audio: what arrives lies in `incoming/` until it is whole, what is whole below `audio/`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from uuid import UUID, uuid4
+
+from pipelines.files.ogg import read_ogg
+from pipelines.files.sound import Sound, Suspicious
+
+INCOMING, AUDIO, ORPHANS = "incoming", "audio", "orphans"
+PART = ".part"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A file that is whole and durable, and has no name yet."""
+
+    path: Path
+    size: int
+    sha256: str
+    sound: Sound | None
+    complaint: str | None
+    """Why it is no whole sound file."""
+
+
+class Storage:
+    """Files below one folder, named relative to it. Every call blocks: make it from a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make what must be there."""
+        for name in (INCOMING, AUDIO):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def is_writable(self) -> bool:
+        """Whether a file can be made."""
+        probe = self.folder / INCOMING / f"probe-{uuid4()}{PART}"
+        try:
+            probe.write_bytes(b"?")
+            probe.unlink()
+        except OSError:
+            return False
+        return True
+
+    def free_bytes(self) -> int:
+        """How much room is left."""
+        return shutil.disk_usage(self.folder).free
+
+    def incoming(self) -> Incoming:
+        """A file to be written."""
+        return Incoming(self.folder / INCOMING / f"{uuid4()}{PART}")
+
+    def path(self, name: str) -> Path:
+        """Where a file lies."""
+        return self.folder / name
+
+    def keep(self, arrived: Arrived, name: str) -> None:
+        """Give a file its name, for good: also after a power cut it has it."""
+        target = self.path(name)
+        _make_durably(target.parent)
+        arrived.path.replace(target)
+        _sync_folder(target.parent)
+
+    def take_back(self, arrived: Arrived, name: str) -> None:
+        """Undo `keep`, as another request came first."""
+        self.path(name).replace(arrived.path)
+
+    def set_aside(self, name: str) -> None:
+        """Move a file that no row names to `orphans/`: audio is never deleted."""
+        target = self.folder / ORPHANS / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).replace(target)
+
+    def older_than(self, seconds: float) -> Iterator[tuple[str, UUID | None]]:
+        """The files below `audio/` that are older: the name of each, and the chunk in it."""
+        latest = time.time() - seconds
+        for folder, _, files in os.walk(self.folder / AUDIO):
+            for file in files:
+                path = Path(folder, file)
+                if path.stat().st_mtime <= latest:
+                    yield path.relative_to(self.folder).as_posix(), _chunk_in(file)
+
+    def clear(self, seconds: float) -> int:
+        """Remove what was left in `incoming/` by uploads that are over; how many."""
+        latest = time.time() - seconds
+        old = [path for path in (self.folder / INCOMING).glob(f"*{PART}") if path.stat().st_mtime <= latest]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+
+class Incoming:
+    """One file on its way: written, hashed, made durable and looked into."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes | bytearray) -> None:
+        """The next piece."""
+        if self._file is None:
+            self._file = self._path.open("w+b", buffering=0)
+        self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def finish(self, data: bytes | bytearray) -> Arrived:
+        """The last piece; then the file is on the disk."""
+        whole = self._size == 0
+        self.write(data)
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        sound, complaint = _heard(data if whole else _read_back(self._file))
+        self._file.close()
+        return Arrived(self._path, self._size, self._hash.hexdigest(), sound, complaint)
+
+    def abandon(self) -> None:
+        """Remove what there is of it, unless it has got its name."""
+        if self._file is not None:
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def name_of(point: UUID, register: UUID, start: datetime, chunk: UUID) -> str:
+    """Where a chunk lies: `audio/<point>/<register>/<YYYY-MM-DD>/<HH>/chunk_<YYYYMMDD_HHMMSS>_<chunk>.ogg`, in UTC."""
+    day, clock = start.date().isoformat(), f"{start:%H%M%S}"
+    file = f"chunk_{day.replace('-', '')}_{clock}_{chunk}.ogg"
+    return str(PurePosixPath(AUDIO, str(point), str(register), day, f"{start:%H}", file))
+
+
+def _chunk_in(file: str) -> UUID | None:
+    """The id in a file's name."""
+    try:
+        return UUID(file.removesuffix(".ogg").rpartition("_")[2])
+    except ValueError:
+        return None
+
+
+def _heard(data: bytes | bytearray) -> tuple[Sound | None, str | None]:
+    if not data:
+        return None, "empty"
+    try:
+        return read_ogg(memoryview(data)), None
+    except Suspicious as error:
+        return None, error.reason
+
+
+def _read_back(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _make_durably(folder: Path) -> None:
+    """Make a folder, and those above it, so that a power cut does not take them away."""
+    if not folder.exists():
+        _make_durably(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
