@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -14,13 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from ingest_api import refusals
 from ingest_api.database import DatabaseAway
+from ingest_api.events import tell
 from ingest_api.requests import Named, Unhurried
-from ingest_api.routes import devices, health, uploads
+from ingest_api.routes import chunks, devices, health, uploads
 from ingest_api.service import Service
 from ingest_api.settings import Settings
-from pipelines.logs import LOGGER
+from ingest_api.sweep import sweeping
 
-ROUTERS = (uploads.router, devices.router, health.router)
+ROUTERS = (uploads.router, chunks.router, devices.router, health.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -30,7 +33,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         await service.blocking(service.storage.prepare)
+        sweep = asyncio.create_task(sweeping(service))
         yield
+        sweep.cancel()
+        await asyncio.wait([sweep])
         await service.close()
 
     app = FastAPI(title="Ingest API", version=version("etl"), description=__doc__, lifespan=running)
@@ -48,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
-    LOGGER.error("database_away", extra={"fields": {"error": str(error)}})
+    tell("database_away", logging.ERROR, error=str(error))
     return await http_exception_handler(request, refusals.short("Database is not available", 10))
 
 
@@ -58,5 +64,5 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    LOGGER.error("request_failed", extra={"fields": {"path": request.url.path, "error": repr(error)}})
+    tell("request_failed", logging.ERROR, error=repr(error))
     return JSONResponse({"detail": "Internal Server Error"}, status_code=500)

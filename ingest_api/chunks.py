@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -19,6 +28,9 @@ from ingest_api.service import Service
 from ingest_api.storage import Arrived, name_of
 from ingest_api.tables import Chunk, Status, now
 
+MOST = 1000
+"""Of one page, or one claim."""
+UNREAD = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
 TRIES = 3
 """Others may record the same chunk between our look and our row."""
 
@@ -77,6 +89,7 @@ class Recorded:
 
     chunk_id: UUID
     name: str
+    size: int
     repeated: bool = False
     flags: tuple[str, ...] = ()
 
@@ -85,40 +98,64 @@ class Conflict(Exception):
     """A client that sent a key says two things at once."""
 
 
-@dataclass
-class Filter:
-    """Which chunks are listed."""
+def in_utc(moment: datetime) -> datetime:
+    """The same moment; ValueError where UTC's calendar has no place for it."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after the year 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
+PLACE = TypeAdapter(tuple[Moment, UUID])
+
+
+def place(text: str) -> tuple[datetime, UUID]:
+    """The place in the order that a cursor names; ValueError where it is none."""
+    created, _, chunk = text.partition(",")
+    try:
+        return PLACE.validate_python((created, chunk))
+    except ValidationError:
+        raise ValueError("is no `next` of a page") from None
+
+
+def cursor(chunk: Stored) -> str:
+    """The place of a chunk in the order they came."""
+    return f"{chunk.created_at.replace(tzinfo=None).isoformat()}Z,{chunk.chunk_id}"
+
+
+class Filter(BaseModel):
+    """Which chunks are listed, and from where on; `*_from` are included, `*_until` are not."""
 
     device_id: UUID | None = None
     point_id: UUID | None = None
     register_id: UUID | None = None
     status: Status | None = None
-    flag: str | None = None
-    start_from: datetime | None = None
-    start_until: datetime | None = None
-    created_from: datetime | None = None
-    after: tuple[datetime, UUID] | None = None
+    flag: Annotated[str, Field(pattern="^[a-z_]+$")] | None = None
+    start_from: Moment | None = None
+    start_until: Moment | None = None
+    created_from: Moment | None = None
+    cursor: Annotated[str, AfterValidator(lambda text: place(text) and text)] | None = Field(
+        None, description="`next` of the page before."
+    )
+    limit: int = Field(100, ge=1, le=MOST)
 
-    def conditions(self) -> list[Any]:
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
         """What a row must hold."""
-        found: list[Any] = [
-            getattr(Chunk, name) == value
-            for name in ("device_id", "point_id", "register_id", "status")
-            if (value := getattr(self, name)) is not None
-        ]
+        for name in ("device_id", "point_id", "register_id", "status"):
+            if (value := getattr(self, name)) is not None:
+                yield getattr(Chunk, name) == value
         if self.flag is not None:
-            found.append((" " + Chunk.flags + " ").contains(f" {self.flag} ", autoescape=True))
+            yield (" " + Chunk.flags + " ").contains(f" {self.flag} ", autoescape=True)
         if self.start_from is not None:
-            found.append(Chunk.start_ts >= self.start_from)
+            yield Chunk.start_ts >= self.start_from
         if self.start_until is not None:
-            found.append(Chunk.start_ts < self.start_until)
+            yield Chunk.start_ts < self.start_until
         if self.created_from is not None:
-            found.append(Chunk.created_at >= self.created_from)
-        if self.after is not None:
-            created, chunk = self.after
-            later = Chunk.created_at > created
-            found.append(or_(later, (Chunk.created_at == created) & (Chunk.chunk_id > chunk)))
-        return found
+            yield Chunk.created_at >= self.created_from
+        if self.cursor is not None:
+            created, chunk = place(self.cursor)
+            yield or_(Chunk.created_at > created, (Chunk.created_at == created) & (Chunk.chunk_id > chunk))
 
 
 async def record(service: Service, upload: Upload) -> Recorded:
@@ -134,11 +171,11 @@ async def record(service: Service, upload: Upload) -> Recorded:
     raise last
 
 
-async def listed(database: Database, wanted: Filter, limit: int) -> list[Stored]:
+async def listed(database: Database, wanted: Filter) -> list[Stored]:
     """Chunks in the order they came."""
-    chosen = select(Chunk).where(*wanted.conditions()).order_by(Chunk.created_at, Chunk.chunk_id).limit(limit)
+    chosen = select(Chunk).where(*wanted.conditions()).order_by(Chunk.created_at, Chunk.chunk_id)
     async with database.reading() as connection:
-        return [Stored.model_validate(row) for row in await connection.execute(chosen)]
+        return [Stored.model_validate(row) for row in await connection.execute(chosen.limit(wanted.limit))]
 
 
 async def found(database: Database, chunk_id: UUID) -> Stored | None:
@@ -196,7 +233,7 @@ async def by_status(database: Database) -> dict[str, int]:
     """How many there are of each status."""
     counted = select(Chunk.status, func.count()).group_by(Chunk.status)
     async with database.reading() as connection:
-        return dict((await connection.execute(counted)).tuples().all())
+        return dict((await connection.execute(counted)).all())
 
 
 async def without_row(database: Database, chunk_ids: Sequence[UUID]) -> set[UUID]:
@@ -206,9 +243,9 @@ async def without_row(database: Database, chunk_ids: Sequence[UUID]) -> set[UUID
         return set(chunk_ids) - set(rows.scalars())
 
 
-async def named(database: Database, after: UUID | None, limit: int) -> list[tuple[UUID, str]]:
-    """The files that rows name, save those already known to be lost, by id."""
-    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status != Status.ERROR)
+async def awaited(database: Database, after: UUID | None, limit: int) -> list[tuple[UUID, str]]:
+    """The files that somebody is still to read, by id."""
+    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status.in_(UNREAD))
     if after is not None:
         chosen = chosen.where(Chunk.chunk_id > after)
     async with database.reading() as connection:
@@ -276,7 +313,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
     except IntegrityError:
         await service.blocking(service.storage.take_back, arrived, name)
         raise
-    return Recorded(chunk_id, name, flags=upload.flags)
+    return Recorded(chunk_id, name, arrived.size, flags=upload.flags)
 
 
 async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:
@@ -286,4 +323,4 @@ async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recor
         mended = update(Chunk).where(Chunk.chunk_id == before.chunk_id)
         async with service.database.writing() as connection:
             await connection.execute(mended.values(status=Status.QUEUED, error_message=None))
-    return Recorded(before.chunk_id, before.file_path, repeated=True)
+    return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)

@@ -6,21 +6,20 @@ A client that is refused before it has sent its body would find the connection b
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.logs import LOGGER
+from ingest_api.events import request_id, tell
 
 REQUEST_ID = "x-request-id"
 FIT = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 DRAIN_SECONDS = 10.0
-request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class Named:
@@ -47,10 +46,9 @@ class Named:
         try:
             await self._app(scope, receive, named)
         finally:
+            seconds = round(time.monotonic() - began, 4)
+            tell("request", _level(status), method=scope["method"], path=scope["path"], status=status, seconds=seconds)
             request_id.reset(token)
-            told = {"request_id": name, "method": scope["method"], "path": scope["path"], "status": status,
-                    "seconds": round(time.monotonic() - began, 4)}  # fmt: skip
-            LOGGER.log(_level(scope["path"], status), "request", extra={"fields": told})
 
 
 class Unhurried:
@@ -111,8 +109,8 @@ def _fit(given: str | None) -> str:
     return given if given and FIT.fullmatch(given) else str(uuid4())
 
 
-def _level(path: str, status: int) -> int:
-    """Of a healthy service only uploads are news, and those tell of themselves."""
-    if status >= 500 or status == 0:
-        return 40
-    return 20 if status >= 400 else 10
+def _level(status: int) -> int:
+    """Of a healthy service only uploads are news, and those tell of themselves; a status of 0 is no answer."""
+    if status >= 500:
+        return logging.ERROR
+    return logging.DEBUG if 200 <= status < 400 else logging.INFO

@@ -15,9 +15,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingest_api.app import create_app
 from ingest_api.database import Database, DatabaseAway
+from ingest_api.events import tell
 from ingest_api.settings import Settings
 from pipelines.errors import SettingError, TryLater
-from pipelines.logs import LOGGER
 
 HEAD_SECONDS = 20.0
 """For the head of a request, from its first byte or the connection's beginning."""
@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        LOGGER.info("started", extra={"fields": {"address": self.address}})
+        tell("started", address=self.address)
         if self.announce:
             sys.stdout.write(f"{self.address}\n")
             sys.stdout.flush()

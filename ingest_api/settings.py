@@ -45,7 +45,7 @@ class Settings(BaseModel):
     min_free_bytes: int = Field(268_435_456, alias="MIN_FREE_BYTES", ge=0)
     stuck_seconds: float = Field(600, alias="STUCK_SECONDS", gt=0, description="until a claim is given to another")
     sweep_seconds: float = Field(60, alias="SWEEP_SECONDS", gt=0)
-    orphan_seconds: float = Field(3600, alias="ORPHAN_SECONDS", ge=0, description="until a file without a row is moved")
+    orphan_seconds: float = Field(3600, alias="ORPHAN_SECONDS", ge=60, description="until a file with no row is moved")
 
     @classmethod
     def read(cls, variables: Mapping[str, str], root: Path, environment: str = DEV) -> Self:

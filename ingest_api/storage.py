@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -131,7 +132,8 @@ class Incoming:
         """Remove what there is of it, unless it has got its name."""
         if self._file is not None:
             self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
 
 
 def name_of(point: UUID, register: UUID, start: datetime, chunk: UUID) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -21,12 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from ingest_api import chunks, flags, refusals
 from ingest_api.access import Sender
 from ingest_api.chunks import Conflict, Recorded, Upload
+from ingest_api.events import tell
 from ingest_api.form import FILE, ROOM, Form, Malformed, is_form
 from ingest_api.moments import OutOfRange, Span, span, zone
 from ingest_api.service import Service
 from ingest_api.storage import Arrived, Incoming
 from ingest_api.tables import now
-from pipelines.logs import LOGGER
 
 BITE = 262_144
 """So much of a file waits in memory; a usual chunk is smaller, and takes one call to the disk."""
@@ -73,7 +74,7 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     except OSError as error:
         raise _of_disk(error) from error
     except SQLAlchemyError as error:
-        LOGGER.error("chunk_upload_failed", extra={"fields": {"device_id": sender.name, "error": type(error).__name__}})
+        tell("chunk_upload_failed", logging.ERROR, device_id=sender.name, error=type(error).__name__)
         raise refusals.failed() from error
     finally:
         service.metrics.uploading -= 1
@@ -161,7 +162,7 @@ def _promise(form: Form, sender: Sender) -> Promise:
     fields = _unfit_or_valid(form)
     device = next((device for device in sender.devices if device.device_id == fields.device_id), None)
     if device is None:
-        LOGGER.warning("chunk_upload_device_mismatch", extra={"fields": {"device_id": sender.name}})
+        tell("chunk_upload_device_mismatch", logging.WARNING, device_id=sender.name)
         raise refusals.unfitting("device_id does not match authenticated device")
     if (fields.point_id, fields.register_id) != (device.point_id, device.register_id):
         raise refusals.unfitting("point_id or register_id does not match device registration")
@@ -220,5 +221,5 @@ def _suspicions(promise: Promise, arrived: Arrived) -> tuple[str, ...]:
 
 
 def _of_disk(error: OSError) -> refusals.Refused:
-    LOGGER.error("chunk_upload_failed", extra={"fields": {"error": error.strerror or type(error).__name__}})
+    tell("chunk_upload_failed", logging.ERROR, error=error.strerror or type(error).__name__)
     return refusals.short("Storage is full") if error.errno in DISK_IS_FULL else refusals.failed()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def serving(folder: Path, **variables: str) -> Iterator[Running]:
     settings = Settings.read({**given, **variables}, folder)
     asyncio.run(server.migrated(settings))
     with server.bound(settings) as listening:
-        running = server.Server(server.configured(settings))
+        running = Threaded(server.configured(settings))
         thread = threading.Thread(target=running.run, args=([listening],), daemon=True)
         thread.start()
         try:
@@ -41,6 +42,14 @@ def serving(folder: Path, **variables: str) -> Iterator[Running]:
             running.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "the service does not end"
+
+
+class Threaded(server.Server):
+    """A server that tells its loop."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
 
 
 @dataclass
@@ -72,6 +81,10 @@ class Running:
         sent = {name: value for name, value in told.items() if value is not None}
         return self.ask("POST", "/api/v1/chunks", token, data=sent, files=file, headers=headers or {})
 
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do a piece of the service's own work in its own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.server.loop).result(30)
+
     def files(self) -> list[str]:
         """The names of all files that were kept."""
         folder = self.settings.storage
@@ -82,6 +95,7 @@ class Running:
         return [*(self.settings.storage / "incoming").iterdir()]
 
 
+@cache
 def chunk(seed: object = 1, seconds: float = 60.0) -> bytes:
     """A minute of sound as a recorder sends it."""
     return opus(seed, seconds)

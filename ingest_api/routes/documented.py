@@ -15,6 +15,12 @@ class Refusal(BaseModel):
     detail: str
 
 
+class Lists(BaseModel):
+    """Why not: a text, or one entry per field."""
+
+    detail: str | list[dict[str, Any]]
+
+
 WHY = {
     400: "No request of this kind",
     401: "No token, or one that nobody has",
@@ -22,6 +28,7 @@ WHY = {
     408: "The upload takes too long",
     409: "Something else has that place",
     413: "The file is too large",
+    422: "Fields are missing or wrong, a list of them; or they do not fit the device, a text",
     500: "It failed here",
 }
 AFTER = {"headers": {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}}
@@ -35,4 +42,4 @@ ADMIN_TOKEN = Depends(HTTPBearer(scheme_name="admin token", auto_error=False))
 
 def refused(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route."""
-    return {code: {"model": Refusal, "description": WHY[code]} for code in codes if code != 422}
+    return {code: {"model": Lists if code == 422 else Refusal, "description": WHY[code]} for code in codes}

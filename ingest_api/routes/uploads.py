@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,11 +12,11 @@ from starlette.requests import ClientDisconnect
 
 from ingest_api import service, uploads
 from ingest_api.access import Sender, sender
+from ingest_api.events import tell
 from ingest_api.form import FILE
 from ingest_api.refusals import Refused
 from ingest_api.routes.documented import DEVICE_TOKEN, RETRY_AFTER, refused
 from ingest_api.uploads import ChunkForm
-from pipelines.logs import LOGGER
 
 router = APIRouter(tags=["chunks"])
 REPEATED = "Idempotency-Replayed"
@@ -68,9 +68,11 @@ async def send_chunk(request: Request, response: Response, who: Annotated[Sender
         raise
     finally:
         here.metrics.uploaded(outcome, time.monotonic() - began)
-    here.metrics.flags.update(recorded.flags)
     if recorded.repeated:
         response.headers[REPEATED] = "true"
-    told: dict[str, Any] = {"chunk_id": recorded.chunk_id, "device_id": who.name, "flags": recorded.flags}
-    LOGGER.info(f"chunk_{'repeated' if recorded.repeated else 'uploaded'}", extra={"fields": told})
+    else:
+        here.metrics.flags.update(recorded.flags)
+        here.metrics.bytes += recorded.size
+    tell(f"chunk_{'repeated' if recorded.repeated else 'uploaded'}", chunk_id=recorded.chunk_id, device_id=who.name,
+         bytes=recorded.size, flags=recorded.flags)  # fmt: skip
     return Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name)
