@@ -1,9 +1,9 @@
 """Stands in for the ingest service, as its readers see it: devices, chunks in the order they came, their files.
 
 Every request needs `Authorization: Bearer sandbox-chunks-token`, else 401. Five recorders send a minute at a time, the
-first one short. One is as it should be; of one five minutes are missing; one's clock is ahead and then set back, so that
-minutes are there twice; one is cut off from the network, and its chunks come late, the last of a day on the next; one's
-clock is set forward. Each day after the first brings a few more minutes of all of them.
+first one short. One is as it should be; of one five minutes are missing; one's clock is ahead and then set back, so
+that minutes are there twice; one is cut off from the network, and its chunks come late, the last of a day on the
+next; one's clock is set forward. Each day after the first brings a few more minutes of all of them.
 """
 
 from __future__ import annotations

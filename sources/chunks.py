@@ -5,7 +5,7 @@ Auth:   the administrator's token (`credentials.token`, a secret).
 Limits: none of its own for readers.
 Cursor: `created_at`, when a chunk came, less two minutes; late chunks have it late, so none is passed over.
 
-What becomes of a chunk in the service's queue is not loaded: it changes after the chunk was read, and no list tells of it.
+What becomes of a chunk in the service's queue is not loaded: it changes after the chunk was read, and no list tells.
 """
 
 from __future__ import annotations

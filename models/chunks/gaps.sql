@@ -4,10 +4,12 @@ WITH in_time AS (
     SELECT
         chunk_id, device_id, start_ts, heard_until, created_at,
         max(heard_until) OVER (
-            PARTITION BY device_id ORDER BY start_ts NULLS FIRST, chunk_id NULLS FIRST
+            PARTITION BY device_id ORDER BY start_ts NULLS FIRST, created_at NULLS FIRST, chunk_id NULLS FIRST
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS heard_before,
-        lag(created_at) OVER (PARTITION BY device_id ORDER BY start_ts NULLS FIRST, chunk_id NULLS FIRST) AS came_before,
+        lag(created_at) OVER (
+            PARTITION BY device_id ORDER BY start_ts NULLS FIRST, created_at NULLS FIRST, chunk_id NULLS FIRST
+        ) AS came_before,
         lag(start_ts) OVER (PARTITION BY device_id ORDER BY created_at NULLS FIRST, chunk_id NULLS FIRST) AS sent_before
     FROM chunks
 ),
@@ -34,11 +36,11 @@ found AS (
     UNION ALL
     SELECT chunk_id, device_id, start_ts, least(heard_until, heard_before), 'double'
     FROM in_time
-    WHERE start_ts + INTERVAL 1 SECOND < least(heard_until, heard_before)
+    WHERE start_ts + INTERVAL 1 SECOND < heard_before AND start_ts + INTERVAL 1 SECOND < heard_until
     UNION ALL
     SELECT chunk_id, device_id, start_ts, sent_before, 'clock_back'
     FROM in_time
-    WHERE start_ts < sent_before
+    WHERE start_ts < sent_before AND start_ts + INTERVAL 1 SECOND < heard_before
     UNION ALL
     SELECT chunk_id, device_id, created_at, heard_until, 'clock_ahead'
     FROM in_time
