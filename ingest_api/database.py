@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "head"
+BASE, HEAD = "base", "head"
 ONE_MIGRATES = 7_233_195_501
 """Names an advisory lock of Postgres."""
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
@@ -86,7 +86,7 @@ async def _present() -> AsyncIterator[None]:
 def _migrate(connection: Connection, to: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    down = to != HEAD and to < _step(connection)
+    down = to == BASE or (to != HEAD and to < _step(connection))
     (command.downgrade if down else command.upgrade)(config, to)
 
 
