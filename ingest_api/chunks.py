@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest_api import flags
@@ -26,13 +26,21 @@ from ingest_api.database import Database
 from ingest_api.moments import Span
 from ingest_api.service import Service
 from ingest_api.storage import Arrived, name_of
-from ingest_api.tables import Chunk, Status, now
+from ingest_api.tables import Chunk, Moment, Status, now
 
 MOST = 1000
 """Of one page, or one claim."""
 UNREAD = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
 TRIES = 3
 """Others may record the same chunk between our look and our row."""
+
+
+STARTS = [bindparam("start", type_=Moment), bindparam("other", type_=Moment)]
+KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key, Chunk.file_path).where(
+    Chunk.device_id == bindparam("device_id"),
+    or_(Chunk.start_ts.in_(STARTS), Chunk.idempotency_key == bindparam("key")),
+)
+INSERT = insert(Chunk)
 
 
 class Stored(BaseModel):
@@ -106,8 +114,8 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("is before the year 1 or after the year 9999") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
-PLACE = TypeAdapter(tuple[Moment, UUID])
+InUtc = Annotated[AwareDatetime, AfterValidator(in_utc)]
+PLACE = TypeAdapter(tuple[InUtc, UUID])
 
 
 def place(text: str) -> tuple[datetime, UUID]:
@@ -132,9 +140,9 @@ class Filter(BaseModel):
     register_id: UUID | None = None
     status: Status | None = None
     flag: Annotated[str, Field(pattern="^[a-z_]+$")] | None = None
-    start_from: Moment | None = None
-    start_until: Moment | None = None
-    created_from: Moment | None = None
+    start_from: InUtc | None = None
+    start_until: InUtc | None = None
+    created_from: InUtc | None = None
     cursor: Annotated[str, AfterValidator(lambda text: place(text) and text)] | None = Field(
         None, description="`next` of the page before."
     )
@@ -174,13 +182,13 @@ async def record(service: Service, upload: Upload) -> Recorded:
 async def listed(database: Database, wanted: Filter) -> list[Stored]:
     """Chunks in the order they came."""
     chosen = select(Chunk).where(*wanted.conditions()).order_by(Chunk.created_at, Chunk.chunk_id)
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         return [Stored.model_validate(row) for row in await connection.execute(chosen.limit(wanted.limit))]
 
 
 async def found(database: Database, chunk_id: UUID) -> Stored | None:
     """One chunk."""
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         row = (await connection.execute(select(Chunk).where(Chunk.chunk_id == chunk_id))).one_or_none()
     return None if row is None else Stored.model_validate(row)
 
@@ -200,7 +208,7 @@ async def claim(database: Database, limit: int) -> list[Stored]:
         .values(status=Status.PROCESSING, processing_started_at=now())
         .returning(*Chunk.__table__.columns)
     )
-    async with database.writing() as connection:
+    async with database.asking() as connection:
         rows = [Stored.model_validate(row) for row in await connection.execute(taken)]
     return sorted(rows, key=lambda chunk: (chunk.start_ts, chunk.chunk_id))
 
@@ -213,7 +221,7 @@ async def finish(database: Database, chunk_id: UUID, status: Status, error_messa
         .values(status=status, error_message=error_message)
         .returning(*Chunk.__table__.columns)
     )
-    async with database.writing() as connection:
+    async with database.asking() as connection:
         row = (await connection.execute(ended)).one_or_none()
     return None if row is None else Stored.model_validate(row)
 
@@ -225,20 +233,20 @@ async def requeue(database: Database, seconds: float) -> int:
         .where(Chunk.status == Status.PROCESSING, Chunk.processing_started_at < now() - timedelta(seconds=seconds))
         .values(status=Status.QUEUED, processing_started_at=None)
     )
-    async with database.writing() as connection:
+    async with database.asking() as connection:
         return (await connection.execute(stuck)).rowcount
 
 
 async def by_status(database: Database) -> dict[str, int]:
     """How many there are of each status."""
     counted = select(Chunk.status, func.count()).group_by(Chunk.status)
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         return dict((await connection.execute(counted)).all())
 
 
 async def without_row(database: Database, chunk_ids: Sequence[UUID]) -> set[UUID]:
     """Those of some ids that no row has."""
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         rows = await connection.execute(select(Chunk.chunk_id).where(Chunk.chunk_id.in_(chunk_ids)))
         return set(chunk_ids) - set(rows.scalars())
 
@@ -248,7 +256,7 @@ async def awaited(database: Database, after: UUID | None, limit: int) -> list[tu
     chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status.in_(UNREAD))
     if after is not None:
         chosen = chosen.where(Chunk.chunk_id > after)
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         rows = await connection.execute(chosen.order_by(Chunk.chunk_id).limit(limit))
         return [(row.chunk_id, row.file_path) for row in rows]
 
@@ -256,19 +264,16 @@ async def awaited(database: Database, after: UUID | None, limit: int) -> list[tu
 async def lose(database: Database, chunk_id: UUID) -> None:
     """Say that a chunk's file is gone."""
     gone = update(Chunk).where(Chunk.chunk_id == chunk_id)
-    async with database.writing() as connection:
+    async with database.asking() as connection:
         await connection.execute(gone.values(status=Status.ERROR, error_message="the file is missing"))
 
 
 async def _kin(database: Database, upload: Upload) -> list[Row[*tuple[Any, ...]]]:
     """What this device sent before for the same moment, or by the same key."""
-    starts = [upload.span.start, *([upload.span.other_start] if upload.span.other_start else [])]
-    related: ColumnElement[bool] = Chunk.start_ts.in_(starts)
-    if upload.key is not None:
-        related = or_(related, Chunk.idempotency_key == upload.key)
-    chosen = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key, Chunk.file_path, Chunk.flags)
-    async with database.reading() as connection:
-        return [*await connection.execute(chosen.where(Chunk.device_id == upload.device_id, related))]
+    start, other = upload.span.start, upload.span.other_start
+    told = {"device_id": upload.device_id, "start": start, "other": other or start, "key": upload.key}
+    async with database.asking() as connection:
+        return [*await connection.execute(KIN, told)]
 
 
 def _same(kin: Sequence[Row[Any]], upload: Upload) -> Row[Any] | None:
@@ -308,8 +313,8 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
     }  # fmt: skip
     await service.blocking(service.storage.keep, arrived, name)
     try:
-        async with service.database.writing() as connection:
-            await connection.execute(insert(Chunk).values(row))
+        async with service.database.asking() as connection:
+            await connection.execute(INSERT, row)
     except IntegrityError:
         await service.blocking(service.storage.take_back, arrived, name)
         raise
@@ -321,6 +326,6 @@ async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recor
     if not await service.blocking(service.storage.path(before.file_path).exists):
         await service.blocking(service.storage.keep, upload.arrived, before.file_path)
         mended = update(Chunk).where(Chunk.chunk_id == before.chunk_id)
-        async with service.database.writing() as connection:
+        async with service.database.asking() as connection:
             await connection.execute(mended.values(status=Status.QUEUED, error_message=None))
     return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolIsEmpty
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "head"
+BASE, HEAD = "base", "head"
 ONE_MIGRATES = 7_233_195_501
 """Names an advisory lock of Postgres."""
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
@@ -32,38 +32,45 @@ class DatabaseAway(Exception):
 
 
 class Database:
-    """Transactions on one database; DatabaseAway where there is none to be had."""
+    """Statements on one database, each a transaction of its own; DatabaseAway where there is none to be had."""
 
     def __init__(self, url: str) -> None:
-        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        options: dict[str, Any] = SQLITE if self.is_sqlite else POSTGRES
-        self.engine = create_async_engine(url, **options)
-        if self.is_sqlite:
-            Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
-            event.listen(self.engine.sync_engine, "connect", _set_pragmas)
+        self._url = url
+        self.engine = _engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end of the block; IntegrityError is the caller's."""
-        async with _present(), self.engine.begin() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection whose statements are each a transaction."""
+    async def asking(self) -> AsyncIterator[AsyncConnection]:
+        """A connection; IntegrityError is the caller's."""
         async with _present(), self.engine.connect() as connection:
-            yield connection if self.is_sqlite else await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
 
     async def migrate(self, to: str = HEAD) -> None:
         """Bring the tables to a step, up or down; of several processes one at a time."""
-        async with self.writing() as connection:
-            if not self.is_sqlite:
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_MIGRATES})"))
-            await connection.run_sync(_migrate, to)
+        engine = _engine(self._url)
+        try:
+            async with _present(), engine.begin() as connection:
+                if not _is_sqlite(self._url):
+                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_MIGRATES})"))
+                await connection.run_sync(_migrate, to)
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+def _is_sqlite(url: str) -> bool:
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def _engine(url: str, **options: Any) -> AsyncEngine:
+    if not _is_sqlite(url):
+        return create_async_engine(url, **POSTGRES, **options)
+    Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, **SQLITE, **options)
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return engine
 
 
 @asynccontextmanager
@@ -79,7 +86,7 @@ async def _present() -> AsyncIterator[None]:
 def _migrate(connection: Connection, to: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    down = to != HEAD and to < _step(connection)
+    down = to == BASE or (to != HEAD and to < _step(connection))
     (command.downgrade if down else command.upgrade)(config, to)
 
 

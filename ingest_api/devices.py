@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest_api.database import Database
@@ -21,6 +21,17 @@ SEEN_EVERY = timedelta(seconds=10)
 """How exact `last_seen_at` is: a device that sends without pause costs no write for each chunk."""
 GRACE = timedelta(days=7)
 """How long a token is good after it was replaced."""
+
+
+HASHES: list[BindParameter[str]] = [bindparam("new"), bindparam("old")]
+HOLDERS = select(Device).where(
+    or_(
+        Device.token_hash.in_(HASHES),
+        and_(Device.previous_token_hash.in_(HASHES), Device.previous_token_until > bindparam("now")),
+    ),
+    Device.is_enabled,
+)
+"""Made once: to put a statement together costs as much as to execute it."""
 
 
 class NewDevice(BaseModel):
@@ -57,7 +68,7 @@ async def add(database: Database, tokens: Tokens, device: NewDevice) -> Register
     """Register a device; DeviceExists where its id is taken."""
     values = device.model_dump(exclude={"token_plain"}) | {"token_hash": tokens.hashed(device.token_plain.encode())}
     try:
-        async with database.writing() as connection:
+        async with database.asking() as connection:
             row = (await connection.execute(insert(Device).values(values).returning(*Device.__table__.columns))).one()
     except IntegrityError:
         raise DeviceExists from None
@@ -66,7 +77,7 @@ async def add(database: Database, tokens: Tokens, device: NewDevice) -> Register
 
 async def listed(database: Database) -> list[Registered]:
     """All devices, the newest first."""
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         rows = await connection.execute(select(Device).order_by(Device.created_at.desc(), Device.device_id))
         return [Registered.model_validate(row) for row in rows]
 
@@ -75,7 +86,7 @@ async def change(database: Database, device_id: UUID, **values: Any) -> Register
     """Set columns of a device, or none; None where there is no such device."""
     this = Device.device_id == device_id
     changing = update(Device).where(this).values(values).returning(*Device.__table__.columns)
-    async with database.writing() as connection:
+    async with database.asking() as connection:
         row = (await connection.execute(changing if values else select(Device).where(this))).one_or_none()
     return None if row is None else Registered.model_validate(row)
 
@@ -92,11 +103,9 @@ async def rotate(database: Database, tokens: Tokens, device_id: UUID, grace: tim
 
 async def holders(database: Database, tokens: Tokens, token: bytes) -> Sequence[Row[Any]]:
     """The enabled devices that a token is of: one, if nobody gave two the same; they are seen from now on."""
-    hashes = tokens.known_as(token)
-    former = and_(Device.previous_token_hash.in_(hashes), Device.previous_token_until > now())
-    chosen = select(Device).where(or_(Device.token_hash.in_(hashes), former), Device.is_enabled)
-    async with database.reading() as connection:
-        found = (await connection.execute(chosen)).all()
+    new, old = tokens.known_as(token)
+    async with database.asking() as connection:
+        found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
     for device in found:
         await _see(database, tokens, token, device)
     return found
@@ -110,5 +119,5 @@ async def _see(database: Database, tokens: Tokens, token: bytes, device: Row[Any
     if is_old(device.token_hash) and device.token_hash in tokens.known_as(token):
         values["token_hash"] = tokens.hashed(token)
     if values:
-        async with database.writing() as connection:
+        async with database.asking() as connection:
             await connection.execute(update(Device).where(Device.device_id == device.device_id).values(values))

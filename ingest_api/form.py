@@ -26,7 +26,7 @@ class Malformed(Exception):
 class Sink(Protocol):
     """Takes the file."""
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: memoryview) -> None:
         """The next piece."""
 
 
@@ -40,7 +40,7 @@ class Form:
         self._header, self._value = b"", b""
         self._disposition = ""
         self._name, self._field = "", bytearray()
-        self._take: Callable[[bytes], None] = self._ignore
+        self._take: Callable[[memoryview], None] = self._ignore
         self._parser = _parser(content_type, self)
 
     def write(self, data: bytes) -> None:
@@ -95,7 +95,7 @@ class Form:
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Some of its content."""
-        self._take(data[start:end])
+        self._take(memoryview(data)[start:end])
 
     def on_part_end(self) -> None:
         """The part is over."""
@@ -106,12 +106,12 @@ class Form:
         """The last boundary."""
         self._ended = True
 
-    def _add(self, data: bytes) -> None:
+    def _add(self, data: memoryview) -> None:
         self._field += data
         if len(self._field) > LONGEST_FIELD:
             raise Malformed(f"Malformed multipart body: a field is longer than {LONGEST_FIELD} bytes")
 
-    def _ignore(self, data: bytes) -> None:
+    def _ignore(self, data: memoryview) -> None:
         """What nobody asked for."""
 
 

@@ -52,10 +52,12 @@ def bound(settings: Settings) -> socket.socket:
     """A socket at the address of the settings."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise SettingError(f"{where}: {error.strerror}; give another --host or --port") from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so for sockets it made itself
+    return listening
 
 
 def configured(settings: Settings) -> uvicorn.Config:

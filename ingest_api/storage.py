@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import UUID, uuid4
@@ -38,6 +39,7 @@ class Storage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._free, self._asked_again = 0, 0.0
 
     def prepare(self) -> None:
         """Make what must be there."""
@@ -55,8 +57,10 @@ class Storage:
         return True
 
     def free_bytes(self) -> int:
-        """How much room is left."""
-        return shutil.disk_usage(self.folder).free
+        """How much room is left; asked once a second at most."""
+        if time.monotonic() >= self._asked_again:
+            self._free, self._asked_again = shutil.disk_usage(self.folder).free, time.monotonic() + 1
+        return self._free
 
     def incoming(self) -> Incoming:
         """A file to be written."""
@@ -124,7 +128,7 @@ class Incoming:
         self.write(data)
         assert self._file is not None
         os.fsync(self._file.fileno())
-        sound, complaint = _heard(data if whole else _read_back(self._file))
+        sound, complaint = _heard(data if whole else mmap(self._file.fileno(), 0, access=ACCESS_READ))
         self._file.close()
         return Arrived(self._path, self._size, self._hash.hexdigest(), sound, complaint)
 
@@ -151,18 +155,11 @@ def _chunk_in(file: str) -> UUID | None:
         return None
 
 
-def _heard(data: bytes | bytearray) -> tuple[Sound | None, str | None]:
-    if not data:
-        return None, "empty"
+def _heard(data: bytes | bytearray | mmap) -> tuple[Sound | None, str | None]:
     try:
         return read_ogg(memoryview(data)), None
     except Suspicious as error:
         return None, error.reason
-
-
-def _read_back(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
 
 
 def _make_durably(folder: Path) -> None:

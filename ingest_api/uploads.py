@@ -64,11 +64,12 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     key = _key(request)
     if _length(request) > limit + ROOM:
         raise refusals.too_large(limit)
-    incoming = service.storage.incoming()
+    incoming, recorded = service.storage.incoming(), None
     service.metrics.uploading += 1
     try:
         promise, arrived = await Reception(service, request, sender, incoming).whole()
-        return await chunks.record(service, _upload(promise, arrived, key))
+        recorded = await chunks.record(service, _upload(promise, arrived, key))
+        return recorded
     except Conflict as error:
         raise refusals.conflict(str(error)) from None
     except OSError as error:
@@ -78,7 +79,8 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
         raise refusals.failed() from error
     finally:
         service.metrics.uploading -= 1
-        await service.blocking(incoming.abandon)
+        if recorded is None or recorded.repeated:
+            await service.blocking(incoming.abandon)
 
 
 class Reception:
@@ -89,7 +91,7 @@ class Reception:
         self._limit = service.settings.max_upload_bytes
         self._waiting, self._size = bytearray(), 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: memoryview) -> None:
         """The next piece of the file."""
         self._size += len(data)
         if self._size > self._limit:

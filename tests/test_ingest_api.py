@@ -441,15 +441,18 @@ def test_chunks_are_listed_by_what_they_are(service, minute):
         assert [each["chunk_id"] for each in page["chunks"]] == expected, more
 
 
-@pytest.mark.parametrize(
-    ("told", "name"),
-    [({"limit": 0}, "limit"), ({"limit": 1001}, "limit"), ({"cursor": "x"}, "cursor"), ({"status": "LOST"}, "status"),
-     ({"start_from": "2026-01-28T10:00:00"}, "start_from"), ({"cursor": "0001-01-01T00:00:00+14:00,"}, "cursor"),
-     ({"created_from": "0001-01-01T00:00:00+14:00"}, "created_from"), ({"flag": "a\x00"}, "flag"), ({"device_id": "three"}, "device_id")],
-)  # fmt: skip
-def test_what_cannot_be_listed_is_refused(service, told, name):
+UNLISTED = [
+    {"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"cursor": "0001-01-01T00:00:00+14:00,"}, {"status": "LOST"},
+    {"start_from": "2026-01-28T10:00:00"}, {"created_from": "0001-01-01T00:00:00+14:00"}, {"flag": "a\x00"},
+    {"device_id": "three"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", UNLISTED)
+def test_what_cannot_be_listed_is_refused(service, told):
     answer = service.ask("GET", CHUNKS, params=told)
-    assert (answer.status_code, [each["loc"] for each in answer.json()["detail"]]) == (422, [["query", name]])
+    places = [["query", name] for name in told]
+    assert (answer.status_code, [each["loc"] for each in answer.json()["detail"]]) == (422, places)
 
 
 def test_a_file_is_fetched_whole_or_in_part(service, minute):

@@ -52,7 +52,7 @@ async def show_metrics(request: Request) -> PlainTextResponse:
 
 async def _answers(here: Service) -> bool:
     try:
-        async with here.database.reading() as connection:
+        async with here.database.asking() as connection:
             await connection.execute(text("SELECT 1"))
     except DatabaseAway:
         return False

@@ -45,15 +45,14 @@ def formers() -> list[sa.Column[Any]]:
 
 
 def upgrade() -> None:
-    """Add columns and indexes."""
-    there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("audio_chunks")}
-    for column in devices():
-        op.add_column("devices", column)
-    for column in [*chunks(), *formers()]:
-        if column.name not in there:
-            op.add_column("audio_chunks", column)
-    for name, table, columns, unique in INDEXES:
-        op.create_index(name, table, columns, unique=unique)
+    """Add what is not there: SQLite commits each of them by itself."""
+    for table, columns in (("devices", devices()), ("audio_chunks", [*chunks(), *formers()])):
+        there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
+        for column in columns:
+            if column.name not in there:
+                op.add_column(table, column)
+    for name, table, names, unique in INDEXES:
+        op.create_index(name, table, names, unique=unique, if_not_exists=True)
 
 
 def downgrade() -> None:
