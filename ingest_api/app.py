@@ -18,12 +18,12 @@ from ingest_api import refusals
 from ingest_api.database import DatabaseAway
 from ingest_api.events import tell
 from ingest_api.requests import Named, Unhurried
-from ingest_api.routes import chunks, devices, health, uploads
+from ingest_api.routes import chunks, devices, health, page, uploads
 from ingest_api.service import Service
 from ingest_api.settings import Settings
 from ingest_api.sweep import sweeping
 
-ROUTERS = (uploads.router, chunks.router, devices.router, health.router)
+ROUTERS = (uploads.router, chunks.router, devices.router, health.router, page.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
