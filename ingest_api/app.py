@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -29,14 +30,21 @@ ROUTERS = (uploads.router, chunks.router, devices.router, health.router)
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings; its database has been migrated before."""
     service = Service(settings)
+    work: list[Coroutine[Any, Any, None]] = [sweeping(service)]
+    if settings.bucket:
+        from ingest_api import bucket
+
+        service.bucket = bucket.of(settings.root, settings.environment, settings.bucket)
+        work.append(bucket.moving(service, service.bucket))
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         await service.blocking(service.storage.prepare)
-        sweep = asyncio.create_task(sweeping(service))
+        tasks = [asyncio.create_task(each) for each in work]
         yield
-        sweep.cancel()
-        await asyncio.wait([sweep])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await service.close()
 
     app = FastAPI(title="Ingest API", version=version("etl"), description=__doc__, lifespan=running)

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from ingest_api import chunks, refusals, service
 from ingest_api.access import ReaderRoute
@@ -85,10 +86,17 @@ async def finish_chunk(request: Request, chunk_id: UUID, outcome: Outcome) -> St
 async def fetch_file(request: Request, chunk_id: UUID) -> FileResponse:
     """The file of a chunk, or a range of its bytes."""
     here = service.of(request)
-    path = here.storage.path((await _found(request, chunk_id)).file_path)
-    if not await here.blocking(path.is_file):
+    name = (await _found(request, chunk_id)).file_path
+    path = here.storage.path(name)
+    if await here.blocking(path.is_file):
+        return FileResponse(path, media_type=OGG, filename=path.name)
+    if here.bucket is None:
         raise refusals.not_found(NO_FILE)
-    return FileResponse(path, media_type=OGG, filename=path.name)
+    try:
+        copy = await here.blocking(here.storage.copied, await here.blocking(here.bucket.read, name))
+    except FileNotFoundError:
+        raise refusals.not_found(NO_FILE) from None
+    return FileResponse(copy, media_type=OGG, filename=path.name, background=BackgroundTask(copy.unlink))
 
 
 async def _found(request: Request, chunk_id: UUID) -> Stored:
