@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from ingest_api.settings import Settings
 from pipelines.errors import SettingError
-from tests.serving import ADMIN, POINT, REGISTER
-from tests.workspace import REPOSITORY, Workspace
+from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
+from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 ROOT = Path("/a workspace")
 LONG = "a-token-that-nobody-guesses"
@@ -21,7 +23,9 @@ LONG = "a-token-that-nobody-guesses"
 
 @pytest.fixture
 def workspace(tmp_path):
-    return Workspace(tmp_path / "a workspace")
+    made = Workspace(tmp_path / "a workspace")
+    made.write("destinations.toml", DESTINATIONS + DESTINATIONS.replace("[test", "[dev"))
+    return made
 
 
 def plain(url: str) -> str:
@@ -132,6 +136,8 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     away = workspace.etl("serve", "--port", "0", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert (away.code, "hush" in away.err) == (5, False)
     assert "DATABASE_URL: the database does not answer" in away.err
+    nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
+    assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")
     assert (known.code, known.out) == (2, "")
     assert "ADMIN_TOKEN" in known.err
@@ -156,3 +162,28 @@ def test_it_does_not_load_the_engine():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_documented_curl_lines_do_what_they_say(tmp_path):
+    page = (REPOSITORY / "docs" / "ingest_api.md").read_text()
+    lines = re.search(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    (tmp_path / "a chunk.ogg").write_bytes(chunk())
+    told = {"ADMIN_TOKEN": ADMIN, "TOKEN": "a-token-of-a-recorder", "FILE": str(tmp_path / "a chunk.ogg")}
+    told |= {name: str(uuid4()) for name in ("DEVICE", "POINT", "REGISTER")}
+    with serving(tmp_path / "served") as service:
+        run = [
+            subprocess.run(
+                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True
+            )
+            for line in lines
+        ]
+        [row] = service.ask("GET", "/api/v1/chunks").json()["chunks"]
+    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * len(lines)
+    assert (row["start_ts"], row["status"]) == ("2024-01-15T13:30:22Z", "PROCESSING")
+
+
+def test_each_setting_is_documented_and_each_documented_one_is_a_setting():
+    page = (REPOSITORY / "docs" / "ingest_api.md").read_text().partition("## Settings")[2].partition("## In")[0]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"[A-Z_]{4,}", row)}
+    assert named == {field.alias for field in Settings.model_fields.values() if field.alias}
