@@ -14,8 +14,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     field_validator,
 )
 from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select, update
@@ -30,13 +28,15 @@ from ingest_api.tables import Chunk, Moment, Status, now
 
 MOST = 1000
 """Of one page, or one claim."""
+LOST = "the file is missing"
 UNREAD = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TRIES = 3
 """Others may record the same chunk between our look and our row."""
 
 
 STARTS = [bindparam("start", type_=Moment), bindparam("other", type_=Moment)]
-KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key, Chunk.file_path).where(
+KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key, Chunk.file_path, Chunk.status).where(
     Chunk.device_id == bindparam("device_id"),
     or_(Chunk.start_ts.in_(STARTS), Chunk.idempotency_key == bindparam("key")),
 )
@@ -92,6 +92,15 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A chunk that waits for the bucket."""
+
+    chunk_id: UUID
+    file_path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Recorded:
     """Where a chunk is; `repeated` when it was there before."""
 
@@ -115,21 +124,18 @@ def in_utc(moment: datetime) -> datetime:
 
 
 InUtc = Annotated[AwareDatetime, AfterValidator(in_utc)]
-PLACE = TypeAdapter(tuple[InUtc, UUID])
-
-
-def place(text: str) -> tuple[datetime, UUID]:
-    """The place in the order that a cursor names; ValueError where it is none."""
-    created, _, chunk = text.partition(",")
-    try:
-        return PLACE.validate_python((created, chunk))
-    except ValidationError:
-        raise ValueError("is no `next` of a page") from None
+CURSOR = "^[0-9]{1,16},[0-9a-f]{32}$"
 
 
 def cursor(chunk: Stored) -> str:
-    """The place of a chunk in the order they came."""
-    return f"{chunk.created_at.replace(tzinfo=None).isoformat()}Z,{chunk.chunk_id}"
+    """The place of a chunk in the order they came: microseconds since 1970, and its id."""
+    return f"{(chunk.created_at - EPOCH) // timedelta(microseconds=1)},{chunk.chunk_id.hex}"
+
+
+def place(text: str) -> tuple[datetime, UUID]:
+    """The place that a cursor names."""
+    microseconds, _, chunk = text.partition(",")
+    return EPOCH + timedelta(microseconds=int(microseconds)), UUID(chunk)
 
 
 class Filter(BaseModel):
@@ -143,9 +149,7 @@ class Filter(BaseModel):
     start_from: InUtc | None = None
     start_until: InUtc | None = None
     created_from: InUtc | None = None
-    cursor: Annotated[str, AfterValidator(lambda text: place(text) and text)] | None = Field(
-        None, description="`next` of the page before."
-    )
+    cursor: Annotated[str, Field(pattern=CURSOR)] | None = Field(None, description="`next` of the page before.")
     limit: int = Field(100, ge=1, le=MOST)
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
@@ -244,16 +248,18 @@ async def by_status(database: Database) -> dict[str, int]:
         return dict((await connection.execute(counted)).all())
 
 
-async def without_row(database: Database, chunk_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of some ids that no row has."""
+async def statuses(database: Database, chunk_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Where those of some ids stand that have a row."""
     async with database.asking() as connection:
-        rows = await connection.execute(select(Chunk.chunk_id).where(Chunk.chunk_id.in_(chunk_ids)))
-        return set(chunk_ids) - set(rows.scalars())
+        rows = await connection.execute(select(Chunk.chunk_id, Chunk.status).where(Chunk.chunk_id.in_(chunk_ids)))
+        return {row.chunk_id: row.status for row in rows}
 
 
-async def awaited(database: Database, after: UUID | None, limit: int) -> list[tuple[UUID, str]]:
-    """The files that somebody is still to read, by id."""
-    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status.in_(UNREAD))
+async def awaited(
+    database: Database, statuses: Sequence[Status], after: UUID | None, limit: int
+) -> list[tuple[UUID, str]]:
+    """The files of chunks with one of some statuses, by id."""
+    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status.in_(statuses))
     if after is not None:
         chosen = chosen.where(Chunk.chunk_id > after)
     async with database.asking() as connection:
@@ -263,9 +269,22 @@ async def awaited(database: Database, after: UUID | None, limit: int) -> list[tu
 
 async def lose(database: Database, chunk_id: UUID) -> None:
     """Say that a chunk's file is gone."""
-    gone = update(Chunk).where(Chunk.chunk_id == chunk_id)
+    await moved(database, chunk_id, Status.ERROR, LOST)
+
+
+async def uploaded(database: Database, limit: int) -> list[Waiting]:
+    """Chunks that are to be moved to the bucket, those that started first."""
+    chosen = select(Chunk.chunk_id, Chunk.file_path, Chunk.sha256).where(Chunk.status == Status.UPLOADED)
     async with database.asking() as connection:
-        await connection.execute(gone.values(status=Status.ERROR, error_message="the file is missing"))
+        rows = await connection.execute(chosen.order_by(Chunk.start_ts, Chunk.chunk_id).limit(limit))
+        return [Waiting(row.chunk_id, row.file_path, row.sha256 or "") for row in rows]
+
+
+async def moved(database: Database, chunk_id: UUID, status: Status, error_message: str | None) -> None:
+    """Say where a chunk stands."""
+    this = update(Chunk).where(Chunk.chunk_id == chunk_id)
+    async with database.asking() as connection:
+        await connection.execute(this.values(status=status, error_message=error_message))
 
 
 async def _kin(database: Database, upload: Upload) -> list[Row[*tuple[Any, ...]]]:
@@ -307,7 +326,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
         "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
-        "file_size_bytes": arrived.size, "status": Status.QUEUED, "sha256": arrived.sha256,
+        "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
         "flags": " ".join(upload.flags), "note": arrived.complaint,
     }  # fmt: skip
@@ -323,9 +342,8 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
 
 async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:
     """The chunk that is there; if its file was lost, this is it."""
-    if not await service.blocking(service.storage.path(before.file_path).exists):
+    is_here = before.status in service.kept_here
+    if is_here and not await service.blocking(service.storage.path(before.file_path).exists):
         await service.blocking(service.storage.keep, upload.arrived, before.file_path)
-        mended = update(Chunk).where(Chunk.chunk_id == before.chunk_id)
-        async with service.database.asking() as connection:
-            await connection.execute(mended.values(status=Status.QUEUED, error_message=None))
+        await moved(service.database, before.chunk_id, service.first_status, None)
     return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)

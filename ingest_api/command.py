@@ -18,6 +18,7 @@ from ingest_api.devices import DeviceExists, NewDevice, Registered
 from ingest_api.settings import Settings
 from ingest_api.tokens import Tokens, key_of, new_token
 from pipelines import dot_env, logs
+from pipelines import environment as environments
 from pipelines.errors import Exit, TryLater, UsageError
 from pipelines.printing import Printer
 
@@ -35,7 +36,8 @@ def serve(root: Path, env: str, host: str | None, port: int | None, log_format: 
 
 
 def read(root: Path, env: str, given: dict[str, str] | None = None) -> Settings:
-    """The settings: the command line's, the process environment's, and those of `.env`."""
+    """The settings of an environment that exists: the command line's, the process environment's, those of `.env`."""
+    environments.load(root, env)
     return Settings.read({**dot_env.variables(root), **os.environ, **(given or {})}, root, env)
 
 

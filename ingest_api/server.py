@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def bound(settings: Settings) -> socket.socket:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise SettingError(f"{where}: {error.strerror}; give another --host or --port") from error
+        raise SettingError(f"{where}: {os.strerror(error.errno or 0)}; give another --host or --port") from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so for sockets it made itself
     return listening
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fastapi import Request
 
@@ -14,7 +14,11 @@ from ingest_api.limits import Pace
 from ingest_api.metrics import Metrics
 from ingest_api.settings import Settings
 from ingest_api.storage import Storage
+from ingest_api.tables import Status
 from ingest_api.tokens import Tokens, key_of
+
+if TYPE_CHECKING:
+    from pipelines.files.stores import Store
 
 DISK_THREADS = 8
 
@@ -30,9 +34,13 @@ class Service:
         self.settings = settings
         self.storage = Storage(settings.storage)
         self.tokens = Tokens(key_of(key, settings.storage))
+        self.first_status = Status.UPLOADED if settings.bucket else Status.QUEUED
+        self.kept_here: tuple[str, ...] = (Status.UPLOADED, Status.ERROR) if settings.bucket else tuple(Status)
+        """The statuses of chunks whose file must be in the storage."""
         self.database = Database(settings.database_url.get_secret_value())
         self.pace = Pace(settings.uploads_per_minute)
         self.metrics = Metrics()
+        self.bucket: Store | None = None
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
 
     async def blocking(self, call: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:

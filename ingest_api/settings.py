@@ -26,9 +26,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    root: Path
     environment: str = DEV
     database_url: SecretStr = Field(alias="DATABASE_URL")
     storage: Path = Field(alias="AUDIO_STORAGE_DIR")
+    bucket: str | None = Field(None, alias="AUDIO_BUCKET", description="of the environment; files go there at last")
     admin_token: SecretStr = Field(SecretStr(ADMIN_TOKEN), alias="ADMIN_TOKEN")
     internal_token: SecretStr | None = Field(None, alias="INTERNAL_TOKEN", description="reads and claims chunks")
     token_key: SecretStr | None = Field(None, alias="TOKEN_KEY", description="of the hashes of tokens")
@@ -54,7 +56,7 @@ class Settings(BaseModel):
         storage = _storage(given, root, environment)
         given |= {"AUDIO_STORAGE_DIR": str(storage), "DATABASE_URL": _database_url(given, storage)}
         try:
-            settings = cls.model_validate({**given, "environment": environment})
+            settings = cls.model_validate({**given, "root": root, "environment": environment})
         except ValidationError as error:
             wrong = "; ".join(f"{each['loc'][0]}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
             raise SettingError(f"{wrong}; mend the variable") from None

@@ -66,6 +66,12 @@ class Storage:
         """A file to be written."""
         return Incoming(self.folder / INCOMING / f"{uuid4()}{PART}")
 
+    def copied(self, data: bytes) -> Path:
+        """A file for a moment."""
+        path = self.folder / INCOMING / f"{uuid4()}{PART}"
+        path.write_bytes(data)
+        return path
+
     def path(self, name: str) -> Path:
         """Where a file lies."""
         return self.folder / name
@@ -80,6 +86,10 @@ class Storage:
     def take_back(self, arrived: Arrived, name: str) -> None:
         """Undo `keep`, as another request came first."""
         self.path(name).replace(arrived.path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that the bucket has."""
+        self.path(name).unlink(missing_ok=True)
 
     def set_aside(self, name: str) -> None:
         """Move a file that no row names to `orphans/`: audio is never deleted."""

@@ -54,17 +54,21 @@ async def _set_aside_orphans(service: Service) -> None:
     files = service.storage.older_than(service.settings.orphan_seconds)
     while batch := await service.blocking(_next, files):
         ids = [chunk for _, chunk in batch if chunk is not None]
-        strangers = await chunks.without_row(service.database, ids)
+        known = await chunks.statuses(service.database, ids)
         for name, chunk in batch:
-            if chunk is None or chunk in strangers:
+            status = known.get(chunk) if chunk else None
+            if status is None:
                 await service.blocking(service.storage.set_aside, name)
                 service.metrics.orphans += 1
                 tell("orphan_set_aside", logging.WARNING, file=name)
+            elif status not in service.kept_here:
+                await service.blocking(service.storage.remove, name)
 
 
 async def _tell_of_lost(service: Service) -> None:
     last: UUID | None = None
-    while batch := await chunks.awaited(service.database, last, BATCH):
+    here = [status for status in chunks.UNREAD if status in service.kept_here]
+    while batch := await chunks.awaited(service.database, here, last, BATCH):
         for chunk, name in batch:
             if not await service.blocking(service.storage.path(name).exists):
                 await chunks.lose(service.database, chunk)

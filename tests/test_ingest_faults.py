@@ -21,7 +21,7 @@ from ingest_api import server, sweep
 from ingest_api.storage import Incoming
 from tests import killed
 from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving
-from tests.workspace import Workspace
+from tests.workspace import DESTINATIONS, Workspace
 
 CHUNKS = "/api/v1/chunks"
 LIMIT = 300_000
@@ -230,6 +230,7 @@ def running(workspace: Workspace):
 def workspace(tmp_path):
     """A workspace whose service has one device."""
     made = Workspace(tmp_path / "a workspace")
+    made.write("destinations.toml", DESTINATIONS.replace("[test", "[dev"))
     made.variables |= {"ADMIN_TOKEN": ADMIN, "HOST": "127.0.0.1", "PORT": "0", "UPLOADS_PER_MINUTE": "1000000"}
     added = made.etl("serve", "devices", "add", "--point", POINT, "--register", REGISTER, "--device", DEVICE,
                      "--token", TOKEN)  # fmt: skip
