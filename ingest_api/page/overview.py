@@ -132,7 +132,7 @@ async def _gaps(connection: AsyncConnection, since: datetime) -> tuple[list[Gap]
     latest = select(recent.c.device_id, begins, ends, before).where(gap).order_by(begins.desc()).limit(MOST_GAPS)
     counted = select(recent.c.device_id, func.count()).where(gap).group_by(recent.c.device_id)
     gaps = [_gap(*row) for row in await connection.execute(latest)]
-    return gaps, {device: count for device, count in await connection.execute(counted)}
+    return gaps, dict((await connection.execute(counted)).all())
 
 
 def _gap(device: UUID, begins: float, ends: float, before: float) -> Gap:

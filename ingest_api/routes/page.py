@@ -83,10 +83,10 @@ async def _token(request: Request) -> bytes:
 
 
 def _is_from_elsewhere(request: Request) -> bool:
-    """Whether a browser says that another site's page made it send this."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.headers.get("origin")
+    """Whether a browser says that another site's page made it send this; without TLS it names the site alone."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
