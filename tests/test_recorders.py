@@ -227,7 +227,7 @@ def day(folder: Path):
 @pytest.mark.timeout(3600)
 def test_a_day_of_recorders(tmp_path, monkeypatch):
     monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
-    (tmp_path / "destinations.toml").touch()
+    (tmp_path / "destinations.toml").write_text("[dev]\n")
     with day(tmp_path) as (recorders, weather, _, store):
         stored = store.chunks()
         files = {path.relative_to(tmp_path / "audio").as_posix() for path in (tmp_path / "audio/audio").rglob("*.ogg")}
