@@ -69,7 +69,8 @@ async def _not_offered(request: Request, error: Exception) -> Response:
     of_path: dict[str, object] = paths.get(path) or next(
         (paths[each] for each in paths if compile_path(each)[0].match(path)), {}
     )
-    allow = {"Allow": ", ".join(sorted(method.upper() for method in of_path))}
+    told: dict[str, str] = getattr(error, "headers", {})
+    allow = {"Allow": ", ".join(sorted(method.upper() for method in of_path))} if of_path else told
     return JSONResponse({"detail": "Method Not Allowed"}, status_code=405, headers=allow)
 
 

@@ -152,6 +152,11 @@ def test_a_form_of_another_site_is_refused(filled, path, headers):
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
 
 
+def test_a_method_that_a_page_has_not_is_told_which_it_has(filled):
+    answer = requests.delete(f"{filled[0].url}/enter", timeout=30)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
 def test_who_leaves_is_asked_again(filled):
     service, _ = filled
     session, page = visitor(service)

@@ -26,7 +26,7 @@ from sandbox.fast_motion import Clock
 from sandbox.line import SILENT, TORN, UNANSWERED, WHOLE, Line
 from sandbox.recorders import Chunk, Identity, Recorder
 from tests.postgres_server import database, postgres
-from tests.workspace import REPOSITORY
+from tests.workspace import DESTINATIONS, REPOSITORY
 
 PARIS = ZoneInfo("Europe/Paris")
 NOON = datetime(2024, 10, 26, 10, tzinfo=UTC)
@@ -227,7 +227,7 @@ def day(folder: Path):
 @pytest.mark.timeout(3600)
 def test_a_day_of_recorders(tmp_path, monkeypatch):
     monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
-    (tmp_path / "destinations.toml").write_text("[dev]\n")
+    (tmp_path / "destinations.toml").write_text(DESTINATIONS.replace("[test", "[dev"))
     with day(tmp_path) as (recorders, weather, _, store):
         stored = store.chunks()
         files = {path.relative_to(tmp_path / "audio").as_posix() for path in (tmp_path / "audio/audio").rglob("*.ogg")}
