@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ingest_api import devices
 from ingest_api.devices import Registered
 from ingest_api.service import Service
-from ingest_api.tables import Chunk, Device, Status, now
+from ingest_api.tables import Chunk, Status, now
 
 HOUR = timedelta(hours=1)
 HOURS, SECONDS = 24, 3600
@@ -87,9 +88,10 @@ async def overview(service: Service) -> Overview:
     at = now()
     since = _first_hour(at)
     registered = await devices.listed(service.database)
+    known = [device.device_id for device in registered]
     async with service.database.asking() as connection:
-        hours = await _hours(connection, since)
-        gaps, gaps_of = await _gaps(connection, since)
+        hours = await _hours(connection, _recent(known, since), since)
+        gaps, gaps_of = await _gaps(connection, _recent(known, since - HOUR), since)
         queue = await _queue(connection)
     return Overview(at, registered, hours, gaps, gaps_of, queue, await service.blocking(_disk, service))
 
@@ -98,8 +100,8 @@ def _first_hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0) - (HOURS - 1) * HOUR
 
 
-def _recent(since: datetime) -> CTE:
-    """Chunks with their beginning and end as seconds since 1970, the end by their sound; by device, for its index."""
+def _recent(devices: Sequence[UUID], since: datetime) -> CTE:
+    """Chunks with their beginning and end as seconds since 1970, the end by their sound; by device, as the index is."""
     begins = cast(extract("epoch", Chunk.start_ts), Float)
     ends = begins + func.coalesce(Chunk.audio_seconds, Chunk.duration_sec)
     before = func.max(ends).over(
@@ -107,14 +109,12 @@ def _recent(since: datetime) -> CTE:
     )
     return (
         select(Chunk.device_id, begins.label("begins"), ends.label("ends"), before.label("heard_before"))
-        .join_from(Device, Chunk)
-        .where(Chunk.start_ts >= since)
+        .where(Chunk.device_id.in_(devices), Chunk.start_ts >= since)
         .cte("recent")
     )
 
 
-async def _hours(connection: AsyncConnection, since: datetime) -> dict[tuple[UUID, datetime], Hour]:
-    recent = _recent(since)
+async def _hours(connection: AsyncConnection, recent: CTE, since: datetime) -> dict[tuple[UUID, datetime], Hour]:
     hour = ((cast(recent.c.begins, BigInteger) - int(since.timestamp())) // SECONDS).label("hour")
     heard = func.sum(recent.c.ends - recent.c.begins)
     chosen = select(recent.c.device_id, hour, func.count(), heard).group_by(recent.c.device_id, hour)
@@ -122,17 +122,14 @@ async def _hours(connection: AsyncConnection, since: datetime) -> dict[tuple[UUI
     return {(device, since + nth * HOUR): Hour(chunks, float(seconds)) for device, nth, chunks, seconds in found}
 
 
-async def _gaps(connection: AsyncConnection, since: datetime) -> tuple[list[Gap], dict[UUID, int]]:
+async def _gaps(connection: AsyncConnection, recent: CTE, since: datetime) -> tuple[list[Gap], Counter[UUID]]:
     """The latest gaps, and how many each device has."""
-    recent = _recent(since - HOUR)
     begins, ends, before = recent.c.begins, recent.c.ends, recent.c.heard_before
     apart = begins > before + TOLERANCE_SECONDS
     double = and_(begins < before - TOLERANCE_SECONDS, begins < ends - TOLERANCE_SECONDS)
-    gap = and_(begins >= since.timestamp(), or_(apart, double))
-    latest = select(recent.c.device_id, begins, ends, before).where(gap).order_by(begins.desc()).limit(MOST_GAPS)
-    counted = select(recent.c.device_id, func.count()).where(gap).group_by(recent.c.device_id)
-    gaps = [_gap(*row) for row in await connection.execute(latest)]
-    return gaps, dict((await connection.execute(counted)).all())
+    chosen = select(recent.c.device_id, begins, ends, before).where(begins >= since.timestamp(), or_(apart, double))
+    found = (await connection.execute(chosen.order_by(begins.desc()))).all()
+    return [_gap(*row) for row in found[:MOST_GAPS]], Counter(device for device, *_ in found)
 
 
 def _gap(device: UUID, begins: float, ends: float, before: float) -> Gap:
