@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
@@ -57,6 +57,8 @@ async def fill(store, begins):
          "audio_seconds": None if nth == 3 else 60.0, "status": {1: "ERROR", 2: "DONE"}.get(nth, "QUEUED")}
         for nth, start in enumerate([*range(30), *range(35, 120), 90.5])
     ]  # fmt: skip
+    late = {"audio_seconds": None, "status": "DONE", "start_ts": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}
+    rows += [{**row, **late, "chunk_id": UUID(int=nth)} for nth in (1000, 1001)]  # a clock that nobody has set
     async with store.asking() as connection:
         await connection.execute(insert(Chunk), rows)
         seen = update(Device).where(Device.device_id == UUID(DEVICE))

@@ -90,8 +90,8 @@ async def overview(service: Service) -> Overview:
     registered = await devices.listed(service.database)
     known = [device.device_id for device in registered]
     async with service.database.asking() as connection:
-        hours = await _hours(connection, _recent(known, since), since)
-        gaps, gaps_of = await _gaps(connection, _recent(known, since - HOUR), since)
+        hours = await _hours(connection, _recent(known, since, at), since)
+        gaps, gaps_of = await _gaps(connection, _recent(known, since - HOUR, at), since)
         queue = await _queue(connection)
     return Overview(at, registered, hours, gaps, gaps_of, queue, await service.blocking(_disk, service))
 
@@ -100,7 +100,7 @@ def _first_hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0) - (HOURS - 1) * HOUR
 
 
-def _recent(devices: Sequence[UUID], since: datetime) -> CTE:
+def _recent(devices: Sequence[UUID], since: datetime, at: datetime) -> CTE:
     """Chunks with their beginning and end as seconds since 1970, the end by their sound; by device, as the index is."""
     begins = cast(extract("epoch", Chunk.start_ts), Float)
     ends = begins + func.coalesce(Chunk.audio_seconds, Chunk.duration_sec)
@@ -109,7 +109,7 @@ def _recent(devices: Sequence[UUID], since: datetime) -> CTE:
     )
     return (
         select(Chunk.device_id, begins.label("begins"), ends.label("ends"), before.label("heard_before"))
-        .where(Chunk.device_id.in_(devices), Chunk.start_ts >= since)
+        .where(Chunk.device_id.in_(devices), Chunk.start_ts.between(since, at + HOUR))
         .cte("recent")
     )
 
