@@ -1,6 +1,6 @@
 """A day of twenty recorders in fast motion, with all that may go wrong: no chunk is lost, none is stored twice.
 
-`RECORDERS_CHUNK_SECONDS=60 pytest tests/test_recorders.py` is the whole of it: a chunk a minute, 28,800 in all.
+`ETL_CHUNK_SECONDS=60 pytest tests/test_recorders.py` is the whole of it: a chunk a minute, 28,800 in all.
 Otherwise chunks last an hour. The night is one in which an hour comes twice.
 """
 
@@ -32,7 +32,7 @@ PARIS = ZoneInfo("Europe/Paris")
 NOON = datetime(2024, 10, 26, 10, tzinfo=UTC)
 TWICE = datetime(2024, 10, 27, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-CHUNK_SECONDS = float(os.environ.get("RECORDERS_CHUNK_SECONDS", "3600"))
+CHUNK_SECONDS = float(os.environ.get("ETL_CHUNK_SECONDS", "3600"))
 DEVICES = 20
 ADMIN = "a-token-of-the-administrator"
 SHUT_OUT = 7
