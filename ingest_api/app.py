@@ -14,6 +14,7 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from ingest_api import refusals
 from ingest_api.database import DatabaseAway
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)
+    app.add_exception_handler(405, _not_offered)
     app.add_exception_handler(DatabaseAway, _database_away)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
@@ -59,6 +61,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Unhurried, most_bytes=2 * settings.max_upload_bytes)
     app.add_middleware(Named)
     return app
+
+
+async def _not_offered(request: Request, error: Exception) -> Response:
+    """405, with all methods that the path has: the router knows those of one route."""
+    paths, path = request.app.openapi()["paths"], request.url.path
+    of_path: dict[str, object] = paths.get(path) or next(
+        (paths[each] for each in paths if compile_path(each)[0].match(path)), {}
+    )
+    allow = {"Allow": ", ".join(sorted(method.upper() for method in of_path))}
+    return JSONResponse({"detail": "Method Not Allowed"}, status_code=405, headers=allow)
 
 
 async def _database_away(request: Request, error: Exception) -> Response:

@@ -19,7 +19,7 @@ from ingest_api.tables import Status
 NO_CHUNK, NO_FILE, NOT_CLAIMED = "Chunk not found", "Chunk file not found on disk", "Chunk is not in PROCESSING"
 OGG = "audio/ogg"
 router = APIRouter(
-    prefix="/api/v1/chunks",
+    prefix="/api/v1",
     tags=["chunks"],
     route_class=ReaderRoute,
     dependencies=[ADMIN_TOKEN],
@@ -41,28 +41,28 @@ class Outcome(BaseModel):
     error_message: Annotated[str, Field(max_length=4000, pattern="^[^\x00]*$")] | None = None
 
 
-@router.get("")
+@router.get("/chunks")
 async def list_chunks(request: Request, wanted: Annotated[Filter, Query()]) -> Page:
     """Chunks by the time they came, then by id; a row may show up to half a minute after the time it bears."""
     found = await chunks.listed(service.of(request).database, wanted)
     return Page(chunks=found, next=cursor(found[-1]) if len(found) == wanted.limit else None)
 
 
-@router.post("/claim")
+@router.post("/claims", responses=refused(400))
 async def claim_chunks(
-    request: Request, limit: Annotated[int, Field(ge=1, le=MOST), Body(embed=True)] = 10
+    request: Request, limit: Annotated[int, Field(strict=True, ge=1, le=MOST), Body(embed=True)] = 10
 ) -> list[Stored]:
     """Take chunks that wait, those that started first; what is not finished in time is given to another."""
     return await chunks.claim(service.of(request).database, limit)
 
 
-@router.get("/{chunk_id}", responses=refused(404))
+@router.get("/chunks/{chunk_id}", responses=refused(404))
 async def show_chunk(request: Request, chunk_id: UUID) -> Stored:
     """One chunk."""
     return await _found(request, chunk_id)
 
 
-@router.patch("/{chunk_id}", responses=refused(404, 409))
+@router.patch("/chunks/{chunk_id}", responses=refused(400, 404, 409))
 async def finish_chunk(request: Request, chunk_id: UUID, outcome: Outcome) -> Stored:
     """Say what became of a chunk that was claimed."""
     database = service.of(request).database
@@ -74,7 +74,7 @@ async def finish_chunk(request: Request, chunk_id: UUID, outcome: Outcome) -> St
 
 
 @router.get(
-    "/{chunk_id}/file",
+    "/chunks/{chunk_id}/file",
     response_class=FileResponse,
     responses=refused(404)
     | {

@@ -27,7 +27,7 @@ router = APIRouter(
 class Change(BaseModel):
     """What may change."""
 
-    is_enabled: bool | None = None
+    is_enabled: Annotated[bool, Field(strict=True)] | None = None
 
 
 class NewToken(BaseModel):
@@ -37,7 +37,7 @@ class NewToken(BaseModel):
     token_plain: str
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=refused(409))
+@router.post("", status_code=status.HTTP_201_CREATED, responses=refused(400, 409))
 async def add_device(request: Request, device: NewDevice) -> Registered:
     """Register a device with the token it will send."""
     here = service.of(request)
@@ -53,7 +53,7 @@ async def list_devices(request: Request) -> list[Registered]:
     return await devices.listed(service.of(request).database)
 
 
-@router.patch("/{device_id}", responses=refused(404))
+@router.patch("/{device_id}", responses=refused(400, 404))
 async def change_device(request: Request, device_id: UUID, change: Change) -> Registered:
     """Enable or disable a device; `{}` changes nothing."""
     changed = await devices.change(service.of(request).database, device_id, **change.model_dump(exclude_none=True))
@@ -62,11 +62,11 @@ async def change_device(request: Request, device_id: UUID, change: Change) -> Re
     return changed
 
 
-@router.post("/{device_id}/token", responses=refused(404))
+@router.post("/{device_id}/token", responses=refused(400, 404))
 async def rotate_token(
     request: Request,
     device_id: UUID,
-    grace_hours: Annotated[float, Field(ge=0, le=8760), Body(embed=True)] = GRACE / timedelta(hours=1),
+    grace_hours: Annotated[float, Field(strict=True, ge=0, le=8760), Body(embed=True)] = GRACE / timedelta(hours=1),
 ) -> NewToken:
     """Give a device a new token; the old one is good for `grace_hours` more."""
     here = service.of(request)
