@@ -18,8 +18,8 @@ from starlette.routing import compile_path
 
 from ingest_api import refusals
 from ingest_api.database import DatabaseAway
-from ingest_api.events import tell
-from ingest_api.requests import Named, Unhurried
+from ingest_api.events import request_id, tell
+from ingest_api.middleware import REQUEST_ID, Named, Unhurried
 from ingest_api.routes import chunks, devices, health, uploads
 from ingest_api.service import Service
 from ingest_api.settings import Settings
@@ -85,4 +85,5 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     tell("request_failed", logging.ERROR, error=repr(error))
-    return JSONResponse({"detail": "Internal Server Error"}, status_code=500)
+    told = {REQUEST_ID: request_id.get() or "", "connection": "close"}  # which uvicorn does after any exception
+    return JSONResponse({"detail": "Internal Server Error"}, status_code=500, headers=told)

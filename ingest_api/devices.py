@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import BindParameter, Row, and_, bindparam, insert, or_, select, update
@@ -42,7 +43,9 @@ class NewDevice(BaseModel):
     register_id: UUID
     token_plain: str = Field(min_length=SHORTEST_TOKEN, max_length=1024)
     timezone: Annotated[str, AfterValidator(lambda name: zone(name).key)] = Field(
-        "UTC", max_length=64, description="In which its times are that name no zone."
+        "UTC",
+        description="In which its times are that name no zone.",
+        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
     )
 
 

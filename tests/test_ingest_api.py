@@ -443,7 +443,7 @@ def test_chunks_are_listed_by_what_they_are(service, minute):
 
 UNLISTED = [
     {"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"cursor": "1,2"}, {"status": "LOST"},
-    {"start_from": "2026-01-28T10:00:00"}, {"created_from": "0001-01-01T00:00:00+14:00"}, {"flag": "a\x00"},
+    {"start_from": "2026-01-28T10:00:00"}, {"start_from": "1769594400"}, {"created_from": "0001-01-01T00:00:00+14:00"}, {"flag": "a\x00"},
     {"device_id": "three"},
 ]  # fmt: skip
 
@@ -481,13 +481,13 @@ def test_a_file_that_is_not_there_is_not_found(service, minute):
 
 
 def test_chunks_are_claimed_in_order_once_and_finished(service):
-    while service.ask("POST", CLAIMS, READER, json={"limit": 1000}).json():
+    while service.ask("POST", CLAIMS, READER, params={"limit": 1000}).json():
         pass
     sent = []
     for n in (2, 1, 3):
         times = {"start_ts": f"2026-04-01T0{n}:00:00Z", "end_ts": f"2026-04-01T0{n}:01:00Z"}
         sent.append(service.send(**times).json()["chunk_id"])
-    claimed = [service.ask("POST", CLAIMS, READER, json={"limit": 2}).json() for _ in range(3)]
+    claimed = [service.ask("POST", CLAIMS, READER, params={"limit": 2}).json() for _ in range(3)]
     assert [[each["chunk_id"] for each in some] for some in claimed] == [[sent[1], sent[0]], [sent[2]], []]
     assert {each["status"] for some in claimed for each in some} == {"PROCESSING"}
     assert all(each["processing_started_at"] for some in claimed for each in some)
@@ -501,7 +501,7 @@ def test_chunks_are_claimed_in_order_once_and_finished(service):
     assert (gone.status_code, gone.json()) == (404, {"detail": "Chunk not found"})
     for wrong in ({"status": "QUEUED"}, {"status": "DONE", "error_message": "\x00"}, {}):
         assert service.ask("PATCH", f"{CHUNKS}/{sent[2]}", READER, json=wrong).status_code == 422
-    assert service.ask("POST", CLAIMS, READER, json={"limit": 0}).status_code == 422
+    assert service.ask("POST", CLAIMS, READER, params={"limit": 0}).status_code == 422
 
 
 # What everything has
@@ -557,6 +557,19 @@ def test_a_request_has_an_id(service):
     for given, kept in (("req-1", True), ("a b", False), ("x" * 129, False)):
         answer = service.ask("GET", "/nowhere", None, headers={"X-Request-Id": given})
         assert (answer.headers["X-Request-Id"] == given) is kept
+
+
+def test_what_nobody_foresaw_is_answered_and_told_with_its_id(service, monkeypatch, caplog):
+    def fail(*_):
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr("ingest_api.routes.health.now", fail)
+    answer = service.ask("GET", "/health", None, headers={"X-Request-Id": "mine"})
+    assert (answer.status_code, answer.json()) == (500, {"detail": "Internal Server Error"})
+    assert answer.headers["X-Request-Id"] == "mine"
+    told = {record.message: record.fields for record in caplog.records if record.name == "etl"}
+    assert told["request_failed"] == {"request_id": "mine", "error": "RuntimeError('nobody foresaw this')"}
+    assert (told["request"]["status"], told["request"]["request_id"]) == (500, "mine")
 
 
 def test_metrics_count_what_came(service, minute):
@@ -616,7 +629,7 @@ def test_a_sweep_puts_right_what_a_crash_left(service, minute):
         file.write_bytes(b"left behind")
     for file in (old, strange, part, storage / kept["stored_path"]):
         os.utime(file, (ago, ago))
-    claimed = [each["chunk_id"] for each in service.ask("POST", CLAIMS, json={"limit": 1000}).json()]
+    claimed = [each["chunk_id"] for each in service.ask("POST", CLAIMS, params={"limit": 1000}).json()]
     assert {lost["chunk_id"], kept["chunk_id"]} <= set(claimed)
     service.run(sweep.sweep_files(here))
     assert [file.exists() for file in (old, young, strange, part, new_part)] == [False, True, False, False, True]
@@ -639,7 +652,7 @@ def test_a_claim_that_takes_too_long_is_given_to_another(service, minute):
 
     here = service.server.config.app.state.service
     sent = service.send(**minute).json()["chunk_id"]
-    service.ask("POST", CLAIMS, json={"limit": 1000})
+    service.ask("POST", CLAIMS, params={"limit": 1000})
     for seconds, status in ((600.0, "PROCESSING"), (0.0, "QUEUED")):
         service.run(chunks.requeue(here.database, seconds))
         row = service.ask("GET", f"{CHUNKS}/{sent}").json()

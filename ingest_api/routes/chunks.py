@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
@@ -48,10 +48,8 @@ async def list_chunks(request: Request, wanted: Annotated[Filter, Query()]) -> P
     return Page(chunks=found, next=cursor(found[-1]) if len(found) == wanted.limit else None)
 
 
-@router.post("/claims", responses=refused(400))
-async def claim_chunks(
-    request: Request, limit: Annotated[int, Field(strict=True, ge=1, le=MOST), Body(embed=True)] = 10
-) -> list[Stored]:
+@router.post("/claims")
+async def claim_chunks(request: Request, limit: Annotated[int, Query(ge=1, le=MOST)] = 10) -> list[Stored]:
     """Take chunks that wait, those that started first; what is not finished in time is given to another."""
     return await chunks.claim(service.of(request).database, limit)
 

@@ -33,7 +33,7 @@ class Named:
             await self._app(scope, receive, send)
             return
         name = _fit(Headers(scope=scope).get(REQUEST_ID))
-        began, status = time.monotonic(), 0
+        began, status = time.monotonic(), 500
 
         async def named(message: Message) -> None:
             nonlocal status
@@ -42,13 +42,12 @@ class Named:
                 MutableHeaders(scope=message)[REQUEST_ID] = name
             await send(message)
 
-        token = request_id.set(name)
+        request_id.set(name)  # for good: a request has a context of its own
         try:
             await self._app(scope, receive, named)
         finally:
             seconds = round(time.monotonic() - began, 4)
             tell("request", _level(status), method=scope["method"], path=scope["path"], status=status, seconds=seconds)
-            request_id.reset(token)
 
 
 class Unhurried:
@@ -110,7 +109,7 @@ def _fit(given: str | None) -> str:
 
 
 def _level(status: int) -> int:
-    """Of a healthy service only uploads are news, and those tell of themselves; a status of 0 is no answer."""
+    """Of a healthy service only uploads are news, and those tell of themselves."""
     if status >= 500:
         return logging.ERROR
-    return logging.DEBUG if 200 <= status < 400 else logging.INFO
+    return logging.DEBUG if status < 400 else logging.INFO
