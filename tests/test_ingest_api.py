@@ -442,9 +442,9 @@ def test_chunks_are_listed_by_what_they_are(service, minute):
 
 
 UNLISTED = [
-    {"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"cursor": "1,2"}, {"status": "LOST"},
-    {"start_from": "2026-01-28T10:00:00"}, {"start_from": "1769594400"}, {"created_from": "0001-01-01T00:00:00+14:00"}, {"flag": "a\x00"},
-    {"device_id": "three"},
+    {"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"cursor": "1,2"}, {"status": "LOST"}, {"flag": "a\x00"},
+    {"device_id": "three"}, {"start_from": "2026-01-28T10:00:00"}, {"start_from": "1769594400"},
+    {"created_from": "0001-01-01T00:00:00+14:00"},
 ]  # fmt: skip
 
 
