@@ -17,8 +17,9 @@ from pydantic import (
     Field,
     field_validator,
 )
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Text, bindparam, case, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from ingest_api import flags
 from ingest_api.database import Database
@@ -42,7 +43,14 @@ KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key
     Chunk.device_id == bindparam("device_id"),
     or_(Chunk.start_ts.in_(STARTS), Chunk.idempotency_key == bindparam("key")),
 )
-INSERT = insert(Chunk)
+ANOTHER = aliased(Chunk)
+SAME = exists().where(ANOTHER.device_id == bindparam("of"), ANOTHER.start_ts == bindparam("at", type_=Moment))
+INSERT = (
+    insert(Chunk)
+    .values(flags=func.trim(bindparam("told", type_=Text) + case((SAME, f" {flags.SAME_START}"), else_="")))
+    .returning(Chunk.flags)
+)
+"""Says itself whether the start is another's, too; most chunks are the first of theirs and need no look before."""
 
 
 class Stored(BaseModel):
@@ -181,14 +189,12 @@ class Filter(BaseModel):
 
 async def record(service: Service, upload: Upload) -> Recorded:
     """Give an upload its name and its row, or find that it has them; Conflict where a key says otherwise."""
+    at_once = upload.key is None and upload.span.other_start is None
     for _ in range(TRIES):
-        kin = await _kin(service.database, upload)
-        if (before := _same(kin, upload)) is not None:
-            return await _repeated(service, upload, before)
         try:
-            return await _stored(service, _placed(kin, upload))
+            return await _stored(service, upload) if at_once else await _looked_up(service, upload)
         except IntegrityError as error:
-            last = error
+            at_once, last = False, error
     raise last
 
 
@@ -313,17 +319,23 @@ def _same(kin: Sequence[Row[Any]], upload: Upload) -> Row[Any] | None:
     return before
 
 
+async def _looked_up(service: Service, upload: Upload) -> Recorded:
+    """The chunk that is there, or else this one."""
+    kin = await _kin(service.database, upload)
+    if (before := _same(kin, upload)) is not None:
+        return await _repeated(service, upload, before)
+    return await _stored(service, _placed(kin, upload))
+
+
 def _placed(kin: Sequence[Row[Any]], upload: Upload) -> Upload:
     """An upload with a place in time: of an hour that came twice the second where the first is taken."""
     taken = {row.start_ts for row in kin}
     span = upload.span
     if span.start in taken and span.other_start is not None and span.other_start not in taken:
         return replace(upload, span=span.the_other())
-    if span.start not in taken:
-        return upload
-    if upload.key is not None:
+    if span.start in taken and upload.key is not None:
         raise Conflict("Another chunk of this device has the same start_ts")
-    return replace(upload, flags=(*upload.flags, flags.SAME_START))
+    return upload
 
 
 async def _stored(service: Service, upload: Upload) -> Recorded:
@@ -337,16 +349,16 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
-        "flags": " ".join(upload.flags), "note": arrived.complaint,
+        "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
     }  # fmt: skip
     await service.blocking(service.storage.keep, arrived, name)
     try:
         async with service.database.asking() as connection:
-            await connection.execute(INSERT, row)
+            kept = (await connection.execute(INSERT, row)).scalar_one()
     except IntegrityError:
         await service.blocking(service.storage.take_back, arrived, name)
         raise
-    return Recorded(chunk_id, name, arrived.size, flags=upload.flags)
+    return Recorded(chunk_id, name, arrived.size, flags=tuple(kept.split()))
 
 
 async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:

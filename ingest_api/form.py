@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from python_multipart.exceptions import FormParserError
@@ -11,7 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MULTIPART = b"multipart/form-data"
+MULTIPART = "multipart/form-data"
 FILE = "chunk_file"
 MOST_PARTS = 32
 LONGEST_FIELD = 4096
@@ -81,7 +82,7 @@ class Form:
 
     def on_headers_finished(self) -> None:
         """The head is over: is it the file, or a field?"""
-        _, options = parse_options_header(self._disposition)
+        _, options = _options(self._disposition)
         if b"name" not in options:
             raise Malformed("Malformed multipart body: a part has no name")
         self._name = options[b"name"].decode("utf-8", "replace")
@@ -117,7 +118,13 @@ class Form:
 
 def is_form(content_type: str) -> bool:
     """Whether a body says it is a multipart form."""
-    return parse_options_header(content_type)[0] == MULTIPART
+    return content_type.lower().lstrip().startswith(MULTIPART)
+
+
+@lru_cache(256)
+def _options(disposition: str) -> tuple[bytes, dict[bytes, bytes]]:
+    """What a part says it is; recorders say the same of every chunk."""
+    return parse_options_header(disposition)
 
 
 def _parser(content_type: str, form: Form) -> MultipartParser:
