@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,8 @@ from pipelines.files.sound import Sound, Suspicious
 
 INCOMING, AUDIO, ORPHANS = "incoming", "audio", "orphans"
 PART = ".part"
+
+Piece = bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -119,35 +121,39 @@ class Incoming:
     """One file on its way: written, hashed, made durable and looked into."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: BinaryIO | None = None
         self._hash = hashlib.sha256()
         self._size = 0
 
-    def write(self, data: bytes | bytearray) -> None:
-        """The next piece."""
-        if self._file is None:
-            self._file = self._path.open("w+b", buffering=0)
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """What came next."""
+        self._write(b"".join(pieces))
+
+    def finish(self, pieces: Sequence[Piece]) -> Arrived:
+        """What came last; then the file is on the disk."""
+        is_all, data = self._size == 0, b"".join(pieces)
+        file = self._write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        sound, complaint = _heard(data if is_all else mmap(file.fileno(), 0, access=ACCESS_READ))
+        file.close()
+        return Arrived(self.path, self._size, self._hash.hexdigest(), sound, complaint)
+
+    def _write(self, data: bytes) -> BinaryIO:
+        self._file = self._file or self.path.open("w+b")
         self._file.write(data)
         self._hash.update(data)
         self._size += len(data)
-
-    def finish(self, data: bytes | bytearray) -> Arrived:
-        """The last piece; then the file is on the disk."""
-        whole = self._size == 0
-        self.write(data)
-        assert self._file is not None
-        os.fsync(self._file.fileno())
-        sound, complaint = _heard(data if whole else mmap(self._file.fileno(), 0, access=ACCESS_READ))
-        self._file.close()
-        return Arrived(self._path, self._size, self._hash.hexdigest(), sound, complaint)
+        return self._file
 
     def abandon(self) -> None:
         """Remove what there is of it, unless it has got its name."""
-        if self._file is not None:
-            self._file.close()
         with suppress(OSError):
-            self._path.unlink()
+            if self._file is not None:
+                self._file.close()
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def name_of(point: UUID, register: UUID, start: datetime, chunk: UUID) -> str:
@@ -165,7 +171,7 @@ def _chunk_in(file: str) -> UUID | None:
         return None
 
 
-def _heard(data: bytes | bytearray | mmap) -> tuple[Sound | None, str | None]:
+def _heard(data: bytes | mmap) -> tuple[Sound | None, str | None]:
     try:
         return read_ogg(memoryview(data)), None
     except Suspicious as error:

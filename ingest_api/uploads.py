@@ -89,14 +89,16 @@ class Reception:
     def __init__(self, service: Service, request: Request, sender: Sender, incoming: Incoming) -> None:
         self._service, self._request, self._sender, self._incoming = service, request, sender, incoming
         self._limit = service.settings.max_upload_bytes
-        self._waiting, self._size = bytearray(), 0
+        self._size = self._waiting_size = 0
+        self._waiting: list[memoryview] = []
 
     def add(self, data: memoryview) -> None:
         """The next piece of the file."""
         self._size += len(data)
         if self._size > self._limit:
             raise refusals.too_large(self._limit)
-        self._waiting += data
+        self._waiting.append(data)
+        self._waiting_size += len(data)
 
     async def whole(self) -> tuple[Promise, Arrived]:
         """The form, and its file on the disk."""
@@ -124,13 +126,13 @@ class Reception:
             form.write(data)
             if promise is None and form.has_file and form.fields.keys() >= ChunkForm.model_fields.keys():
                 promise = _promise(form, self._sender)
-            if len(self._waiting) >= BITE:
+            if self._waiting_size >= BITE:
                 await self._to_disk()
         form.finish()
         return promise or _promise(form, self._sender)
 
     async def _to_disk(self) -> None:
-        data, self._waiting = self._waiting, bytearray()
+        data, self._waiting, self._waiting_size = self._waiting, [], 0
         await self._service.blocking(self._incoming.write, data)
 
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 from ingest_api import server, sweep
-from ingest_api.storage import Incoming
+from ingest_api.storage import Incoming, Storage
 from tests import killed
 from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving
 from tests.workspace import DESTINATIONS, Workspace
@@ -393,3 +394,17 @@ def test_a_head_that_takes_too_long_is_ended(service, monkeypatch):
         assert session.get(f"{service.url}/health", timeout=30).status_code == 200
         time.sleep(0.4)
         assert session.get(f"{service.url}/health", timeout=30).status_code == 200
+
+
+def test_a_file_that_was_written_in_part_is_no_file(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    incoming = Storage(tmp_path).incoming()
+    incoming.path.parent.mkdir()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            incoming.finish([bytes(150_000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    incoming.abandon()
+    assert not incoming.path.exists()
