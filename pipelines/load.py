@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import dlt
+import pyarrow as pa
 from dlt.common.pipeline import ExtractInfo
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
@@ -101,7 +102,7 @@ class Load:
         self.feeders = {name for name, resource in source.resources.items() if not resource.selected}
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
-        refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
+        refuse(self.environment, self.spec, source, self.window, self.order)
         for resource in source.selected_resources.values():
             if manner(resource) == "scd2":
                 dated(resource, None)
@@ -206,6 +207,7 @@ class Load:
         finally:
             intake.close()
             self.report.failed_items += intake.failed
+            self.report.postponed = self.report.postponed or intake.postponed
             self.report.warnings += intake.warnings
 
     def claims(self, source: DltSource, intake: Intake) -> list[Claims]:
@@ -233,6 +235,7 @@ class Load:
             self._in_doubt = True
             with self.timed("load"):
                 loaded = pipeline.load()
+            pa.default_memory_pool().release_unused()  # 20 MB, else kept for a next time that does not need them
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
                 self._in_doubt = False

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
+from pipelines.environment import LANDING
 from pipelines.errors import STATUS, EtlError, Exit
 from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
@@ -46,6 +47,7 @@ class Report:
     raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
+    postponed: bool = False
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -99,8 +101,15 @@ class Report:
         """Set the end, once, and where nothing failed whether the checks hold and the run was whole."""
         self.finished_at = self.finished_at or datetime.now(UTC)
         if self.exit is None:
-            partial = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
-            self.exit = Exit.CHECKS if any(check.failed for check in self.checks) else partial
+            self.exit = self._ending()
+
+    def _ending(self) -> Exit:
+        """How a run ended in which nothing broke: what a later run brings comes before what is wrong with this one."""
+        if self.postponed:
+            return Exit.TEMPORARY
+        if any(check.failed for check in self.checks):
+            return Exit.CHECKS
+        return Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
 
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""
@@ -149,6 +158,26 @@ class Report:
             "warnings": self.warnings,
             "resumed_pending_load": self.resumed,
             "expired": self.expired,
+            **self.result(),
+        }
+
+    @property
+    def files_of_nobody(self) -> int:
+        """Files of the landing that belong to no resource, or hold no rows by their name."""
+        return sum(item["resource"] == LANDING for item in self.failed_items)
+
+    def result(self) -> dict[str, Any]:
+        """What became of it under the names by which other ingestors tell it, of raw files only."""
+        places = [file["in"] for file in self.raw_files.values()]
+        return {
+            "service": self.spec,
+            "environment": self.environment,
+            "data_types": self.resources,
+            "timestamp": (self.finished_at or self.started_at).isoformat(),
+            "success": self.exit is Exit.OK,
+            "files_ingested": places.count("archive"),
+            "files_failed": places.count("rejected") + self.files_of_nobody,
+            "error": None if self.exit is Exit.OK else self.message,
         }
 
     def lines(self) -> list[str]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.subject import Site, Subject, keyed, newest, without
+from tests.subject import Site, Subject, keyed, newest, standing, without
 
 Promise = Callable[[Subject], None]
 
@@ -25,6 +25,7 @@ MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 TEXT = ("varchar", "character varying", "text")
 SECRET = re.compile("password|secret|token|key|cookie")
 PLANTED = "planted-4f1c9e"
+SELDOM = {"spotify.gaps": "holds what should not be; tests/sources/test_spotify.py fills it"}
 
 
 def tells_its_docs(subject: Subject) -> None:
@@ -57,7 +58,8 @@ def first_run_loads_rows_into_every_resource(subject: Subject) -> None:
     """No resource is dead, and nothing of the stand-in's first day is refused."""
     loaded = subject.full()
     for resource in subject.plan["resources"]:
-        assert loaded.get(resource["table"]), f"{resource['name']} has no rows"
+        seldom = f"{subject.name}.{resource['name']}" in SELDOM
+        assert seldom or loaded.get(resource["table"]), f"{resource['name']} has no rows"
 
 
 def second_run_changes_nothing(subject: Subject) -> None:
@@ -80,14 +82,14 @@ def next_day_adds_only_what_is_new(subject: Subject) -> None:
         )
         assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
         assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"
-        assert not (now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
+        assert not standing(now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
 
 
 def keys_are_unique_and_never_null(subject: Subject) -> None:
     """The declared key holds in the warehouse, also after the next day."""
-    site = subject.after(1, 1, 2)
-    for table, key in subject.keys.items():
-        rows = site.query(site.select(table, key)) if key else []
+    site, keys = subject.after(1, 1, 2), {table: key for table, key in subject.keys.items() if key}
+    found = site.query.all(site.select(table, key) for table, key in keys.items())
+    for (table, key), rows in zip(keys.items(), found, strict=True):
         assert all(cell is not None for row in rows for cell in row), f"{table}: {', '.join(key)} has nulls"
         assert len(set(rows)) == len(rows), f"{table}: {', '.join(key)} is not unique"
 
@@ -117,16 +119,16 @@ def limit_never_loses_rows(subject: Subject) -> None:
     site = subject.site().load("--limit", "2")
     for table, rows in site.tables().items():
         assert table not in subject.keys or rows.total() <= 2, f"{table}: more rows than --limit"
-    for resource in subject.resources:
-        site.load("--limit", "2", "--select", resource)
+    for some in subject.halves:
+        site.load("--limit", "2", *some)
     assert site.load().tables() == subject.full(), "rows are lost after --limit"
 
 
 def select_never_loses_rows(subject: Subject) -> None:
     """Resources that run apart, the last ones first, load what they load together."""
-    site, half = subject.site(), len(subject.resources) // 2
-    for some in (subject.resources[half:], subject.resources[:half]):
-        site.load(*(f"--select={resource}" for resource in some))
+    site = subject.site()
+    for some in subject.halves:
+        site.load(*some)
     assert site.tables() == subject.full(), "resources alone load other rows than together"
 
 
@@ -153,7 +155,7 @@ def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
     if subject.env == "pg":
         subject.only_over_http()  # tables out of parquet are loaded there as any others
     whole, site = subject.full(), subject.site()
-    fetched = site.etl("fetch", subject.name)
+    fetched = site.etl("fetch", subject.name, *subject.select)
     assert fetched.code == 0, f"cannot be fetched: {fetched}"
     subject.sandbox.forget_requests()
     for verb in ("ingest", "rebuild"):
@@ -218,14 +220,12 @@ def drift_loses_no_row(subject: Subject) -> None:
     """When fields appear and types change, every row is in its table or in quarantine."""
     subject.only_over_http()
     for after in (0, subject.requests // 2):
-        site = subject.site()
-        with subject.broken("drift", after=after):
-            result = site.run()
+        site, result = subject.drifted(after)
         assert result.code in (0, 3), result
         tables, aside = site.tables(), site.quarantined()
         for resource in subject.plan["resources"]:
             found = tables.get(resource["table"], Counter()).total() + aside[resource["name"]]
-            assert found >= subject.full()[resource["table"]].total(), f"{resource['name']}: rows vanish"
+            assert found >= subject.full().get(resource["table"], Counter()).total(), f"{resource['name']}: rows vanish"
         seen = {cell[0] for rows in tables.values() for row in rows for cell in row}
         assert after or not seen or "new_field" in seen, "a new field vanishes"
 
@@ -233,10 +233,9 @@ def drift_loses_no_row(subject: Subject) -> None:
 def bad_rows_are_quarantined_not_lost(subject: Subject) -> None:
     """Rows in quarantine are told, make the run partial, and are there once however often they are read."""
     subject.only_over_http()
-    site = subject.site()
+    drifted, first = subject.drifted()
+    site, once = subject.site(like=drifted), drifted.quarantined()
     with subject.broken("drift"):
-        first = site.run("--output", "json")
-        once = site.quarantined()
         again = site.run("--mode", "backfill", "--output", "json")
     if not once and first.code == 0:
         pytest.skip(f"{subject.name} declares nothing that a number as text could violate")
@@ -262,13 +261,14 @@ def no_secret_in_output(subject: Subject) -> None:
 def timestamps_are_utc(subject: Subject) -> None:
     """Moments are typed and carry a zone; none is left as text."""
     site = subject.after(1)
-    for table, columns in site.columns().items():
-        for column, kind in columns.items():
-            assert not kind.startswith("timestamp") or "with time zone" in kind, f"{table}.{column}: no zone"
-            if kind in TEXT:
-                texts = [text for (text,) in site.query(site.select(table, [column])) if text is not None]
-                moments = [text for text in texts if re.fullmatch(MOMENT, text)]
-                assert not moments or len(moments) < len(texts), f"{table}.{column}: moments are left as text"
+    kinds = {(table, column): kind for table, of in site.columns().items() for column, kind in of.items()}
+    rows = subject.full() | site.models()
+    for (table, column), kind in kinds.items():
+        assert not kind.startswith("timestamp") or "with time zone" in kind, f"{table}.{column}: no zone"
+        if kind in TEXT:
+            texts = [value for row in rows[table] for name, value in row if name == column]
+            moments = [text for text in texts if re.fullmatch(MOMENT, text.strip("'"))]
+            assert not moments or len(moments) < len(texts), f"{table}.{column}: moments are left as text"
 
 
 def a_run_leaves_a_trace(subject: Subject) -> None:
@@ -346,10 +346,20 @@ PROMISES: tuple[Promise, ...] = (
     models_say_what_the_tables_say,
 )
 
+OF_A_SOURCE: tuple[Promise, ...] = (
+    tells_its_docs,
+    builds_without_network,
+    every_resource_has_a_key,
+    throttled_then_served,
+    refused_says_what_to_do,
+    hangs_are_cut,
+    web_page_is_not_data,
+)  # the same whatever the warehouse
+
 
 def _one_line(subject: Subject, text: str) -> bool:
     """Whether an error is one line that names the spec and says what to do."""
-    lines = [line for line in text.splitlines() if "; trying again in " not in line]
+    lines = [line for line in text.splitlines() if not line.startswith("WARNING: ")]
     return len(lines) == 1 and subject.name in lines[0] and ";" in lines[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -27,6 +27,7 @@ from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
 ALWAYS = 100_000
+REMOVED = "removed_at"  # of a row that the upstream has no more, and the table keeps
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
 TABLES = ("table", "failures")  # of the block `files`
 FIRST_SEEN = "x-first-seen"
@@ -37,15 +38,22 @@ Tables = dict[str, Counter[Row]]
 
 
 class Subject:
-    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none."""
+    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none.
 
-    def __init__(self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None) -> None:
+    `sample` are the resources that stand for all of them; without it, all do.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None, sample: Sequence[str] = ()
+    ) -> None:
         self.name, self.home, self._server = name, home, server
+        self.select = tuple(f"--select={resource}" for resource in sample)
         self.env = "pg" if server else "test"
         self._folder, self._count = folder, 0
         self._shared: dict[tuple[int, ...], Site] = {}
         self._asked: dict[tuple[int, ...], int] = {}
         self._full: dict[int, Tables] = {}
+        self._drifted: dict[int, tuple[Site, Result]] = {}
         self._open = ExitStack()
         self._open.callback(sandbox.__path__.__setitem__, slice(None), list(sandbox.__path__))
         self._stand_in = load_module(home, "sandbox", name)
@@ -81,7 +89,7 @@ class Subject:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """What `etl plan` tells of the spec."""
-        found: dict[str, Any] = self.site().etl("plan", self.name, "--output", "json").json[0]
+        found: dict[str, Any] = self.site().etl("plan", self.name, *self.select, "--output", "json").json[0]
         return found
 
     @cached_property
@@ -99,6 +107,13 @@ class Subject:
     @property
     def resources(self) -> list[str]:
         return [resource["name"] for resource in self.plan["resources"]]
+
+    @property
+    def halves(self) -> list[list[str]]:
+        """The options that select half of the resources, the last ones first."""
+        options = [f"--select={resource}" for resource in self.resources]
+        half = len(options) // 2
+        return [some for some in (options[half:], options[:half]) if some]
 
     @property
     def requests(self) -> int:
@@ -126,6 +141,14 @@ class Subject:
             self._asked[days] = sum(seen.path.startswith(f"/{self.name}/") for seen in self.sandbox.requests)
             self.sandbox.move_to(today)
         return self._shared[days]
+
+    def drifted(self, after: int = 0) -> tuple[Site, Result]:
+        """The site that had one run during which fields changed, and how the run ended; shared, to look at."""
+        if after not in self._drifted:
+            site = self.site()
+            with self.broken("drift", after=after):
+                self._drifted[after] = site, site.run("--output", "json")
+        return self._drifted[after]
 
     @cached_property
     def files(self) -> dict[str, Files]:
@@ -181,7 +204,8 @@ class Site:
     def run(self, *options: str, settings: Mapping[str, Any] | None = None) -> Result:
         """Run the spec; `settings` are dotted and below the source."""
         mine = {f"sources.{self.subject.name}.{key}": value for key, value in (settings or {}).items()}
-        return self.etl("run", self.subject.name, *options, **as_environment(mine))
+        chosen = () if any("--select" in option for option in options) else self.subject.select
+        return self.etl("run", self.subject.name, *chosen, *options, **as_environment(mine))
 
     def load(self, *options: str, settings: Mapping[str, Any] | None = None) -> Self:
         """Run the spec, which must end well."""
@@ -217,7 +241,7 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every loaded table, each as its filled columns."""
+        """The rows of every loaded table that has some, each as its filled columns."""
         return self._rows(lambda table: table not in self.subject.plan["models"])
 
     def models(self) -> Tables:
@@ -231,6 +255,7 @@ class Site:
         return {
             table: Counter(_row(named, row) for row in rows)
             for (table, named), rows in zip(columns.items(), found, strict=True)
+            if rows
         }
 
     def select(self, table: str, columns: Iterable[str]) -> str:
@@ -279,6 +304,11 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
         held = frozenset((name, cells[name]) for name in key if name in cells)
         latest[held] = max(latest.get(held, ("", row)), (day, frozenset(cells.items())), key=lambda seen: seen[0])
     return Counter(row for _, row in latest.values())
+
+
+def standing(rows: Counter[Row]) -> Counter[Row]:
+    """The rows as they stood before they were removed."""
+    return Counter(frozenset(cell for cell in row if cell[0] != REMOVED) for row in rows.elements())
 
 
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:

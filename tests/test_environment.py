@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pipelines import configuration, environment
+from pipelines.configuration import Variables
 from pipelines.environment import Environment
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
@@ -155,6 +156,9 @@ WRONG = [
     (f"{WAREHOUSE}[x.landing]\ndestination_type = 'duckdb'\n", "'duckdb' cannot stand here; use one of: filesystem"),
     (f"{WAREHOUSE}password = '{PLANTED}'\n", ":3:1: x.warehouse.password: looks like a secret; move it"),
     (f"{WAREHOUSE}kwargs = {{api_key = '{PLANTED}'}}\n", "x.warehouse.kwargs.api_key: looks like a secret; move it"),
+    (f"{WAREHOUSE}[x.views]\npaint = 'paint__%s'\n", ":4:1: x.views.paint: expected a dataset, a dot and a name with"),
+    (f"{WAREHOUSE}[x.views]\npaint = 7\n", ":4:1: x.views.paint: expected a dataset, a dot and a name with"),
+    (f"{WAREHOUSE}[x.views]\npant = 'old.%s'\n", ":4:1: x.views.pant: there is no spec of that name (did you mean"),
     (f"[x]\nretention = 30\n{WAREHOUSE}", ":2:1: x.retention: expected a table [x.retention], got 30"),
     (f"{WAREHOUSE}[x.retention]\nrun_days = 3\n", ":4:1: x.retention.run_days: unknown key (did you mean 'runs_"),
     (f"{WAREHOUSE}[x.retention]\nruns_days = 0\n", ":4:1: x.retention.runs_days: expected a whole number of days, 1"),
@@ -386,3 +390,21 @@ def test_the_environments_of_this_repository_load():
     assert environment.load(REPOSITORY, "pg").kind == "postgres"
     files = [environment.load(REPOSITORY, name).duckdb_file for name in names]
     assert len({file for file in files if file}) == len([file for file in files if file])
+
+
+@pytest.mark.parametrize(
+    ("sections", "key", "expected"),
+    [
+        (("sources", "chess"), "client_id", "theirs"),
+        (("sources", "chess"), "refresh_token", "ours"),
+        (("sources", "chess"), "base_url", None),
+        (("sources", "chess", "http"), "client_id", None),
+        (("sources",), "client_id", None),
+        (("destination", "chess"), "client_id", None),
+    ],
+)
+def test_who_signs_in_may_be_named_as_other_programs_do(monkeypatch, sections, key, expected):
+    for name in ("CLIENT_ID", "REFRESH_TOKEN", "BASE_URL"):
+        monkeypatch.setenv(f"CHESS_{name}", "theirs")
+    monkeypatch.setenv("SOURCES__CHESS__REFRESH_TOKEN", "ours")
+    assert Variables().get_value(key, str, None, *sections)[0] == expected

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -95,8 +96,16 @@ class Workspace:
             f"sandbox/{name}.py",
             f"models/{name}",
         ):
-            if (home / file).exists():
+            if (home / file).exists() and not (self.root / file).exists():
                 (self.root / file).symlink_to(home / file)
+        for other in self._read_by_models(name):
+            self.link(other, home)
+
+    def _read_by_models(self, name: str) -> set[str]:
+        """The other specs whose tables the models of one read."""
+        texts = (file.read_text() for file in (self.root / "models" / name).glob("*.sql"))
+        named = {found for text in texts for found in re.findall(r"\b(?:FROM|JOIN) (\w+)\.\w", text)}
+        return {other for other in named if other != name and (REPOSITORY / f"specs/{other}.yaml").exists()}
 
     def write(self, path: str, text: str) -> Path:
         """Write a file of the workspace."""

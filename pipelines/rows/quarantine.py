@@ -8,10 +8,11 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+from dlt.common.destination import Destination
 from dlt.common.schema import Schema
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.extract import DltSource
-from dlt.extract.extractors import _to_arrow_table
+from dlt.extract.extractors import MaterializedEmptyList, _to_arrow_table
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.items_transform import ItemTransform, ValidateItem
 from dlt.extract.utils import get_data_item_format
@@ -52,6 +53,7 @@ def guard(
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
+    caps = Destination.from_reference(kind).capabilities()  # type: ignore[union-attr]
     for resource in source.resources.values():
         steps = resource._pipe.steps
         first = next((at for at, step in enumerate(steps) if isinstance(step, LOOK_AT_ROWS)), len(steps))
@@ -60,7 +62,7 @@ def guard(
             resource.add_step(Feed(resource.name, intake, cursor), insert_at=first)
             continue
         validator = next((step for step in steps if isinstance(step, PydanticValidator)), None)
-        targets = Targets(source, resource, known, kind, parsed_pages)
+        targets = Targets(source, resource, known, kind, caps, parsed_pages)
         resource.add_step(Intercept(resource.name, intake, targets, cursor, validator), insert_at=first)
         if resource.selected:
             resource.add_step(Counter(resource.name, intake, limit))
@@ -279,9 +281,9 @@ def _is_json(text: bytes) -> bool:
 
 
 def _like(item: Any, kept: list[Any]) -> Any:
-    """What is left of an item, as a page or alone as it came; None where nothing is."""
+    """What is left of an item, as a page or alone as it came; None where nothing is, unless it asks for a table."""
     if not kept:
-        return None
+        return item if isinstance(item, MaterializedEmptyList) else None
     return kept if isinstance(item, list) else kept[0]
 
 
