@@ -25,6 +25,7 @@ from ingest_api.service import Service
 from ingest_api.settings import Settings
 from ingest_api.sweep import sweeping
 
+ABOUT = "Receives audio chunks from recorders, each stored once however often it is sent."
 ROUTERS = (uploads.router, chunks.router, devices.router, health.router, page.router)
 
 
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.wait(tasks)
         await service.close()
 
-    app = FastAPI(title="Ingest API", version=version("etl"), description=__doc__, lifespan=running)
+    app = FastAPI(title="Ingest API", version=version("etl"), description=ABOUT, lifespan=running)
     app.state.service = service
     for router in ROUTERS:
         app.include_router(router)

@@ -29,7 +29,7 @@ from ingest_api.service import Service
 from ingest_api.storage import Arrived, Incoming
 from ingest_api.tables import now
 
-BITE = 262_144
+BITE = 524_288
 """So much of a file waits in memory; a usual chunk is smaller, and takes one call to the disk."""
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LONGEST_KEY = 255

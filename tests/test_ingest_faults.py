@@ -362,6 +362,29 @@ def test_no_more_uploads_are_taken_at_once_than_there_is_room_for(tmp_path):
 FULL, FAILED = (503, "Storage is full"), (500, "Failed to save chunk")
 
 
+def test_at_its_start_and_then_often_it_puts_right_what_was_left(tmp_path):
+    left = tmp_path / "audio" / "audio" / "left.ogg"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"left behind")
+    os.utime(left, (time.time() - 100,) * 2)
+    with serving(tmp_path, ORPHAN_SECONDS="60", SWEEP_SECONDS="0.05", STUCK_SECONDS="0.1") as service:
+        wait_for(lambda: (tmp_path / "audio" / "orphans" / "audio" / "left.ogg").exists())
+        service.register()
+        service.send()
+        claimed = service.ask("POST", "/api/v1/claims").json()
+        assert [each["status"] for each in claimed] == ["PROCESSING"]
+        wait_for(lambda: service.ask("GET", f"{CHUNKS}/{claimed[0]['chunk_id']}").json()["status"] == "QUEUED")
+        assert "ingest_requeued_total 1" in metrics(service.url)
+        assert "ingest_orphans_total 1" in metrics(service.url)
+
+
+def test_pages_from_anywhere_may_ask_where_that_is_allowed(tmp_path):
+    with serving(tmp_path, CORS_ENABLED="true") as service:
+        origin = {"Origin": "https://elsewhere.example"}
+        answer = service.ask("GET", "/health", None, headers=origin)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
 @pytest.mark.parametrize(
     ("number", "status", "detail"), [(errno.ENOSPC, *FULL), (errno.EDQUOT, *FULL), (errno.EIO, *FAILED)]
 )
