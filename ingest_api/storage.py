@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from pipelines.errors import SettingError
 from pipelines.files.ogg import read_ogg
 from pipelines.files.sound import Sound, Suspicious
 
@@ -44,9 +45,12 @@ class Storage:
         self._free, self._asked_again = 0, 0.0
 
     def prepare(self) -> None:
-        """Make what must be there."""
-        for name in (INCOMING, AUDIO):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        """Make what must be there; SettingError where that is not to be."""
+        try:
+            for name in (INCOMING, AUDIO):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"{self.folder}: {error.strerror}; let AUDIO_STORAGE_DIR name another folder") from error
 
     def is_writable(self) -> bool:
         """Whether a file can be made."""
