@@ -21,7 +21,7 @@ import requests
 from ingest_api import server, sweep
 from ingest_api.storage import Incoming, Storage
 from tests import killed
-from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving
+from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving, wait_for
 from tests.workspace import DESTINATIONS, Workspace
 
 CHUNKS = "/api/v1/chunks"
@@ -202,14 +202,6 @@ def refuses(url: str) -> bool:
     except OSError:
         return True
     return False
-
-
-def wait_for(condition) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager
