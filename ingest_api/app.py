@@ -41,7 +41,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        await service.blocking(service.storage.prepare)
         tasks = [asyncio.create_task(each) for each in work]
         yield
         for task in tasks:

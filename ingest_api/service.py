@@ -33,6 +33,7 @@ class Service:
         key = settings.token_key.get_secret_value() if settings.token_key else None
         self.settings = settings
         self.storage = Storage(settings.storage)
+        self.storage.prepare()
         self.tokens = Tokens(key_of(key, settings.storage))
         self.first_status = Status.UPLOADED if settings.bucket else Status.QUEUED
         self.kept_here: tuple[str, ...] = (Status.UPLOADED, Status.ERROR) if settings.bucket else tuple(Status)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from pipelines.errors import SettingError
 from pipelines.files.ogg import read_ogg
 from pipelines.files.sound import Sound, Suspicious
 
@@ -44,9 +45,12 @@ class Storage:
         self._free, self._asked_again = 0, 0.0
 
     def prepare(self) -> None:
-        """Make what must be there."""
-        for name in (INCOMING, AUDIO):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        """Make what must be there; SettingError where that is not to be."""
+        try:
+            for name in (INCOMING, AUDIO):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"{self.folder}: {error.strerror}; let AUDIO_STORAGE_DIR name another folder") from error
 
     def is_writable(self) -> bool:
         """Whether a file can be made."""
@@ -105,16 +109,15 @@ class Storage:
         for folder, _, files in os.walk(self.folder / AUDIO):
             for file in files:
                 path = Path(folder, file)
-                if path.stat().st_mtime <= latest:
+                if _is_older(path, latest):
                     yield path.relative_to(self.folder).as_posix(), _chunk_in(file)
 
-    def clear(self, seconds: float) -> int:
-        """Remove what was left in `incoming/` by uploads that are over; how many."""
+    def clear(self, seconds: float) -> None:
+        """Remove what was left in `incoming/` by uploads that are over."""
         latest = time.time() - seconds
-        old = [path for path in (self.folder / INCOMING).glob(f"*{PART}") if path.stat().st_mtime <= latest]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        for path in (self.folder / INCOMING).glob(f"*{PART}"):
+            if _is_older(path, latest):
+                path.unlink(missing_ok=True)
 
 
 class Incoming:
@@ -161,6 +164,14 @@ def name_of(point: UUID, register: UUID, start: datetime, chunk: UUID) -> str:
     day, clock = start.date().isoformat(), f"{start:%H%M%S}"
     file = f"chunk_{day.replace('-', '')}_{clock}_{chunk}.ogg"
     return str(PurePosixPath(AUDIO, str(point), str(register), day, f"{start:%H}", file))
+
+
+def _is_older(path: Path, latest: float) -> bool:
+    """Whether a file is from before a moment; one that has gone since it was listed is not."""
+    try:
+        return path.stat().st_mtime <= latest
+    except FileNotFoundError:
+        return False
 
 
 def _chunk_in(file: str) -> UUID | None:

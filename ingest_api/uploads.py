@@ -32,6 +32,8 @@ from ingest_api.tables import now
 BITE = 524_288
 """So much of a file waits in memory; a usual chunk is smaller, and takes one call to the disk."""
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+LEAST_PIECE = 1024
+"""A piece of one byte takes more memory than that; so much is counted for it."""
 LONGEST_KEY = 255
 
 
@@ -98,7 +100,7 @@ class Reception:
         if self._size > self._limit:
             raise refusals.too_large(self._limit)
         self._waiting.append(data)
-        self._waiting_size += len(data)
+        self._waiting_size += max(len(data), LEAST_PIECE)
 
     async def whole(self) -> tuple[Promise, Arrived]:
         """The form, and its file on the disk."""

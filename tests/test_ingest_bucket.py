@@ -10,8 +10,7 @@ import pytest
 from ingest_api import bucket, sweep
 from pipelines.errors import SettingError
 from tests.clouds.b2 import B2
-from tests.serving import chunk, serving
-from tests.test_ingest_faults import wait_for
+from tests.serving import chunk, serving, wait_for
 
 CHUNKS = "/api/v1/chunks"
 DESTINATIONS = """

@@ -136,6 +136,11 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     away = workspace.etl("serve", "--port", "0", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert (away.code, "hush" in away.err) == (5, False)
     assert "DATABASE_URL: the database does not answer" in away.err
+    workspace.write("a file", "")
+    stuck = workspace.etl("serve", "--port", "0", AUDIO_STORAGE_DIR="a file/audio", DATABASE_URL="sqlite:///x.sqlite",
+                          TOKEN_KEY="x")  # fmt: skip
+    assert stuck.code == 2
+    assert "a file/audio: Not a directory; let AUDIO_STORAGE_DIR name another folder" in stuck.err
     nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
     assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")

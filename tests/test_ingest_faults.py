@@ -21,7 +21,7 @@ import requests
 from ingest_api import server, sweep
 from ingest_api.storage import Incoming, Storage
 from tests import killed
-from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving
+from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving, wait_for
 from tests.workspace import DESTINATIONS, Workspace
 
 CHUNKS = "/api/v1/chunks"
@@ -204,14 +204,6 @@ def refuses(url: str) -> bool:
     return False
 
 
-def wait_for(condition) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def running(workspace: Workspace):
     """`etl serve` as a process: where it is, and the process."""
@@ -360,6 +352,16 @@ def test_no_more_uploads_are_taken_at_once_than_there_is_room_for(tmp_path):
 
 
 FULL, FAILED = (503, "Storage is full"), (500, "Failed to save chunk")
+
+
+def test_a_file_that_goes_while_it_is_looked_at_stops_no_sweep(tmp_path):
+    storage = Storage(tmp_path)
+    storage.prepare()
+    for folder, name in (("audio", "gone.ogg"), ("incoming", "gone.part")):
+        (tmp_path / folder / name).symlink_to(tmp_path / "nowhere")
+    (tmp_path / "audio" / "there.ogg").touch()
+    storage.clear(-60)
+    assert [name for name, _ in storage.older_than(-60)] == ["audio/there.ogg"]
 
 
 def test_at_its_start_and_then_often_it_puts_right_what_was_left(tmp_path):
