@@ -26,7 +26,7 @@ from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
-from pipelines.tokens.auth import standings
+from pipelines.tokens.accounts import standings
 from pipelines.tokens.stores import Standing, Store, is_near, named
 from pipelines.translate import translate
 

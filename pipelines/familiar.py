@@ -1,9 +1,9 @@
-"""Settings under the names that other tools know them by: DATABASE_URL, BACKBLAZE_B2_… and AWS_…."""
+"""Settings under the names that other tools know them by: DATABASE_URL, BACKBLAZE_B2_…, AWS_… and SPOTIFY_…."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -23,6 +23,7 @@ AWS = {
     "region_name": "AWS_REGION",
 }
 POSTGRES_PORT = 5432
+OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "username", "password"}
 _B2_HOST = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com(?::\d+)?")
 _DRIVER = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
 
@@ -62,6 +63,12 @@ def fallback(environment: Environment, variables: Mapping[str, str]) -> dict[str
     if not _in_s3(environment):
         return {}
     return _audio({field: variables.get(name) for field, name in AWS.items()}, {})
+
+
+def of_a_sign_in(key: str, sections: Sequence[str]) -> str:
+    """What other programs call a setting of a source by which somebody signs in, `SPOTIFY_CLIENT_ID`; or nothing."""
+    is_one = key in OF_A_SIGN_IN and len(sections) == 2 and sections[0] == "sources"
+    return f"{sections[1]}_{key}".upper() if is_one else ""
 
 
 def _audio(credentials: Mapping[str, str | None], table: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Load:
         self.feeders = {name for name, resource in source.resources.items() if not resource.selected}
         self.report.resources = build.choose(source, self.spec, self.order.select, self.order.exclude)
         self.report.window = str(self.window) if self.window else None
-        refuse(self.environment, self.spec, source, self.window, self.order.freezes_cursor)
+        refuse(self.environment, self.spec, source, self.window, self.order)
         for resource in source.selected_resources.values():
             if manner(resource) == "scd2":
                 dated(resource, None)
@@ -206,6 +206,7 @@ class Load:
         finally:
             intake.close()
             self.report.failed_items += intake.failed
+            self.report.postponed = self.report.postponed or intake.postponed
             self.report.warnings += intake.warnings
 
     def claims(self, source: DltSource, intake: Intake) -> list[Claims]:

@@ -91,7 +91,7 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     source = build.outline(environment.root, spec)
     chosen = build.choose(source, spec, order.select, order.exclude)
     window = parse(order.since, order.until, spec.timezone or "UTC")
-    refuse(environment, spec, source, window, order.freezes_cursor)
+    refuse(environment, spec, source, window, order)
     plan = Plan(
         spec.name, environment.name, environment.dataset(build.dataset_name(spec)), LOADER_FORMAT,
         str(window) if window else None, order.limit, order.freezes_cursor, order.full_refresh,

@@ -12,6 +12,7 @@ from pipelines import build
 from pipelines.cursors import narrow
 from pipelines.environment import Environment
 from pipelines.errors import UsageError
+from pipelines.order import Order
 from pipelines.rows.declared import dynamic
 from pipelines.rows.intake import Intake
 from pipelines.rows.redeclared import new_types
@@ -27,10 +28,12 @@ HARM = {
 KEYLESS = "is merged without a key, which appends, and the rows of this run would come twice"
 
 
-def refuse(environment: Environment, spec: Spec, source: DltSource, window: Window, part: bool) -> None:
-    """Refuse a run by its order; what is left of it has the window on its cursors. `part`: it reads not all."""
-    if part:
+def refuse(environment: Environment, spec: Spec, source: DltSource, window: Window, order: Order) -> None:
+    """Refuse a run by its order; what is left of it has the window on its cursors."""
+    if order.freezes_cursor:
         _refuse_parts(spec, source)
+    if order.limit is not None and (window or order.mode == "backfill"):
+        _refuse_cut_groups(spec, source)
     if window:
         _apply_window(environment, spec, source, window)
     _refuse_dataset(environment, environment.dataset(build.dataset_name(spec)))
@@ -93,6 +96,16 @@ def _refuse_parts(spec: Spec, source: DltSource) -> None:
         harm = HARM.get(manner(resource)) or (KEYLESS if appends(resource) else None)
         if harm:
             raise UsageError(f"{spec.name}: {name} {harm}; leave it out with --exclude {name}")
+
+
+def _refuse_cut_groups(spec: Spec, source: DltSource) -> None:
+    """A group that is replaced as a whole would lose what the limit leaves, where no later run reads it again."""
+    for name, resource in source.selected_resources.items():
+        if any(column.get("merge_key") for column in resource.compute_table_schema()["columns"].values()):
+            raise UsageError(
+                f"{spec.name}: {name} replaces rows that belong together as a whole, and a limit would cut them for "
+                f"good in days that no later run reads again; leave out --limit, or use --exclude {name}"
+            )
 
 
 def _apply_window(environment: Environment, spec: Spec, source: DltSource, window: Window) -> None:

@@ -46,6 +46,7 @@ class Report:
     raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
+    postponed: bool = False
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -99,8 +100,15 @@ class Report:
         """Set the end, once, and where nothing failed whether the checks hold and the run was whole."""
         self.finished_at = self.finished_at or datetime.now(UTC)
         if self.exit is None:
-            partial = Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
-            self.exit = Exit.CHECKS if any(check.failed for check in self.checks) else partial
+            self.exit = self._ending()
+
+    def _ending(self) -> Exit:
+        """How a run ended in which nothing broke: what a later run brings comes before what is wrong with this one."""
+        if self.postponed:
+            return Exit.TEMPORARY
+        if any(check.failed for check in self.checks):
+            return Exit.CHECKS
+        return Exit.PARTIAL if self.rejected or self.failed_items else Exit.OK
 
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""

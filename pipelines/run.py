@@ -22,6 +22,7 @@ from pipelines.lock import held
 from pipelines.order import Order, by_spec, check, retry_command, settle
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
+from pipelines.tokens.accounts import ending_soon
 from pipelines.trace import Progress, Trace, close_dead, end_of, record_missed
 from pipelines.translate import translate
 
@@ -65,6 +66,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             load = Load(environment, spec, order, report, ledger, Progress(trace, still_held, show))
             with _told(report):
+                report.warnings += ending_soon(environment, spec, tokens)
                 perform(load)
                 still_held()
                 if order.verb == "run":

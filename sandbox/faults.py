@@ -1,6 +1,6 @@
 """Faults on demand: which request is hit, and what becomes of its answer.
 
-429 (retry_after) · 503 (retry_after) · 500 · 401 · 403 · 404 · 410 · html · empty        the upstream is not asked
+429 (retry_after) · quota · 503 (retry_after) · 500 · 401 · 403 · 404 · 410 · html · empty the upstream is not asked
 duplicate_page · drift (field) · malformed · flipped (at) · cut (pieces) · wrong_length   its answer is changed
 reset · torn · truncated · slow (seconds) · drip (seconds)                                its answer travels badly
 
@@ -105,6 +105,12 @@ def _refusal(status: HTTPStatus) -> Callable[[Options], Reply]:
 
 def _page_of_html(_: Options) -> Reply:
     return Reply(200, HTML, {"Content-Type": "text/html; charset=utf-8"})
+
+
+def _used_up(_: Options) -> Reply:
+    """As Spotify tells that the quota of a developer's account is used up."""
+    error = {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}
+    return Reply(429, {"error": error}, {"Retry-After": "86400"})
 
 
 def _empty(_: Options) -> Reply:
@@ -252,6 +258,7 @@ INSTEAD: dict[str, Callable[[Options], Reply]] = {
     "404": _refusal(HTTPStatus.NOT_FOUND),
     "410": _refusal(HTTPStatus.GONE),
     "html": _page_of_html,
+    "quota": _used_up,
     "empty": _empty,
 }
 CHANGED: dict[str, Callable[[Reply, Options], Reply]] = {

@@ -4,7 +4,7 @@
 `/token` takes a code once, with its PKCE verifier, and each refresh token once: the second use of one withdraws the
 whole sign-in. `/revoke` withdraws it, too. Access tokens last an hour, a sign-in 180 days, by the sandbox's clock.
 `/rows` lists `records` rows to whoever is signed in; with `?once=1` the access token is of no use afterwards.
-Other stand-ins may have an `AuthorizationServer` of their own.
+Other stand-ins may have an `AuthorizationServer` of their own, or sign-ins there from the start: `SERVER.standing`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sandbox.exchange import Reply, Request, World
 CLIENT, SECRET = "sandbox-app", "sandbox-app-secret"
 ACCESS, SIGN_IN = timedelta(hours=1), timedelta(days=180)
 DENIED = "denied"
+KINDS = ("access", "refresh")
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -39,6 +40,7 @@ class Grant:
     refresh: str = ""
     expires: datetime | None = None
     withdrawn: bool = False
+    rotates: bool = True
 
 
 class AuthorizationServer:
@@ -64,6 +66,15 @@ class AuthorizationServer:
         found = next((g for g in self._grants(world) if token and g.access == token), None)
         works = found and not found.withdrawn and found.expires and world.now < found.expires
         return found if works and kind.lower() == "bearer" else None
+
+    def standing(self, world: World, name: str) -> Grant:
+        """A sign-in that is there from the start and whose tokens do not rotate, as settings may hold them."""
+        known: dict[str, Grant] = self._memory(world).setdefault("standing", {})
+        if name not in known:
+            access, refresh = (f"{kind}-{world.random(self._name, name, kind).getrandbits(160):040x}" for kind in KINDS)
+            known[name] = Grant("", "", "", world.now, None, access, refresh, world.now + SIGN_IN, rotates=False)
+            self._grants(world).append(known[name])
+        return known[name]
 
     def _authorize(self, request: Request, world: World) -> Reply:
         asked = {name: values[-1] for name, values in request.query.items()}
@@ -111,7 +122,9 @@ class AuthorizationServer:
         return next((g for g in self._grants(world) if token and g.refresh == token), None)
 
     def _next(self, grant: Grant, world: World) -> dict[str, Any]:
-        """A new pair of tokens; the old one has been used."""
+        """A new pair of tokens, the old one has been used; of a sign-in that does not rotate the same once more."""
+        if not grant.rotates:
+            return {"access_token": grant.access, "token_type": "Bearer", "expires_in": int(ACCESS.total_seconds())}
         if grant.refresh:
             self._memory(world).setdefault("spent", {})[grant.refresh] = grant
         grant.access, grant.refresh = self._made(world, "access"), self._made(world, "refresh")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipelines.specs import spec as specs
-from tests.subject import Site, Subject, keyed, newest, without
+from tests.subject import Site, Subject, keyed, newest, standing, without
 
 Promise = Callable[[Subject], None]
 
@@ -21,10 +21,12 @@ WINDOW = ("--since", "2024-02-20", "--until", "2024-02-29")
 TWICE = {"http.max_attempts": 2}
 SOON = {"http.deadline_seconds": 0.5}
 ONCE = {"http.max_attempts": 1}
+SOME = 5  # of many resources
 MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
 TEXT = ("varchar", "character varying", "text")
 SECRET = re.compile("password|secret|token|key|cookie")
 PLANTED = "planted-4f1c9e"
+SELDOM = {"spotify.gaps": "holds what should not be; tests/sources/test_spotify.py fills it"}
 
 
 def tells_its_docs(subject: Subject) -> None:
@@ -57,7 +59,8 @@ def first_run_loads_rows_into_every_resource(subject: Subject) -> None:
     """No resource is dead, and nothing of the stand-in's first day is refused."""
     loaded = subject.full()
     for resource in subject.plan["resources"]:
-        assert loaded.get(resource["table"]), f"{resource['name']} has no rows"
+        seldom = f"{subject.name}.{resource['name']}" in SELDOM
+        assert seldom or loaded.get(resource["table"]), f"{resource['name']} has no rows"
 
 
 def second_run_changes_nothing(subject: Subject) -> None:
@@ -80,7 +83,7 @@ def next_day_adds_only_what_is_new(subject: Subject) -> None:
         )
         assert not wanted - now, f"{table}: rows of day 2 are missing, e.g. {next(iter(wanted - now))}"
         assert not (key and keyed(now - wanted, key) & keyed(wanted, key)), f"{table}: rows are there twice"
-        assert not (now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
+        assert not standing(now - wanted) - then, f"{table}: rows are neither of day 1 nor of day 2"
 
 
 def keys_are_unique_and_never_null(subject: Subject) -> None:
@@ -117,7 +120,7 @@ def limit_never_loses_rows(subject: Subject) -> None:
     site = subject.site().load("--limit", "2")
     for table, rows in site.tables().items():
         assert table not in subject.keys or rows.total() <= 2, f"{table}: more rows than --limit"
-    for resource in subject.resources:
+    for resource in subject.resources[:: max(1, len(subject.resources) // SOME)]:
         site.load("--limit", "2", "--select", resource)
     assert site.load().tables() == subject.full(), "rows are lost after --limit"
 
@@ -225,7 +228,7 @@ def drift_loses_no_row(subject: Subject) -> None:
         tables, aside = site.tables(), site.quarantined()
         for resource in subject.plan["resources"]:
             found = tables.get(resource["table"], Counter()).total() + aside[resource["name"]]
-            assert found >= subject.full()[resource["table"]].total(), f"{resource['name']}: rows vanish"
+            assert found >= subject.full().get(resource["table"], Counter()).total(), f"{resource['name']}: rows vanish"
         seen = {cell[0] for rows in tables.values() for row in rows for cell in row}
         assert after or not seen or "new_field" in seen, "a new field vanishes"
 
@@ -349,7 +352,7 @@ PROMISES: tuple[Promise, ...] = (
 
 def _one_line(subject: Subject, text: str) -> bool:
     """Whether an error is one line that names the spec and says what to do."""
-    lines = [line for line in text.splitlines() if "; trying again in " not in line]
+    lines = [line for line in text.splitlines() if not line.startswith("WARNING: ")]
     return len(lines) == 1 and subject.name in lines[0] and ";" in lines[0]
 
 

@@ -27,6 +27,7 @@ from tests.workspace import REPOSITORY, Result, Workspace
 
 RECORDS = 120
 ALWAYS = 100_000
+REMOVED = "removed_at"  # of a row that the upstream has no more, and the table keeps
 SNAPSHOT = "snapshot_date"  # in a key, the day on which a row was first seen like this: rows of a history
 TABLES = ("table", "failures")  # of the block `files`
 FIRST_SEEN = "x-first-seen"
@@ -217,7 +218,7 @@ class Site:
         return found
 
     def tables(self) -> Tables:
-        """The rows of every loaded table, each as its filled columns."""
+        """The rows of every loaded table that has some, each as its filled columns."""
         return self._rows(lambda table: table not in self.subject.plan["models"])
 
     def models(self) -> Tables:
@@ -231,6 +232,7 @@ class Site:
         return {
             table: Counter(_row(named, row) for row in rows)
             for (table, named), rows in zip(columns.items(), found, strict=True)
+            if rows
         }
 
     def select(self, table: str, columns: Iterable[str]) -> str:
@@ -279,6 +281,11 @@ def newest(rows: Counter[Row], key: list[str]) -> Counter[Row]:
         held = frozenset((name, cells[name]) for name in key if name in cells)
         latest[held] = max(latest.get(held, ("", row)), (day, frozenset(cells.items())), key=lambda seen: seen[0])
     return Counter(row for _, row in latest.values())
+
+
+def standing(rows: Counter[Row]) -> Counter[Row]:
+    """The rows as they stood before they were removed."""
+    return Counter(frozenset(cell for cell in row if cell[0] != REMOVED) for row in rows.elements())
 
 
 def keyed(rows: Counter[Row], key: list[str]) -> set[Row]:

@@ -7,6 +7,7 @@ import shlex
 import duckdb
 
 from pipelines.specs import spec as specs
+from tests.conformance import SELDOM
 from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
@@ -35,7 +36,7 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
     assert counts(first.out) == counts(second.out)
     hints = [line.strip() for line in first.out.partition("What next")[2].splitlines()[1:]]
     assert [made.etl(*hint.split()[1:]).code for hint in hints] == [0, 0, 0], hints
-    assert all(int(rows.replace(",", "")) > 0 for rows in counts(first.out).values())
+    assert all(rows != "0" for table, rows in counts(first.out).items() if table not in SELDOM)
     for table, rows in counts(first.out).items():
         assert made.query(f"SELECT count(*) FROM {table}") == [(int(rows.replace(",", "")),)]
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pipelines import configuration, environment
+from pipelines.configuration import Variables
 from pipelines.environment import Environment
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
@@ -386,3 +387,21 @@ def test_the_environments_of_this_repository_load():
     assert environment.load(REPOSITORY, "pg").kind == "postgres"
     files = [environment.load(REPOSITORY, name).duckdb_file for name in names]
     assert len({file for file in files if file}) == len([file for file in files if file])
+
+
+@pytest.mark.parametrize(
+    ("sections", "key", "expected"),
+    [
+        (("sources", "chess"), "client_id", "theirs"),
+        (("sources", "chess"), "refresh_token", "ours"),
+        (("sources", "chess"), "base_url", None),
+        (("sources", "chess", "http"), "client_id", None),
+        (("sources",), "client_id", None),
+        (("destination", "chess"), "client_id", None),
+    ],
+)
+def test_who_signs_in_may_be_named_as_other_programs_do(monkeypatch, sections, key, expected):
+    for name in ("CLIENT_ID", "REFRESH_TOKEN", "BASE_URL"):
+        monkeypatch.setenv(f"CHESS_{name}", "theirs")
+    monkeypatch.setenv("SOURCES__CHESS__REFRESH_TOKEN", "ours")
+    assert Variables().get_value(key, str, None, *sections)[0] == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -13,6 +13,7 @@ from sandbox.sound import mp3
 from tests import files_toy
 from tests.scripted_server import Asked, Steps, reply, serving
 from tests.served import served
+from tests.warehouse import Ask
 
 ROWS = {"player_profile": 1, "player_stats": 7, "games": 2, "clubs": 2, "tournaments": 4}
 
@@ -90,3 +91,141 @@ def test_spinoco(workspace, payloads, postgres_url, env):
         assert (first.code, first.json[0]["tables"]) == (3, loaded), first.err
         second = made.etl("run", "spinoco", "--env", env, "--output", "json", **settings)
     assert (second.code, second.json[0]["tables"]) == (0, {})
+
+
+def spotify_answers(folder: Path):
+    """The recorded answers of two accounts, `old` as before 2026 and `new` as since then, one page each."""
+    paths = {
+        "/me": ("user_profile", "user_profile_2026"),
+        "/me/player/recently-played": ("recently_played", "recently_played_2026_fields"),
+        "/me/tracks": ("saved_tracks", "saved_tracks_page"),
+        "/me/albums": ("saved_albums_page", "saved_albums_page"),
+        "/me/playlists": ("playlists", "playlists_page"),
+        "/playlists/3sPyrAW9PVUMxL9i6QFbaV/items": ("playlist_items", ""),
+        "/me/top/artists": ("top_artists", "top_artists_page"),
+        "/me/following": ("followed_artists", "followed_artists_empty"),
+    }
+
+    def answer(asked: Asked):
+        address = urlsplit(asked.path)
+        query, is_new = parse_qs(address.query), asked.headers["authorization"] == "Bearer new"
+        if address.path == "/me/top/tracks":  # not recorded: a list of the tracks that were
+            plays = json.loads((folder / "spotify/recently_played.json").read_text())["items"]
+            return reply(body={"items": [play["track"] for play in plays], "next": None, "offset": 0, "total": 20})
+        if {"before", "after"} & query.keys():
+            empty = "followed_artists_empty" if "following" in address.path else "recently_played_empty"
+            return reply(body=(folder / f"spotify/{empty}.json").read_bytes())
+        name = paths.get(address.path, ("", ""))[is_new]
+        if not name:
+            return refusal(folder, "spotify_403_playlist_items")
+        content = (folder / f"spotify/{name}.json").read_text()
+        if query.get("offset", ["0"]) != ["0"]:
+            return reply(body={**json.loads(content), "items": [], "next": None})
+        return reply(
+            body=(content.replace('"tracks"', '"items"') if is_new and "playlists" in name else content).encode()
+        )
+
+    return answer
+
+
+def refusal(folder: Path, name: str):
+    told = json.loads((folder / f"errors/{name}.json").read_text())
+    return reply(told["status"], told["body"], told.get("headers"))
+
+
+def signed_in(url: str, *accounts: str) -> dict[str, str]:
+    tokens = {f"SOURCES__SPOTIFY__{name}__TOKEN".upper(): json.dumps({"access_token": name}) for name in accounts}
+    return {
+        "SOURCES__SPOTIFY__BASE_URL": url,
+        "SOURCES__SPOTIFY__ACCOUNTS": json.dumps(accounts),
+        "SOURCES__SPOTIFY__HISTORY_ACCOUNT": "old",
+        **tokens,
+    }
+
+
+SPOTIFY = {
+    "user_profile": (1, 1),
+    "recently_played": (20, 5),
+    "saved_tracks": (3, 1),
+    "saved_albums": (1, 1),
+    "playlists": (5, 2),
+    "playlist_items": (2, 0),
+    "top_artists": (30, 30),
+    "top_tracks": (60, 60),
+    "followed_artists": (1, 0),
+    "streaming_history": (2, 0),
+    "gaps": (0, 0),
+}
+
+
+@pytest.mark.parametrize("env", ["test", "pg"])
+def test_spotify(workspace, payloads, postgres_url, tmp_path, env):
+    made = workspace("spotify")
+    made.postgres(postgres_url)
+    export = tmp_path / "Streaming_History_Audio_2019-2024_0.json"
+    export.write_bytes((payloads / "spotify/extended_streaming_history_sample.json").read_bytes())
+    with serving(spotify_answers(payloads)) as upstream:
+        settings = signed_in(upstream.url, "old", "new")
+        words = ("--env", env, "--output", "json", "--with", f"history_path={tmp_path}")
+        first = made.etl("run", "spotify", *words, **settings)
+        second = made.etl("run", "spotify", *words, **settings)
+    assert (first.code, first.json[0]["rejected"], first.json[0]["errors"]) == (0, {}, []), first.err
+    assert (second.code, second.json[0]["tables"]) == (0, {})
+    ask = Ask(made, postgres_url if env == "pg" else None)
+    for table, (old, new) in SPOTIFY.items():
+        counts = dict(ask(f"SELECT account, count(*) FROM spotify.{table} GROUP BY 1"))
+        assert (counts.get("old", 0), counts.get("new", 0)) == (old, new), table
+        assert "removed_at" not in first.json[0]["tables"]
+    assert ask("SELECT name, items__total FROM spotify.playlists WHERE account = 'new' ORDER BY 1") == [
+        ("Another Playlist", 58),
+        ("My Big Playlist", 30),
+    ]
+    assert ask("SELECT account, account_id, country, followers__total FROM spotify.user_profile ORDER BY 1") == [
+        ("new", "acct_000000000000000000000000", None, None),
+        ("old", None, "SE", 3829),
+    ]
+    filled = "SELECT account, count(track__popularity), count(track__available_markets) FROM spotify.recently_played"
+    assert ask(f"{filled} GROUP BY 1 ORDER BY 1") == [("new", 0, 0), ("old", 20, 20)]
+    artists = "spotify.saved_albums__album__artists"
+    assert ask(f"SELECT DISTINCT name FROM {artists}") == [("Abidaz",)]
+
+
+ENDED = "etl auth login spotify --env test"
+
+
+@pytest.mark.parametrize(
+    ("name", "at_token", "code", "says"),
+    [
+        ("spotify_429_rate_limit", False, 5, "asks to wait 17 s, a run waits 5 s at most"),
+        ("spotify_429_quota", False, 5, "the quota of the developer's account is used up (QUOTA_EXCEEDED)"),
+        ("spotify_403_playlist_items", False, 1, "answered 403; sign in again so that every scope is granted"),
+        ("spotify_refresh_invalid_grant", True, 6, ENDED),
+        ("spotify_invalid_client", True, 2, "the upstream does not know the app"),
+        ("spotify_refresh_ok_without_new_refresh_token", True, 0, ""),
+    ],
+)
+def test_spotify_refuses(workspace, payloads, name, at_token, code, says):
+    made = workspace("spotify")
+    profile = (payloads / "spotify/user_profile.json").read_bytes()
+
+    def answer(asked: Asked):
+        is_token = asked.path == "/token"
+        return refusal(payloads, name) if is_token == at_token else reply(body=profile)
+
+    with serving(answer) as upstream:
+        result = made.etl(
+            "run", "spotify", "--env", "test", "--select", "user_profile", "--output", "json",
+            SOURCES__SPOTIFY__BASE_URL=upstream.url,
+            SOURCES__SPOTIFY__TOKEN_URL=f"{upstream.url}/token",
+            SOURCES__SPOTIFY__HTTP__RETRY_AFTER_CAP_SECONDS="5",
+            SPOTIFY_CLIENT_ID="app",
+            **({} if at_token else {"SOURCES__SPOTIFY__TOKEN": json.dumps({"access_token": "good"})}),
+            SPOTIFY_REFRESH_TOKEN="refreshing",
+        )  # fmt: skip
+        asked = upstream.paths
+    assert result.code == code, result
+    assert says in f"{result.json[0]['message']} {result.json[0]['errors']}"
+    assert len(asked) == (2 if code == 0 else 1)
+    if code == 0:
+        kept = json.loads((made.root / ".dlt/tokens/test/spotify.json").read_text())
+        assert kept["refresh_token"] == "refreshing"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.json import custom_pua_encode
 from dlt.common.json import json as dlt_json
+from dlt.extract.extractors import MaterializedEmptyList
 from dlt.extract.utils import get_data_item_format
 
 from pipelines.errors import UsageError
@@ -43,7 +44,9 @@ class Writer:
             self.files = [self._told(file) for file in written]
 
     def write(self, resource: str, item: Any, meta: Any) -> None:
-        """Append a page, or one row."""
+        """Append a page, or one row; an item that asks for a table only has none."""
+        if isinstance(item, MaterializedEmptyList):
+            return
         page = item if isinstance(item, list) else [item]
         match get_data_item_format(item):
             case "object" if meta is None:

@@ -49,6 +49,7 @@ class Intake:
     failed: list[dict[str, str]] = field(default_factory=list)
     covered: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    postponed: bool = False
     read: dict[str, int] = field(default_factory=dict)
     _file: TextIO | None = None
     _dirty: bool = False
@@ -72,7 +73,8 @@ class Intake:
         match notice[NOTICE]:
             case "rejected":
                 self.reject(resource, notice["row"], notice["reason"], notice["where"])
-            case "failed":
+            case "failed" | "postponed" as kind:
+                self.postponed = self.postponed or kind == "postponed"
                 told = {key: harmless(notice[key]) for key in ("item", "reason")}
                 self.failed.append({"resource": resource, **_said(notice), **told})
             case "covered":

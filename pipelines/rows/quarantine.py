@@ -11,7 +11,7 @@ import pyarrow as pa
 from dlt.common.schema import Schema
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.extract import DltSource
-from dlt.extract.extractors import _to_arrow_table
+from dlt.extract.extractors import MaterializedEmptyList, _to_arrow_table
 from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.items_transform import ItemTransform, ValidateItem
 from dlt.extract.utils import get_data_item_format
@@ -279,9 +279,9 @@ def _is_json(text: bytes) -> bool:
 
 
 def _like(item: Any, kept: list[Any]) -> Any:
-    """What is left of an item, as a page or alone as it came; None where nothing is."""
+    """What is left of an item, as a page or alone as it came; None where nothing is, unless it asks for a table."""
     if not kept:
-        return None
+        return item if isinstance(item, MaterializedEmptyList) else None
     return kept if isinstance(item, list) else kept[0]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dlt.common.configuration.utils import deserialize_value
 
-from pipelines.build import arguments
+from pipelines.build import arguments, sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import Environment
 from pipelines.specs.spec import Spec
-from pipelines.tokens.stores import Store
+from pipelines.tokens.stores import Standing, Store, is_near, named, standing
 
 
 def accounts(environment: Environment, spec: Spec, store: Store, system: str) -> list[str]:
@@ -21,3 +21,18 @@ def _asked_for(environment: Environment, spec: Spec) -> list[str]:
     takes_them = "accounts" in arguments(environment.root, spec)
     found = setting("accounts", ("sources", spec.name)) if takes_them else None
     return list(deserialize_value("accounts", found[0], list)) if found else []
+
+
+def standings(environment: Environment, spec: Spec, store: Store, account: str = "") -> list[Standing]:
+    """How the accounts of a spec stand, or the one that is named; none where nobody signs in."""
+    sign_in = sign_in_of(environment.root, spec)
+    if sign_in is None:
+        return []
+    chosen = [account] if account else accounts(environment, spec, store, sign_in.name)
+    return [standing(store, sign_in.name, one) for one in chosen]
+
+
+def ending_soon(environment: Environment, spec: Spec, store: Store) -> list[str]:
+    """The sign-ins of a spec that a person should make anew, each with how."""
+    near = [one for one in standings(environment, spec, store) if is_near(one.sign_in_ends)]
+    return [f"{named(one.name, one.account)}: {one}; {store.way_in(one.name, one.account)}" for one in near]

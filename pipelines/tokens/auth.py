@@ -21,8 +21,7 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
-from pipelines.specs.spec import Spec
-from pipelines.tokens.accounts import accounts
+from pipelines.tokens.accounts import standings
 from pipelines.tokens.settings import packed, variable_of
 from pipelines.tokens.stores import Standing, Store, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
@@ -71,7 +70,8 @@ def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Pr
         content = store.read(sign_in.name, account)
         if content is None:
             raise _kit().sign_in_needed(sign_in.name, account, "nobody has signed in")
-    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in sign_in.needs}
+    keys = {**sign_in.needs, **getattr(sign_in, "takes", {})}
+    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in keys}
     settings = {variable: found[0] for variable, found in app.items() if found}
     settings[variable_of(sign_in.name, account)] = packed(content)
     LOGGER.warning(
@@ -94,15 +94,6 @@ def warn_of_ends(environment: Environment) -> None:
     for (name, account), end in ends.items():
         if end and is_near(end):
             LOGGER.warning(f"{named(name, account)}: the sign-in {remaining(end)}; {store.way_in(name, account)}")
-
-
-def standings(environment: Environment, spec: Spec, store: Store, account: str = "") -> list[Standing]:
-    """How the accounts of a spec stand, or the one that is named; none where nobody signs in."""
-    sign_in = sign_in_of(environment.root, spec)
-    if sign_in is None:
-        return []
-    chosen = [account] if account else accounts(environment, spec, store, sign_in.name)
-    return [standing(store, sign_in.name, one) for one in chosen]
 
 
 def _standings(environment: Environment, name: str, account: str) -> list[Standing]:

@@ -35,8 +35,8 @@ class Settings:
         self._environment, self.warnings = environment, list[str]()
 
     def read(self, name: str, account: str) -> Content | None:
-        given = _given(name, account)
-        return given and _BECAME.get((name, account, packed(given)), given)
+        content = given(name, account)
+        return content and _BECAME.get((name, account, packed(content)), content)
 
     @contextmanager
     def exclusively(self, name: str, account: str) -> Iterator[Slot]:
@@ -71,9 +71,9 @@ class Settings:
 
     def write(self, name: str, account: str, content: Content) -> None:
         """Remember a token while this process lives; say so when it was the last that works."""
-        given = _given(name, account) or {}
-        _BECAME[name, account, packed(given)] = content
-        if content.get("refresh_token") != given.get("refresh_token"):
+        before = given(name, account) or {}
+        _BECAME[name, account, packed(before)] = content
+        if content.get("refresh_token") != before.get("refresh_token"):
             warning = (
                 f"{named(name, account)}: the upstream gave a new refresh token, and may refuse the one that is set; "
                 f'[{self._environment.name}] cannot keep it: use tokens = "destination" or "file" and sign in again'
@@ -91,7 +91,8 @@ def packed(content: Content) -> str:
     return b64encode(json.dumps(content).encode()).decode()
 
 
-def _given(name: str, account: str) -> Content | None:
+def given(name: str, account: str) -> Content | None:
+    """The token of an account as it is set; other stores begin with it where they keep none yet."""
     found = _found(name, account)
     if found is None:
         return None

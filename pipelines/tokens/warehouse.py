@@ -26,6 +26,7 @@ from pipelines.environment import Environment
 from pipelines.errors import SettingError, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.lock import OUTRUN
+from pipelines.tokens.settings import given
 from pipelines.tokens.stores import Content, Slot, end_of, login_command, named
 from pipelines.tokens.unsaved import Unsaved
 
@@ -50,7 +51,7 @@ class Warehouse:
     def read(self, name: str, account: str) -> Content | None:
         version, text = self.current(name, account)
         newer = self.unsaved(name, account).following(version)
-        return _decrypted(newer or text, named(name, account)) if version else None
+        return _decrypted(newer or text, named(name, account)) if version else given(name, account)
 
     @contextmanager
     def exclusively(self, name: str, account: str) -> Iterator[Slot]:
@@ -147,7 +148,8 @@ class _Row:
             self._version, self._text = warehouse.current(name, account)
 
     def read(self) -> Content | None:
-        return _decrypted(self._text, named(self._name, self._account)) if self._version else None
+        whose = named(self._name, self._account)
+        return _decrypted(self._text, whose) if self._version else given(self._name, self._account)
 
     def write(self, content: Content) -> None:
         """Keep a token that nobody has a second time: a destination that is away for a moment is waited for."""

@@ -7,11 +7,12 @@ paginators, hooks and stop conditions run as ever, in the order of the pages; al
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy, deepcopy
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -155,3 +156,40 @@ def _copy(request: Request) -> Request:
     copied = copy(request)
     copied.params, copied.json, copied.data = deepcopy((request.params, request.json, request.data))
     return copied
+
+
+def each(session: http.Session, addresses: Iterable[str]) -> Iterator[Callable[[], http.Response]]:
+    """For each address what gives its answer, to be called before the next is taken; those after it are on their way.
+
+    Whoever stops amid them has asked for as many too many as are asked for at once.
+    """
+    rest = iter(addresses)
+    waiting: deque[tuple[Request, http.Begun | None]] = deque()
+    while True:
+        for address in islice(rest, max(0, _places(session) - len(waiting))):
+            request = Request("GET", address)
+            waiting.append((request, _begun(session, request)))
+        if not waiting:
+            return
+        request, begun = waiting.popleft()
+        if begun:
+            session.take_up(request, begun)
+        yield partial(_answer, session, request)
+
+
+def _places(session: http.Session) -> int:
+    """How many requests may be begun or wait, the one that has its turn included."""
+    return 1 if _READING.get() is None or session.throttled else session.settings.requests_at_once
+
+
+def _begun(session: http.Session, request: Request) -> http.Begun | None:
+    reading = _READING.get()
+    if reading is None or _places(session) == 1:
+        return None
+    return session.begin(_copy(request), reading.threads(session.settings.requests_at_once - 1), is_sure=True)
+
+
+def _answer(session: http.Session, request: Request) -> http.Response:
+    prepared = session.prepare_request(request)
+    options = session.merge_environment_settings(str(prepared.url), {}, None, None, None)
+    return session.send(prepared, **options)

@@ -146,6 +146,7 @@ class Begun:
 
     request: PreparedRequest
     outcome: Future[Response | _Fault]
+    is_sure: bool  # asked for in any case, so that whatever is answered is the answer
 
     def met(self) -> Response | _Fault | BaseException:
         """What has become of it, as soon as that is known."""
@@ -174,6 +175,7 @@ class Session(requests.Session):
         self._pacing = threading.Lock()
         self._slots = threading.BoundedSemaphore(settings.requests_at_once)
         self._on_their_way: set[Future[Any]] = set()
+        self.verdict: Callable[[Response], SourceError | None] | None = None  # on answers that would be asked for again
         self.throttled = False  # whether the upstream has asked for fewer requests, or may mind so many
 
     @property
@@ -196,10 +198,11 @@ class Session(requests.Session):
         with self._asking(str(request.url)):
             return super().prepare_request(request)
 
-    def begin(self, request: Request, threads: Executor) -> Begun | None:
+    def begin(self, request: Request, threads: Executor, is_sure: bool = False) -> Begun | None:
         """Let another thread make the first attempt at a request; None for one that cannot be asked.
 
-        `send` takes up a good answer; any other is forgotten where the request may be repeated.
+        `send` takes up a good answer; any other is forgotten where the request may be repeated, save an answer to one
+        that `is_sure` to be asked.
         """
         try:
             prepared = self.prepare_request(request)
@@ -210,7 +213,7 @@ class Session(requests.Session):
         outcome = threads.submit(self._attempt, prepared, options, self._where(prepared))
         self._on_their_way.add(outcome)
         outcome.add_done_callback(self._on_their_way.discard)
-        return Begun(prepared, outcome)
+        return Begun(prepared, outcome, is_sure)
 
     def take_up(self, request: Request, begun: Begun) -> None:
         """The next time this request is prepared, it is the one that has begun."""
@@ -219,7 +222,7 @@ class Session(requests.Session):
     def _stands(self, begun: Begun) -> bool:
         """Whether an attempt made ahead is the first; a bad one never was, and its request is made and sent anew."""
         met = begun.met()
-        if (isinstance(met, Response) and met.ok) or not self._repeatable(begun.request):
+        if (isinstance(met, Response) and (met.ok or begun.is_sure)) or not self._repeatable(begun.request):
             return True
         fault = met if isinstance(met, _Fault) else _Fault("no good answer")
         self.throttled = self.throttled or not fault.passing
@@ -314,6 +317,8 @@ class Session(requests.Session):
             return _broken(error, where)
         if response.status_code in RETRIED:
             response.close()
+            if verdict := self.verdict and self.verdict(response):
+                raise verdict
             self.throttled = self.throttled or response.status_code == 429
             asked = _asked(response)
             return _Fault(f"answered {response.status_code}", asked, passing=not asked and response.status_code != 429)

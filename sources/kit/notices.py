@@ -37,6 +37,11 @@ def failed(item: str, reason: str, unit: str = "", part: str = "") -> dict[str, 
     return Notice({KEY: "failed", "item": item, "reason": without_secrets(reason), "unit": unit, "part": part})
 
 
+def postponed(item: str, reason: str) -> dict[str, Any]:
+    """An item that the upstream gives later: what was read is loaded, and the run ends as one to repeat."""
+    return Notice({KEY: "postponed", "item": item, "reason": without_secrets(reason), "unit": "", "part": ""})
+
+
 def covered(unit: str, rows: int = 0, part: str = "", asked_at: datetime | None = None) -> dict[str, Any]:
     """A unit that was asked for to its end: its rows, if it has any, are among those yielded in this run.
 

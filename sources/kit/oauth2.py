@@ -58,13 +58,23 @@ class AppWithSecret(App):
     client_secret: TSecretStrValue = None  # type: ignore[assignment]
 
 
+@configspec
+class AppPerhapsWithSecret(App):
+    """One that may be used with a secret or without, as whoever registered it has chosen."""
+
+    client_secret: TSecretStrValue | None = None
+
+
+KINDS = {"none": App, "if_set": AppPerhapsWithSecret, "header": AppWithSecret, "body": AppWithSecret}
+
+
 @dataclass(frozen=True)
 class OAuth2:
     """How people sign in to a system: the `SIGN_IN` of a source.
 
     The app's registered `redirect_uri` is served here when it is on loopback (without a port: a free one), else its
     address is pasted. `lasts` is how long a sign-in holds where the upstream does not tell. `secret` is where an app
-    that has one sends it, `header` or `body`.
+    that has one sends it, `header` or `body`; `if_set` is for apps of either kind, in the header where there is one.
     """
 
     name: str
@@ -73,12 +83,18 @@ class OAuth2:
     scopes: tuple[str, ...] = ()
     redirect_uri: str = "http://127.0.0.1"
     lasts: timedelta | None = None
-    secret: Literal["none", "header", "body"] = "none"
+    secret: Literal["none", "if_set", "header", "body"] = "none"
 
     @property
     def needs(self) -> dict[str, bool]:
         """The settings of the app, each with whether it is secret."""
-        return {"client_id": False} if self.secret == "none" else {"client_id": False, "client_secret": True}
+        has_secret = KINDS[self.secret] is AppWithSecret
+        return {"client_id": False, "client_secret": True} if has_secret else {"client_id": False}
+
+    @property
+    def takes(self) -> dict[str, bool]:
+        """Those that an app may have, or not."""
+        return {"client_secret": True} if self.secret == "if_set" else {}
 
     def auth(self, account: str = "") -> SignedIn:
         """Signs the requests of a session as this account: `session.auth = SIGN_IN.auth(account)`."""
@@ -109,8 +125,9 @@ class OAuth2:
         return self._asked(self._app(), grant, token)
 
     def _app(self) -> App:
-        kind = App if self.secret == "none" else AppWithSecret
-        described = kind(authorize_url=self.authorize_url, token_url=self.token_url, redirect_uri=self.redirect_uri)
+        described = KINDS[self.secret](
+            authorize_url=self.authorize_url, token_url=self.token_url, redirect_uri=self.redirect_uri
+        )
         return resolve_configuration(described, sections=("sources", self.name))
 
     def _code(self, answer: dict[str, str], state: str) -> str:
@@ -239,7 +256,8 @@ class _Client(AuthBase):
     """How an app names itself to the token endpoint; a 401 is an answer there, and tells why."""
 
     def __init__(self, app: App, secret: str) -> None:
-        self._id, self._secret, self._place = app.client_id, str(getattr(app, "client_secret", "")), secret
+        self._id, self._secret = app.client_id, str(getattr(app, "client_secret", None) or "")
+        self._place = secret if secret != "if_set" else "header" if self._secret else "none"
         keep_out(self._secret)
 
     @property

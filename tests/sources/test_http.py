@@ -231,6 +231,15 @@ def test_more_patience_than_the_cap_ends_at_once(after, waits):
     assert waits == []
 
 
+def test_a_source_may_end_the_run_where_it_would_ask_again(waits):
+    refusals = [reply(429, {"reason": "rate"}), reply(429, {"reason": "quota"}, {"Retry-After": "1"}), GOOD]
+    with serving(in_turn(*refusals)) as server, session() as client:
+        client.verdict = lambda response: TryLater("used up") if response.json()["reason"] == "quota" else None
+        with pytest.raises(TryLater, match=r"^used up$"):
+            client.get(server.url)
+    assert (len(server.asked), len(waits)) == (2, 1)
+
+
 @pytest.mark.parametrize(
     "after", ["0", "-5", "nan", "inf", "1e3", "Fri, 01 Mar 2024 00:00:01 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"]
 )

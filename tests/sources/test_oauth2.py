@@ -100,6 +100,22 @@ def asked(sandbox, path: str) -> list[int]:
     return [seen.status for seen in sandbox.requests if seen.path.startswith(f"/oauth/{path}")]
 
 
+@pytest.mark.parametrize("given", [None, "sandbox-app-secret", "another"])
+def test_an_app_may_have_a_secret_or_none(sign_in, store, sandbox, monkeypatch, given):
+    app = replace(sign_in, secret="if_set")
+    assert (app.needs, app.takes) == ({"client_id": False}, {"client_secret": True})
+    monkeypatch.delenv("SOURCES__OAUTH__CLIENT_SECRET")
+    if given:
+        monkeypatch.setenv("SOURCES__OAUTH__CLIENT_SECRET", given)
+    if given == "another":
+        with pytest.raises(BadSetting, match="does not know the app"):
+            app.login(Person())
+        return
+    assert app.refreshed(app.login(Person())).access_token
+    [sent, *_] = [seen.headers for seen in sandbox.requests if seen.path == "/oauth/token"]
+    assert ("authorization" in sent) is bool(given)
+
+
 @pytest.mark.parametrize("secret", ["none", "header", "body"])
 def test_an_app_with_or_without_a_secret_signs_in_and_renews(sign_in, store, sandbox, secret):
     app = replace(sign_in, secret=secret, lasts=timedelta(days=9))

@@ -1,0 +1,184 @@
+"""One run over all accounts: what is asked, the pages of rows that come of it, and what is remembered of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import tee
+from typing import Any, TypeVar
+
+import dlt
+
+from sources.garmin import activities as acts
+from sources.garmin.days import Memory, Span, Window, asked, failed
+from sources.garmin.metrics import Metric, Table
+from sources.garmin.upstream import Account, Unanswered, checked
+from sources.kit import notices
+
+ACCOUNT = "account"
+Shared = TypeVar("Shared")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity."""
+
+    account: str
+    about: str
+    item: str
+    unit: str = ""
+    answer: Any = None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """All of an account has been asked for: what the resource is to remember."""
+
+    account: str
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The activities of an account, or why they are not known."""
+
+    account: Account
+    span: Span
+    found: list[Any] | None = None
+    failure: str = ""
+
+    @property
+    def told(self) -> Iterator[Told | Ended]:
+        """The same as an answer."""
+        name = self.account.name
+        item = f"{name} activities {self.span.unit}"
+        yield Told(name, str(self.span.first), item, self.span.unit, self.found, self.failure)
+        if not self.failure:
+            yield Ended(name, {"until": str(self.span.last)})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The pages of every resource; what several are made of is asked for once."""
+
+    accounts: list[Account]
+    window: Window
+    copies: dict[str, list[Iterator[Any]]] = field(default_factory=dict)
+
+    def metric(self, metric: Metric, table: Table) -> Iterator[Any]:
+        """A page for each answer of a metric."""
+        users = _running(metric.tables)
+        yield from self._pages(table, self._shared(metric.name, len(users), lambda: self._metric(metric, users)))
+
+    def part(self, part: acts.Part, table: Table) -> Iterator[Any]:
+        """A page for each activity that is new or has changed."""
+        users = _running(part.tables)
+        yield from self._pages(table, self._shared(part.name, len(users), lambda: self._part(part, users)))
+
+    def activities(self) -> Iterator[Any]:
+        """A page for each account."""
+        for listed in self._listed():
+            yield from self._pages(acts.ACTIVITIES, listed.told)
+
+    def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
+        for each in told:
+            if isinstance(each, Told):
+                yield _page(table, each)
+            elif not self.window:
+                memory = _memory(table.name, each.account)
+                memory.clear()
+                memory.update(each.memory)
+
+    def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
+        for account in self.accounts:
+            memories = [_memory(user, account.name) for user in users]
+            span = self.window.of(memories, metric.look_back, account.today)
+            missed = [] if self.window else failed(memories, span)
+            now = asked(span, metric.days, metric.weekly) if metric.dated else [Span(span.last, span.last)]
+            yield from self._asked(account, metric, [*missed, *now], len(missed), span.last)
+
+    def _asked(
+        self, account: Account, metric: Metric, spans: list[Span], missed: int, until: date
+    ) -> Iterator[Told | Ended]:
+        """The answers about some days; after one that no other of the kind will be better than, no more is asked."""
+        again: list[list[str]] = []
+        paths = (metric.path.format(name=account.display_name, first=span.first, last=span.last) for span in spans)
+        for span, ask in zip(spans, account.asked(paths, failed_before=missed), strict=False):
+            item, unit = f"{account.name} {metric.name} {span.unit}", span.unit if metric.dated else ""
+            try:
+                answer = ask()
+                account.refuse_stranger(answer)
+                yield Told(account.name, str(span.first), item, unit, checked(answer, metric.kind))
+            except Unanswered as why:
+                yield Told(account.name, str(span.first), item, unit, failure=str(why))
+                if why.lasting:
+                    return
+                again.append([str(span.first), str(span.last)])
+        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})})
+
+    def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
+        for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
+            if found is None:
+                continue
+            memories = [{} if self.window else _memory(user, account.name) for user in users]
+            wanted = list(dict.fromkeys(each for memory in memories for each in acts.changed(found, part, memory)))
+            again: list[str] = []
+            for activity, ask in zip(
+                wanted, account.asked(map(part.path.format, wanted), acts.NONE_SUCH), strict=False
+            ):
+                item = f"{account.name} {part.name} {activity}"
+                try:
+                    yield Told(account.name, activity, item, answer=checked(ask(), part.kind))
+                except Unanswered as why:
+                    yield Told(account.name, activity, item, failure=str(why))
+                    again.append(activity)
+            seen = acts.seen(found, part, again, span.last)
+            yield Ended(account.name, {"until": str(span.last), "seen": seen, **({"failed": again} if again else {})})
+
+    def _listed(self) -> Iterator[Listed]:
+        """The activities of each account, listed once for all that are made of them."""
+        parts = [users for part in acts.PARTS if (users := _running(part.tables))]
+        own = _running([acts.ACTIVITIES])
+        users = [user for each in (own, *parts) for user in each]
+        return self._shared("list", len(own) + len(parts), lambda: self._lists(users))
+
+    def _lists(self, users: list[str]) -> Iterator[Listed]:
+        for account in self.accounts:
+            memories = [_memory(user, account.name) for user in users]
+            span = self.window.of(memories, acts.LOOK_BACK, account.today)
+            try:
+                yield Listed(account, span, acts.listed(account, span) if span else [])
+            except Unanswered as why:
+                yield Listed(account, span, failure=str(why))
+
+    def _shared(self, name: str, users: int, read: Callable[[], Iterator[Shared]]) -> Iterator[Shared]:
+        """One of the copies, as many as there are users, of what is read."""
+        copies = self.copies.setdefault(name, [])
+        if not copies:
+            copies += tee(read(), users)
+        return copies.pop()
+
+
+def _page(table: Table, told: Told) -> list[Any]:
+    """The rows that a table takes from an answer, and what is to be said of it."""
+    if told.failure:
+        return [notices.failed(told.item, told.failure, told.unit, told.account)]
+    page = [] if told.answer is None else list(table.shape(told.answer, told.about))
+    rows = [row for row in page if not getattr(row, "is_notice", False)]
+    for row in page:
+        (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
+    return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
+
+
+def _running(tables: Iterable[Table]) -> list[str]:
+    """Those tables that this run reads."""
+    chosen = dlt.current.source().selected_resources
+    return [table.name for table in tables if table.name in chosen]
+
+
+def _memory(resource: str, account: str) -> Memory:
+    """What a resource remembers of an account."""
+    accounts: dict[str, Memory] = dlt.current.resource_state(resource).setdefault("accounts", {})
+    return accounts.setdefault(account, {})

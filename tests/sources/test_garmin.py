@@ -1,0 +1,315 @@
+"""Garmin's days, series and memory: pure parts by tables, the rest by runs against the stand-in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+
+import pytest
+
+from sources.garmin.activities import PARTS, changed, seen
+from sources.garmin.days import Span, Window, asked
+from sources.garmin.flat import flat, is_bare, snake
+from sources.garmin.metrics import METRICS
+from sources.garmin.moments import offset_minutes, utc
+from sources.garmin.series import Series, samples
+from tests.scripted_server import reply, serving
+
+TODAY = date(2024, 3, 1)
+SERIES = Series("values", "described", {"timestamp": "measured_at", "level": "stress_level"})
+MS = 1_709_251_200_000
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (MS, "2024-03-01T00:00:00Z"),
+        (float(MS), "2024-03-01T00:00:00Z"),
+        ("2024-03-01T00:00:00.0", "2024-03-01T00:00:00Z"),
+        ("2024-03-01 00:00:00", "2024-03-01T00:00:00Z"),
+        ("2024-03-01T00:00:00.000Z", "2024-03-01T00:00:00Z"),
+        ("2024-03-01T01:00:00.000+01:00", "2024-03-01T00:00:00Z"),
+        ("yesterday", "yesterday"),
+        (10**30, 10**30),
+        (True, True),
+        (None, None),
+    ],
+)
+def test_moments(value, wanted):
+    assert utc(value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("local", "gmt", "wanted"),
+    [
+        ("2024-03-01T01:00:00.0", "2024-03-01T00:00:00.0", 60),
+        (MS - 21_600_000, MS, -360),
+        ("2024-03-01 05:45:00", "2024-03-01 00:00:00", 345),
+        ("2024-03-01T16:00:00.0", "2024-03-01T00:00:00.0", None),
+        (None, "2024-03-01T00:00:00.0", None),
+    ],
+)
+def test_offsets(local, gmt, wanted):
+    assert offset_minutes(local, gmt) == wanted
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("averageSpO2", "average_spo2"),
+        ("averageSPO2", "average_spo2"),
+        ("lowestSpo2", "lowest_spo2"),
+        ("vO2MaxValue", "vo2_max_value"),
+        ("mostRecentVO2Max", "most_recent_vo2_max"),
+        ("acuteTrainingLoadDTO", "acute_training_load_dto"),
+        ("startTimestampGMT", "start_timestamp_gmt"),
+        ("maxHR", "max_hr"),
+        ("hrTimeInZone_1", "hr_time_in_zone_1"),
+    ],
+)
+def test_names(key, wanted):
+    assert snake(key) == wanted
+
+
+def test_a_row_has_one_offset_and_no_wall_clock():
+    found = {
+        "startTimeGMT": "2024-03-01 08:00:00",
+        "startTimeLocal": "2024-03-01 09:00:00",
+        "distance": 5,
+        "a": {"bC": 1},
+    }
+    assert flat(found, {"distance": "distance_m"}) == {
+        "start_time_gmt": "2024-03-01T08:00:00Z",
+        "utc_offset_minutes": 60,
+        "distance_m": 5,
+        "a__b_c": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ({"calendarDate": "2024-03-01", "userProfilePK": 1, "values": [], "max": None, "retro": False}, True),
+        ({"calendarDate": "2024-03-01", "steps": 0}, False),
+        ({"inner": {"deep": None, "startTimestampGMT": "x"}}, True),
+        ({"inner": {"deep": 0.0}}, False),
+    ],
+)
+def test_bare_frames(answer, wanted):
+    assert is_bare(answer) is wanted
+
+
+@pytest.mark.parametrize(
+    ("described", "values", "wanted"),
+    [
+        ([{"key": "timestamp", "index": 0}, {"key": "level", "index": 1}], [[MS, 7]], [7]),
+        ([{"key": "level", "index": 0}, {"key": "timestamp", "index": 1}], [[7, MS]], [7]),
+        ([{"aIndex": 1, "aKey": "level"}, {"aIndex": 0, "aKey": "timestamp"}], [[MS, 7, "more"]], [7]),
+        ([], [[MS, 7], [MS + 1, None]], [7, None]),
+        (None, [[MS, 7]], [7]),
+        (None, [[MS, 7, 8]], "does not fit its descriptors"),
+        ([{"key": "timestamp", "index": 0}, {"key": "level", "index": 2}], [[MS, 7]], "does not fit its descriptors"),
+        ([{"key": "timestamp", "index": "first"}], [[MS, 7]], "does not fit its descriptors"),
+        ([{"key": "timestamp", "index": 1}, {"key": "level", "index": 0}], [[7, None]], "tells no moment"),
+    ],
+)
+def test_series_are_read_by_their_descriptors(described, values, wanted):
+    rows = list(samples({"values": values, "described": described}, "2024-03-01", [SERIES]))
+    if isinstance(wanted, str):
+        assert [row["reason"] for row in rows] == [wanted]
+    else:
+        assert [row["stress_level"] for row in rows] == wanted
+        assert rows[0]["measured_at"] == "2024-03-01T00:00:00Z"
+
+
+def test_series_of_one_answer_meet_in_one_row_a_moment():
+    other = Series("others", None, {"timestamp": "measured_at", "level": "battery"})
+    answer = {"values": [[MS, 7], [MS + 60_000, 8]], "others": [[MS, 50]]}
+    assert [row.get("battery") for row in samples(answer, "2024-03-01", [SERIES, other])] == [50, None]
+
+
+@pytest.mark.parametrize(
+    ("memories", "look_back", "wanted"),
+    [
+        ([{}], 3, "2024-02-20"),
+        ([{"until": "2024-02-28"}], 3, "2024-02-25"),
+        ([{"until": "2024-02-28"}, {"until": "2024-02-27"}], 3, "2024-02-24"),
+        ([{"until": "2024-02-28"}, {}], 3, "2024-02-20"),
+        ([{"until": "2024-02-21"}], 7, "2024-02-20"),
+    ],
+)
+def test_days_begin_where_memory_ends_less_what_may_change(memories, look_back, wanted):
+    span = Window(date(2024, 2, 20)).of(memories, look_back, TODAY)
+    assert (str(span.first), span.last) == (wanted, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("days", "wanted"),
+    [
+        (1, ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        (2, ["2024-02-28/2024-03-01", "2024-03-01"]),
+        (364, ["2024-02-28/2024-03-02"]),
+    ],
+)
+def test_days_are_asked_for_in_requests(days, wanted):
+    assert [span.unit for span in asked(Span(date(2024, 2, 28), TODAY), days, False)] == wanted
+
+
+def test_weeks_begin_on_the_same_mondays_whenever_they_are_asked_for():
+    early, late = (
+        {span.first for span in asked(Span(date(2024, 1, 1 + day), date(2024, 6, 1)), 28, True)} for day in (0, 27)
+    )
+    assert late < early
+    assert {first.weekday() for first in early} == {0}
+
+
+def activity(number, name="Run", **more):
+    found = {"activityId": number, "activityName": name, "startTimeLocal": "2024-02-29 10:00:00", "userRoles": ["x"]}
+    return {**found, "activityType": {"typeKey": "running"}, **more}
+
+
+def test_parts_are_asked_for_when_an_activity_is_new_or_changed():
+    part = PARTS[0]
+    first = [activity(1), activity(2)]
+    memory = {"seen": seen(first, part, [], TODAY)}
+    assert changed(first, part, {}) == ["1", "2"]
+    assert changed(first, part, memory) == []
+    now = [activity(1, "Named"), activity(2, userRoles=["y"]), activity(3)]
+    assert changed(now, part, memory) == ["1", "3"]
+    assert changed(now, part, {"seen": seen(now, part, ["3"], TODAY), "failed": ["3"]}) == ["3"]
+
+
+def test_sets_are_asked_for_where_there_may_be_some():
+    sets = PARTS[-1]
+    weights = activity(2, activityType={"typeKey": "strength_training"})
+    assert changed([activity(1), weights], sets, {}) == ["2"]
+
+
+@pytest.fixture
+def site(workspace, sandbox):
+    """A workspace with Garmin behind the sandbox."""
+    made = workspace("garmin")
+    made.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    return made
+
+
+def run(site, *options, **variables):
+    result = site.etl("run", "garmin", "--env", "test", "--output", "json", *options, **variables)
+    return result, result.json[0]["tables"]
+
+
+def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
+    first, _ = run(site)
+    assert first.code == 0, first.err
+    paths = Counter(seen.path for seen in sandbox.requests)
+    assert max(paths.values()) == 1, "an endpoint is asked twice for the same"
+    nights = "SELECT sleep_scores__overall__value FROM garmin.sleep WHERE calendar_date = '2024-03-01'"
+    stages = "SELECT count(*) FROM garmin.sleep_stages WHERE calendar_date = '2024-03-01'"
+    (draft,), drafts = site.query(nights)[0], site.query(stages)
+    sandbox.move_to(2)
+    sandbox.forget_requests()
+    second, _ = run(site)
+    assert second.code == 0, second.err
+    asked = [seen.path for seen in sandbox.requests]
+    assert not [path for path in asked if "dailyStress" in path and path[-10:] < "2024-02-27"]
+    assert len([path for path in asked if path.endswith("/splits")]) == 3  # late, edited and new
+    assert (site.query(nights), drafts, site.query(stages)) == ([(draft + 20,)], [(4,)], [(5,)])
+    facts = {
+        "SELECT count(*) FROM garmin.weight WHERE calendar_date = '2024-03-02'": 2,
+        "SELECT count(*) FROM garmin.training_readiness WHERE calendar_date = '2024-03-02'": 5,
+        "SELECT count(*) FROM garmin.activities WHERE calendar_date = '2024-02-28'": 1,
+        "SELECT count(*) FROM garmin.activities WHERE activity_name = 'Named'": 1,
+        "SELECT count(*) FROM garmin.activity_splits WHERE activity_id = 20000000003": 1,
+        "SELECT weigh_ins FROM garmin.stats_and_body WHERE calendar_date = '2024-03-02'": 2,
+    }
+    assert {sql: site.query(sql)[0][0] for sql in facts} == facts
+
+
+ALONE = {"SOURCES__GARMIN__HTTP__REQUESTS_AT_ONCE": "1"}
+SOME = ("--select", "heart_rate*", "--select", "stress*")
+
+
+def test_a_day_that_fails_leaves_the_others_and_is_asked_for_again(site, sandbox):
+    sandbox.fault("/dailyStress/2024-02-27", "500", 2)
+    twice = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "2", "SOURCES__GARMIN__HTTP__BACKOFF_SECONDS": "0.01"}
+    result, tables = run(site, *SOME, **twice)
+    assert (result.code, tables["stress"], tables["heart_rate"]) == (3, 4, 5), result.err
+    assert result.json[0]["counts"]["items_failed"] == 2  # the day, and its samples
+    failed = "SELECT DISTINCT part, state, reason FROM _etl.coverage WHERE reason <> ''"
+    assert [(part, state) for part, state, _ in site.query(failed)] == [("demo_anna", "failed")]
+    sandbox.forget_requests()
+    sandbox.move_to(8)
+    result, _ = run(site, *SOME, **twice)
+    assert result.code == 0, result.err
+    assert next(seen.path for seen in sandbox.requests if "dailyStress" in seen.path).endswith("2024-02-27")
+    assert site.query("SELECT count(*) FROM garmin.stress WHERE calendar_date = '2024-02-27'") == [(1,)]
+
+
+def test_days_that_fail_for_good_stop_no_run(site, sandbox):
+    once = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "1"}
+    sandbox.fault("/dailyStress/2024-02-(24|26|28)", "500", 1000)
+    for day in (1, 12):
+        sandbox.move_to(day)
+        result, _ = run(site, "--select", "stress", **once)
+        assert (result.code, result.json[0]["counts"]["items_failed"]) == (3, 3), result.err
+    sandbox.fault("/dailyStress", "500", 1000)
+    assert site.etl("run", "garmin", "--env", "test", "--select", "stress", **once).code == 5
+
+
+def test_a_window_in_the_future_asks_for_nothing(site, sandbox):
+    result, tables = run(site, "--select", "stress", "--select", "activities", "--since", "2030-01-01")
+    assert (result.code, tables) == (0, {}), result.out + result.err
+    assert [seen.path for seen in sandbox.requests] == ["/garmin/userprofile-service/socialProfile"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said", "requests"),
+    [
+        ("401", 6, "etl auth", 3),
+        ("403", 3, "answered 403", 3),
+    ],
+)
+def test_what_no_repetition_mends_is_not_repeated(site, sandbox, kind, code, said, requests):
+    sandbox.fault("dailyStress|token", kind, 1000)
+    result = site.etl("run", "garmin", "--env", "test", "--select", "stress", **ALONE)
+    assert result.code == code, result
+    assert said in result.err + result.out
+    assert len(sandbox.requests) <= requests
+
+
+@pytest.mark.parametrize("part", [("--since", "2024-02-27"), ("--until", "2024-02-28"), ("--mode", "backfill")])
+def test_a_limit_never_cuts_days_that_nobody_reads_again(site, sandbox, part):
+    result = site.etl("run", "garmin", "--env", "test", "--limit", "2", *part)
+    assert (result.code, sandbox.requests) == (2, [])
+    assert "would cut them for good" in result.err
+
+
+def test_an_answer_for_strangers_is_no_data(site):
+    def answer(asked):
+        return reply(200, {"displayName": "x"} if asked.path.endswith("Profile") else {"privacyProtected": True})
+
+    with serving(answer) as server:
+        result = site.etl(
+            "run", "garmin", "--env", "test", "--select", "user_summary", SOURCES__GARMIN__BASE_URL=server.url
+        )
+    assert (result.code, len(result.err.splitlines())) == (6, 1), result.err
+
+
+def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
+    sandbox.fault("activitylist", "403", 1)
+    result, tables = run(site, "--select", "activit*")
+    assert (result.code, tables, result.json[0]["counts"]["items_failed"]) == (3, {}, 1)
+    result, tables = run(site, "--select", "activit*")
+    assert (result.code, tables["activities"], tables["activity_splits"]) == (0, 4, 8)
+
+
+def test_a_token_that_has_ended_is_renewed_once(site, sandbox):
+    sandbox.fault("dailyStress/2024-02-28", "401", 1)
+    result, tables = run(site, "--select", "stress", **ALONE)
+    assert (result.code, tables) == (0, {"stress": 5}), result.err
+    assert [seen.status for seen in sandbox.requests if seen.path.endswith("/oauth/token")] == [200]
+
+
+def test_every_metric_is_there_once():
+    names = [metric.name for metric in METRICS] + ["activities"] + [part.name for part in PARTS]
+    assert len(names) == len(set(names)) == 31

@@ -1,0 +1,97 @@
+"""The first sign-in to Garmin by the real library against a loopback SSO, and how tokens follow each other."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from importlib.metadata import version
+from io import StringIO
+
+import pytest
+
+from tests.scripted_server import Asked, reply, serving
+
+SPOKEN = "0.3.2"
+CODE = "123456"
+EXPIRES = 4_102_444_800
+BEARER = ".".join(
+    base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+    for part in ({}, {"exp": EXPIRES, "client_id": "APP"}, {})
+)
+
+
+class Sso:
+    """Asks for a code, then gives a ticket, for which there is a token."""
+
+    def __init__(self, status: int = 200, answer: str = "MFA_REQUIRED") -> None:
+        self.status, self.first = status, answer
+
+    def answer(self, asked: Asked):
+        path = asked.path.partition("?")[0]
+        if path == "/mobile/api/login":
+            return reply(self.status, {"responseStatus": {"type": self.first}})
+        if path.endswith("/mfa/verifyCode"):
+            right = json.loads(asked.body)["mfaVerificationCode"] == CODE
+            return reply(200, {"responseStatus": {"type": "SUCCESSFUL" if right else "NO"}, "serviceTicketId": "ST-1"})
+        if path == "/token" and b"service_ticket=ST-1" in asked.body:
+            return reply(200, {"access_token": BEARER, "refresh_token": "refresh-1", "expires_in": 60_000})
+        return reply(404, {})
+
+
+@pytest.fixture
+def login(workspace, monkeypatch):
+    """`etl auth login garmin` against a server, with what a person answers."""
+    garmin = pytest.importorskip("garminconnect.client", reason="garminconnect is not installed")
+    if version("garminconnect") != SPOKEN:
+        pytest.skip(f"the SSO of this test is asked as garminconnect {SPOKEN} does, the newest for Python 3.11")
+    made, begin = workspace("garmin"), garmin.Client.__init__
+
+    def sign_in(sso: Sso, typed: str, **variables: str):
+        with serving(sso.answer) as server:
+
+            def begun(client, *given, **named):
+                begin(client, *given, **named)
+                client._sso = client._connect = server.url
+
+            monkeypatch.setattr(garmin.Client, "__init__", begun)
+            monkeypatch.setattr(garmin, "DI_TOKEN_URL", f"{server.url}/token")
+            monkeypatch.setattr(sys, "stdin", StringIO(typed))
+            return (
+                made.etl("auth", "login", "garmin", "--account", "me", "--env", "test", **variables),
+                server.paths,
+                made,
+            )
+
+    return sign_in
+
+
+@pytest.mark.parametrize(
+    ("typed", "variables"),
+    [
+        (f"ada@example.org\na secret word\n{CODE}\n", {}),
+        (f"{CODE}\n", {"GARMIN_USERNAME": "ada@example.org", "GARMIN_PASSWORD": "a secret word"}),
+    ],
+)
+def test_a_person_signs_in_with_a_code(login, typed, variables):
+    result, _, made = login(Sso(), typed, **variables)
+    assert result.code == 0, result
+    assert "a secret word" not in result.out + result.err
+    kept = json.loads((made.root / ".dlt/tokens/test/garmin.me.json").read_text())
+    assert (kept["access_token"], kept["refresh_token"], kept["extra"]) == (BEARER, "refresh-1", {"client_id": "APP"})
+    assert kept["expires_at"] == "2100-01-01T00:00:00+00:00"
+    status = made.etl("auth", "status", "garmin", "--env", "test", "--output", "json")
+    assert [(one["account"], one["signed_in"]) for one in status.json] == [("me", True)]
+
+
+@pytest.mark.parametrize(
+    ("sso", "said"),
+    [
+        (Sso(status=429), "wait a day"),
+        (Sso(answer="INVALID_USERNAME_PASSWORD"), "not right"),
+    ],
+)
+def test_a_refused_login_is_not_repeated(login, sso, said):
+    result, paths, _ = login(sso, "ada@example.org\na secret word\n")
+    assert (result.code, sum("api/login" in path for path in paths)) == (6, 1), result
+    assert said in result.err
