@@ -77,6 +77,11 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         raise UsageError(
             "--full-refresh replaces whole tables; leave out --limit, --since, --until and --mode backfill"
         )
+    for spec in specs:
+        if spec.into and (order.full_refresh or order.verb == "rebuild"):
+            raise UsageError(
+                f"{spec.name}: its tables are those of {spec.into}, too, and would be dropped; do it there"
+            )
     if order.max_retry is not None and order.max_retry < 0:
         raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
     if order.transfers is not None and order.transfers < 1:
