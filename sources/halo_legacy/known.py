@@ -31,6 +31,7 @@ def _asked(sql: str, table: str) -> Iterator[tuple[Any, ...]]:
         return
     with dlt.current.pipeline().sql_client() as client:
         try:
-            yield from client.execute_sql(sql.format(**{table: client.make_qualified_table_name(table)})) or ()
+            rows = client.execute_sql(sql.format(**{table: client.make_qualified_table_name(table)}))
+            yield from map(tuple, rows or ())
         except DestinationUndefinedEntity:
             return
