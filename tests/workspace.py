@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+import yaml
 
 import cli
 from sandbox.server import as_environment
@@ -97,6 +98,9 @@ class Workspace:
         ):
             if (home / file).exists():
                 (self.root / file).symlink_to(home / file)
+        into = yaml.safe_load((home / "specs" / f"{name}.yaml").read_text()).get("into")
+        if into and not (self.root / "specs" / f"{into}.yaml").exists():
+            self.link(into, home)
 
     def write(self, path: str, text: str) -> Path:
         """Write a file of the workspace."""
