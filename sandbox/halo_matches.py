@@ -160,6 +160,17 @@ class Game:
         """An id that depends on these names and this match."""
         return made_id(self.games.world, "game", self.number, *names)
 
+    def assets(self) -> list[dict[str, Any]]:
+        """The documents of its assets, each with its `kind`; a custom match has no playlist and no pair."""
+        named = {"map": "map", "variant": "ugc_game_variant", "playlist": "playlist", "pair": "map_mode_pair"}
+        chosen = [kind for kind in named if not (self.kind.is_custom and kind in ("playlist", "pair"))]
+        links = {named[kind]: self.asset(kind) for kind in chosen}
+        world = self.games.world
+        return [
+            {"kind": kind, **asset_document(world, kind, link["AssetId"], link["VersionId"])}
+            for kind, link in links.items()
+        ]
+
     def asset(self, kind: str) -> dict[str, Any]:
         """An asset of the match; those of a kind of match are the same."""
         if kind == "playlist":
@@ -308,16 +319,19 @@ class Game:
             "AssetId": self.uuid("film"),
         }
 
-    def events(self) -> bytes:
-        """The file with the events, as the game packs them: a few kills, and a medal that is there twice."""
+    def deeds(self) -> list[dict[str, Any]]:
+        """What a reader of films finds: a few kills, and a medal that is there twice."""
         humans = [player[5:-1] for player in self.players if player.startswith("xuid")]
-        told = []
+        told: list[dict[str, Any]] = []
         for turn in range(4):
             killer, victim = humans[turn % len(humans)], humans[(turn + 1) % len(humans)]
             at = 10_000 * (turn + 1)
-            told += [_event(killer, KILL, at), _event(victim, DEATH, at, value=1)]
-        told += [_event(humans[0], MEDAL, 40_000, is_medal=True)] * 2
-        return zlib.compress(b"\x01".join(told))
+            told += [_deed(killer, "kill", KILL, at), _deed(victim, "death", DEATH, at, 1)]
+        return [*told, *[_deed(humans[0], "medal", MEDAL, 40_000, 0, "Double Kill")] * 2]
+
+    def events(self) -> bytes:
+        """The same as the game packs it into a file."""
+        return zlib.compress(b"\x01".join(map(_packed, self.deeds())))
 
 
 BLOCKS: dict[str, dict[str, Any]] = {
@@ -361,7 +375,57 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
-def _event(xuid: str, hint: int, at: int, is_medal: bool = False, value: int = 0) -> bytes:
-    name = gamertag(xuid).encode("utf-16le").ljust(32, b"\0")
-    packed = name + bytes(15) + struct.pack(">BI", hint, at) + bytes(3) + bytes([is_medal]) + bytes(3) + bytes([value])
-    return struct.pack("<Q", int(xuid)) + b"\x2d\xc0" + bytes(8) + packed + b"\x00\x00\x2e\xe0"
+def asset_document(world: World, kind: str, asset: str, version: str, language: str = "en-US") -> dict[str, Any]:
+    """A map, playlist, map_mode_pair or ugc_game_variant, as the API tells of it."""
+    link = {"AssetId": made_id(world, "linked", asset), "PublicName": "Linked", "Description": ""}
+    links: dict[str, dict[str, Any]] = {
+        "map_mode_pair": {"MapLink": link, "UgcGameVariantLink": link},
+        "playlist": {"RotationEntries": [link]},
+        "ugc_game_variant": {"EngineGameVariantLink": link},
+    }
+    return {
+        "CustomData": {"Strategy": 0},
+        "Tags": ["sandbox"],
+        **links.get(kind, {}),
+        "AssetId": asset,
+        "VersionId": version,
+        "PublicName": _asset_name(world, asset),
+        "Description": f"in {language}",
+        "Files": {"Prefix": "https://example.test/", "FileRelativePaths": ["images/hero.png"]},
+        "Contributors": [],
+        "AssetHome": 1,
+        "AssetStats": {"PlaysRecent": 5, "PlaysAllTime": 50, "AverageRating": 4.5, "NumberOfRatings": 2},
+        "InspectionResult": 0,
+        "CloneBehavior": 0,
+        "Order": 0,
+    }
+
+
+def _asset_name(world: World, asset: str) -> str:
+    for kind in KINDS:
+        playlist = RANKED if kind.playlist == "Ranked Arena" else made_id(world, kind.playlist)
+        prefix = "Ranked" if playlist == RANKED else "Arena"
+        names = {
+            playlist: str(kind.playlist),
+            made_id(world, "map", kind.name): f"Map of {kind.name}",
+            made_id(world, "variant", kind.name): kind.name,
+            made_id(world, "pair", kind.name): f"{prefix}:{kind.name} on Map",
+        }
+        if asset in names:
+            return names[asset]
+    return "Asset"
+
+
+def _deed(xuid: str, kind: str, hint: int, at: int, value: int = 0, name: str | None = None) -> dict[str, Any]:
+    return {
+        "xuid": int(xuid), "gamertag": gamertag(xuid), "type_hint": hint, "is_medal": kind == "medal",
+        "event_type": kind, "time_ms": at, "medal_value": value, "medal_name": name,
+    }  # fmt: skip
+
+
+def _packed(deed: dict[str, Any]) -> bytes:
+    name = deed["gamertag"].encode("utf-16le").ljust(32, b"\0")
+    head = struct.pack(">BI", deed["type_hint"], deed["time_ms"])
+    tail = bytes([0, 0, 0, deed["is_medal"], 0, 0, 0, deed["medal_value"]])
+    number: bytes = struct.pack("<Q", deed["xuid"])
+    return number + b"\x2d\xc0" + bytes(8) + name + bytes(15) + head + tail + b"\0\0\x2e\xe0"

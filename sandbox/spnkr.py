@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.exchange import Reply, Request, World
-from sandbox.halo_matches import KINDS, PEOPLE, PERFECT, RANKED, SEASON, Game, Games, gamertag, made_id, moment, ranked
+from sandbox.halo_matches import (
+    KINDS,
+    PEOPLE,
+    PERFECT,
+    SEASON,
+    Game,
+    Games,
+    asset_document,
+    gamertag,
+    made_id,
+    moment,
+    ranked,
+)
 from sandbox.oauth import CLIENT, SECRET, AuthorizationServer
 
 SPARTAN, CLEARANCE = "v4=sandbox-spartan-token", "sandbox-clearance"
@@ -25,6 +37,12 @@ MOST = 25
 LOGIN = AuthorizationServer("spnkr")
 XUID = r"xuid\((?P<xuid>\d+)\)"
 DELETED = KINDS[6].name
+ASSETS = {
+    "maps": "map",
+    "playlists": "playlist",
+    "mapModePairs": "map_mode_pair",
+    "ugcGameVariants": "ugc_game_variant",
+}
 DATES = {
     f"{name}Date": {"ISO8601Date": f"{year}-06-20T17:00:00.000Z"} for name, year in (("Start", 2023), ("End", 2024))
 }
@@ -124,42 +142,10 @@ def _ready(games: Games, asked: dict[str, str]) -> Game | None:
 
 
 def _asset(request: Request, games: Games, asked: dict[str, str]) -> Any:
-    link = {"AssetId": made_id(games.world, "linked", asked["asset"]), "PublicName": "Linked", "Description": ""}
-    if (asked["kind"], asked["asset"]) == ("maps", made_id(games.world, "map", DELETED)):
+    if asked["asset"] == made_id(games.world, "map", DELETED):
         return None
-    links: dict[str, dict[str, Any]] = {"mapModePairs": {"MapLink": link, "UgcGameVariantLink": link}, "playlists": {"RotationEntries": [link]},
-             "ugcGameVariants": {"EngineGameVariantLink": link}, "maps": {"PrefabLinks": []}}  # fmt: skip
-    return {
-        "CustomData": {"Strategy": 0},
-        "Tags": ["sandbox"],
-        **links[asked["kind"]],
-        "AssetId": asked["asset"],
-        "VersionId": asked["version"],
-        "PublicName": _asset_name(games, asked),
-        "Description": request.headers.get("accept-language", ""),
-        "Files": {"Prefix": "https://example.test/", "FileRelativePaths": ["images/hero.png"]},
-        "Contributors": [],
-        "AssetHome": 1,
-        "AssetStats": {"PlaysRecent": 5, "PlaysAllTime": 50, "AverageRating": 4.5, "NumberOfRatings": 2},
-        "InspectionResult": 0,
-        "CloneBehavior": 0,
-        "Order": 0,
-    }
-
-
-def _asset_name(games: Games, asked: dict[str, str]) -> str:
-    for kind in KINDS:
-        playlist = RANKED if kind.playlist == "Ranked Arena" else made_id(games.world, kind.playlist)
-        prefix = "Ranked" if playlist == RANKED else "Arena"
-        names = {
-            playlist: str(kind.playlist),
-            made_id(games.world, "map", kind.name): f"Map of {kind.name}",
-            made_id(games.world, "variant", kind.name): kind.name,
-            made_id(games.world, "pair", kind.name): f"{prefix}:{kind.name} on Map",
-        }
-        if asked["asset"] in names:
-            return names[asked["asset"]]
-    return "Asset"
+    language = request.headers.get("accept-language", "")
+    return asset_document(games.world, ASSETS[asked["kind"]], asked["asset"], asked["version"], language)
 
 
 def _users(request: Request, games: Games, asked: dict[str, str]) -> Any:

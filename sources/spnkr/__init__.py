@@ -12,16 +12,14 @@ Answers are loaded as they are, without a model that rejects what it does not kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 import dlt
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from sources.kit.errors import BadSetting
-from sources.kit.halo.tables import Table
 from sources.spnkr import snapshots, tables
 from sources.spnkr.histories import MATCH_TYPES, Window
 from sources.spnkr.people import People
@@ -58,19 +56,15 @@ def spnkr(
     window = Window(_bound("since", since), _bound("until", until))
     reading = Reading(upstream, people, match_type, matches_per_run, window)
     return (
-        *(_resource(table, reading.of(table.name)) for table in TABLES),
-        _resource(tables.MATCH_COUNT, snapshots.match_count(people)),
-        _resource(tables.SERVICE_RECORDS, snapshots.service_records(upstream, people)),
-        _resource(tables.PLAYLIST_CSR, snapshots.playlist_csr(upstream, people, ranked_playlists or [RANKED_ARENA])),
-        _resource(tables.CAREER_PROGRESS, snapshots.career_progress(upstream, people)),
-        _resource(tables.MEDALS, snapshots.medals(upstream)),
-        _resource(tables.MEDAL_LABELS, snapshots.medal_labels(upstream)),
-        _resource(tables.SEASONS, snapshots.seasons(upstream)),
+        *(table.resource(reading.of(table.name)) for table in TABLES),
+        tables.MATCH_COUNT.resource(snapshots.match_count(people)),
+        tables.SERVICE_RECORDS.resource(snapshots.service_records(upstream, people)),
+        tables.PLAYLIST_CSR.resource(snapshots.playlist_csr(upstream, people, ranked_playlists or [RANKED_ARENA])),
+        tables.CAREER_PROGRESS.resource(snapshots.career_progress(upstream, people)),
+        tables.MEDALS.resource(snapshots.medals(upstream)),
+        tables.MEDAL_LABELS.resource(snapshots.medal_labels(upstream)),
+        tables.SEASONS.resource(snapshots.seasons(upstream)),
     )
-
-
-def _resource(table: Table, rows: Iterator[Any]) -> DltResource:
-    return dlt.resource(rows, name=table.name, write_disposition="merge", primary_key=table.key, columns=table.columns)
 
 
 def _check(match_type: str, matches_per_run: int) -> None:

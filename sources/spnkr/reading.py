@@ -17,6 +17,7 @@ from sources.kit import notices
 from sources.kit.errors import TryLater, Unreadable
 from sources.kit.halo import films
 from sources.kit.halo.assets import asset_row
+from sources.kit.halo.known import imported_parts
 from sources.kit.halo.matches import match_rows
 from sources.kit.halo.shape import Row, Rows, objects
 from sources.kit.halo.skill import skill_rows
@@ -32,6 +33,7 @@ from sources.spnkr.upstream import SKILL as RATINGS
 from sources.spnkr.upstream import STATS as RESULTS
 
 BATCH = 50
+NO_EVENTS = "the film has no events"
 NAMES_AT_ONCE = 20  # people; more, and the API answers 429
 PATHS = {
     "map": "maps",
@@ -117,6 +119,7 @@ class _Run:
 
     def _wanted(self) -> Iterator[Match]:
         """The matches that lack something, newest first; those that were waited for come first."""
+        self._take_over()
         waiting = {} if self._reading.window else {match.match_id: match for match in self._ledger.waiting()}
         yield from waiting.values()
         found = (match for key, match in self._histories.matches.items() if key not in waiting)
@@ -126,6 +129,14 @@ class _Run:
             key=lambda match: match.ended or oldest,
             reverse=True,
         )
+
+    def _take_over(self) -> None:
+        """Take imported parts of matches that were never asked about for read."""
+        unknown = [match for key, match in self._histories.matches.items() if not self._ledger.knows(key)]
+        imported = imported_parts() if unknown and self._ledger.parts else {}
+        for match in unknown:
+            for part in imported.get(match.match_id, ()):
+                self._ledger.read(match, part)
 
     def _told(self, left: int) -> Iterator[Row]:
         """What a person should know of matches that are not there yet."""
@@ -208,7 +219,7 @@ class _Run:
             if path:
                 filmed.append((match, answer, path))
             else:
-                missing = Answer(404, answer.response, "the film has no events") if answer.found else answer
+                missing = Answer(404, answer.response, NO_EVENTS) if answer.found else answer
                 self._missed(match, "film", missing, rows)
         files = self._answers(BLOBS, [match for match, _, _ in filmed], (path for _, _, path in filmed), rows)
         for (match, manifest, _), (_, file) in zip(filmed, files, strict=True):
@@ -269,14 +280,14 @@ class _Run:
     def _missed(self, match: Match, part: str, answer: Answer, rows: Rows) -> None:
         """Note why a part was not there: not yet, not any more, or because the upstream failed."""
         if answer.gone:
-            self._note(match, part, GONE, rows, answer.why)
+            self._note(match, part, GONE, rows, answer.reason)
         elif not answer.absent:
-            self._note(match, part, PENDING, rows, answer.why)
+            self._note(match, part, PENDING, rows, answer.reason)
             rows.setdefault(self._teller(part), []).append(notices.failed(f"{part} of {match.match_id}", answer.why))
         elif match.is_fresh(answer.sent_at):
-            self._wait(match, part, rows, answer.why)
+            self._wait(match, part, rows, answer.reason)
         else:
-            self._note(match, part, ABSENT, rows, answer.why)
+            self._note(match, part, ABSENT, rows, answer.reason)
 
     def _wait(self, match: Match, part: str, rows: Rows, why: str) -> None:
         self._waits += 1
@@ -291,7 +302,7 @@ class _Run:
         self._ledger.read(match, part)
         row = {"match_id": match.match_id, "part": part}
         rows.setdefault(MATCH_PARTS.name, []).append({**row, "status": "done"})
-        rows.setdefault(MATCH_PAYLOADS.name, []).append({**row, "payload": text})
+        rows.setdefault(MATCH_PAYLOADS.name, []).append({**row, "source": "api", "payload": text})
 
     def _teller(self, part: str) -> str:
         """A table of a part that runs, to which notices belong."""

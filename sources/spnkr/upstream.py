@@ -44,6 +44,11 @@ class Answer:
         return self.status == 410
 
     @property
+    def reason(self) -> str:
+        """Why there is none, without the address."""
+        return f"answered {self.status}" if self.status else "no whole answer"
+
+    @property
     def sent_at(self) -> datetime:
         """The upstream's clock."""
         return datetime.now(UTC) if self.response is None else http.sent_at(self.response)

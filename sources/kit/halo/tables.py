@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from dlt.common.schema.typing import TTableSchemaColumns
-
-FIRST_SEEN = "x-first-seen"  # a hint: the column keeps the value it was loaded with first, whatever comes later
+import dlt
+from dlt.common.schema.typing import TTableSchemaColumns, TWriteDispositionConfig
+from dlt.extract import DltResource
 
 DESCRIPTIONS = {
     "match_id": "the match",
@@ -61,7 +62,7 @@ DESCRIPTIONS = {
     "linked_game_variant_id": "of a pair: its mode",
     "linked_engine_variant_name": "of a game variant: the mode of the engine",
     "raw": "the answer as it came",
-    "source": "who told: film, api, match_roster or migrated",
+    "source": "where it is from: api, film, match_roster, migrated or legacy",
     "first_seen_at": "when the pair was first loaded, or first seen where that is told",
     "seen_at": "when the name was last seen",
     "part": "stats, skill or film",
@@ -72,15 +73,28 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `key` tells rows apart."""
+    """A table: `key` tells rows apart; a row that comes again takes the place of the former, unless `first_stays`."""
 
     name: str
     about: str
     key: tuple[str, ...]
     columns: TTableSchemaColumns
+    first_stays: bool = False
+
+    def resource(self, rows: Any) -> DltResource:
+        """What fills the table with pages of rows."""
+        merge: TWriteDispositionConfig = {"disposition": "merge", "strategy": "insert-only"}
+        filled: DltResource = dlt.resource(
+            rows,
+            name=self.name,
+            write_disposition=merge if self.first_stays else "merge",
+            primary_key=self.key,
+            columns=self.columns,
+        )
+        return filled
 
 
-def columns(keys: tuple[str, ...], first_seen: str = "", /, **types: str) -> TTableSchemaColumns:
+def columns(keys: tuple[str, ...], /, **types: str) -> TTableSchemaColumns:
     """Columns by data type, declared so that they exist while no row fills them; `keys` are never null."""
     found: TTableSchemaColumns = {}
     for data_type, names in types.items():
@@ -88,14 +102,12 @@ def columns(keys: tuple[str, ...], first_seen: str = "", /, **types: str) -> TTa
             found[name] = {"data_type": data_type, "nullable": name not in keys}  # type: ignore[typeddict-item]
             if name in DESCRIPTIONS:
                 found[name]["description"] = DESCRIPTIONS[name]
-            if name == first_seen:
-                found[name][FIRST_SEEN] = True  # type: ignore[literal-required]
     return found
 
 
-def _table(name: str, about: str, key: str, first_seen: str = "", **types: str) -> Table:
+def _table(name: str, about: str, key: str, **types: str) -> Table:
     keys = tuple(key.split())
-    return Table(name, about, keys, columns(keys, first_seen, **types))
+    return Table(name, about, keys, columns(keys, **types))
 
 
 INFO = {
@@ -260,19 +272,19 @@ ASSETS = _table(
     timestamp="published_date",
     json="tags files contributors rotation_entries custom_data raw",
 )
-ALIASES = _table(
+_NAME = ("xuid", "gamertag", "source")
+ALIASES = Table(
     "aliases",
     "Names that a person was seen with, and who told.",
-    "xuid gamertag source",
-    "first_seen_at",
-    text="xuid gamertag source",
-    timestamp="first_seen_at seen_at",
+    _NAME,
+    columns(_NAME, text=" ".join(_NAME), timestamp="first_seen_at seen_at"),
+    first_stays=True,
 )
 MATCH_PAYLOADS = _table(
     "match_payloads",
     "The answers about a match as they came.",
     "match_id part",
-    text="match_id part payload",
+    text="match_id part source payload",
 )
 
 STATS = (
