@@ -6,10 +6,14 @@ Their generated columns are never read: one row that is no JSON would break ever
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from sources.kit.halo.shape import xuid_of
 
 STATS, SKILL, EVENTS, CACHE, ALIASES = "MatchStats", "PlayerMatchStats", "HighlightEvents", "MatchCache", "XuidAliases"
 KINDS = {
@@ -24,6 +28,10 @@ RESULTS = (
     f"(SELECT count(*) FROM json_each({BODY}, '$.Value') AS v "
     "WHERE json_extract(v.value, '$.ResultCode') = 0 AND json_extract(v.value, '$.Result') IS NOT NULL)"
 )
+MOST_OFTEN = f"""
+SELECT json_extract(p.value, '$.PlayerId') AS player FROM {STATS}, json_each({BODY}, '$.Players') AS p
+WHERE player LIKE 'xuid(%' GROUP BY player ORDER BY count(*) DESC, player LIMIT 1
+"""
 WORTH = {SKILL: RESULTS}
 KEYS = {
     STATS: (OBJECT.format("MatchId"),),
@@ -71,6 +79,20 @@ def keys(connection: sqlite3.Connection, table: str) -> Keys:
         else:
             told.keyless.append(row)
     return told
+
+
+def owners(connection: sqlite3.Connection, name: str) -> set[str]:
+    """Whose matches a database has: whom it says itself, else by its name, else who is in most of them."""
+    there, told = tables(connection), list[Any]()
+    if "Players" in there:
+        told += connection.execute("SELECT xuid FROM Players")
+    if "SyncMeta" in there and not told:
+        told += connection.execute("SELECT Value FROM SyncMeta WHERE Key IN ('player_xuid', 'xuid')")
+    if ALIASES in there and not told and (gamertag := re.fullmatch(r"spnkr_gt_(.+)\.db", name)):
+        told += connection.execute(f"SELECT Xuid FROM {ALIASES} WHERE lower(Gamertag) = lower(?)", [gamertag[1]])
+    if STATS in there and not told:
+        told += connection.execute(MOST_OFTEN)
+    return {xuid for (one,) in told if (xuid := xuid_of(one))}
 
 
 def bodies(connection: sqlite3.Connection, table: str, rows: Sequence[int]) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """Several inputs as one: which of them speaks for each match, asset and name, and how many of its rows that are.
 
 * A match, an asset: the first input that has it. Its skill: the input that knows most persons' (none: it is left out).
-  Its events: the input that has most. A name: the time it was seen last.
+  Its events: the input that has most. A name: the time it was seen last. It stands in the history of each owner of an
+  input who played.
 * A sum of a match (MatchCache, Parquet) counts where no input has the match itself.
 
 Only keys are held; payloads are read, and become rows, some matches at a time.
@@ -24,14 +25,14 @@ from sources.kit import notices
 from sources.kit.errors import Unreadable
 from sources.kit.halo.assets import asset_row
 from sources.kit.halo.films import event_rows
-from sources.kit.halo.matches import match_rows
+from sources.kit.halo.matches import listed_row, match_rows
 from sources.kit.halo.shape import Row, Rows
 from sources.kit.halo.skill import skill_rows
 from sources.kit.halo.tables import SKILL as SKILL_TABLES
 from sources.kit.halo.tables import STATS as STATS_TABLES
 
 FILLS: dict[str, tuple[str, ...]] = {
-    STATS: (*(table.name for table in STATS_TABLES), "match_payloads"),
+    STATS: (*(table.name for table in STATS_TABLES), "match_history", "match_payloads"),
     SKILL: (*(table.name for table in SKILL_TABLES), "match_payloads"),
     EVENTS: ("highlight_events", "aliases"),
     **dict.fromkeys(KINDS, ("assets",)),
@@ -88,6 +89,7 @@ class Merge:
         self._inputs, self._language = inputs, language
         self._read: dict[tuple[int, int], Rows] = {}
         self._failures: list[Row] = []
+        self._owners: set[str] = set()
 
     @cached_property
     def parts(self) -> list[Part]:
@@ -128,6 +130,7 @@ class Merge:
                 return [Part(each, sums.JSON, sums.name_keys(sums.of_json(each)))]
             with opened(each) as database:
                 there = legacy.tables(database)
+                self._owners |= legacy.owners(database, each.name)
                 parts = [Part(each, table, legacy.keys(database, table)) for table in (STATS, SKILL, EVENTS, *KINDS)
                          if table in there]  # fmt: skip
                 for table, keys in ((CACHE, sums.keys), (ALIASES, sums.name_keys)):
@@ -168,7 +171,8 @@ class Merge:
     def _of_body(self, table: str, key: legacy.Key, body: str) -> Rows:
         payload = orjson.loads(body)
         if table == STATS:
-            return match_rows(payload) | _kept(key[0], "stats", body)
+            listed = [row for xuid in sorted(self._owners) if (row := listed_row(payload, xuid))]
+            return match_rows(payload) | {"match_history": listed} | _kept(key[0], "stats", body)
         if table == SKILL:
             return skill_rows(key[0], payload) | _kept(key[0], "skill", body)
         return {"assets": [asset_row(KINDS[table], payload, self._language)]}

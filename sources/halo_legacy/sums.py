@@ -22,7 +22,7 @@ from sources.kit.errors import Unreadable
 from sources.kit.halo.shape import Row, Rows, xuid_of
 
 PARQUET, JSON = "match_facts", "aliases"
-TABLES = ("match_stats", "match_players", "match_stints", "match_skill")
+TABLES = ("match_stats", "match_history", "match_players", "match_stints", "match_skill")
 NUMBERS = ("kills", "deaths", "assists", "headshot_kills", "max_killing_spree", "kda", "accuracy")
 NO_TEAM = -1
 MIGRATED = "migrated"
@@ -110,7 +110,9 @@ def rows(fact: Mapping[str, Any], where: str) -> Rows:
         **{name: fact.get(name) for name in NUMBERS},
         "average_life_duration_seconds": _first(fact, "avg_life_seconds", "average_life_seconds"),
     }
-    made["match_stats"].append(_filled({"match_id": match_id, "start_time": moment(fact.get("start_time")), **ids}))
+    match: Row = {"match_id": match_id, "start_time": moment(fact.get("start_time")), **ids}
+    made["match_stats"].append(_filled(match))
+    made["match_history"].append(_filled({"xuid": xuid, **match, "outcome": fact.get("outcome"), "last_team_id": team}))
     made["match_players"].append(_filled(took_part))
     made["match_stints"].append(_filled(stint))
     if fact.get("team_mmr") is not None:
