@@ -61,7 +61,7 @@ def _medals(name: str, medals: list[tuple[int, str, str]]) -> Iterator[dict[str,
             exact = name == normal_label
             yield {
                 "kind": "medal",
-                "match": "exact_norm" if exact else "token_jaccard",
+                "matched_by": "exact_norm" if exact else "token_jaccard",
                 "target": str(name_id),
                 "name_id": name_id,
                 "label": label,
@@ -80,7 +80,7 @@ def _statistics(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             continue
         yield {
             "kind": "stat",
-            "match": "keyword",
+            "matched_by": "keyword",
             "target": statistic,
             "confidence": GENERIC if specific else confidence,
         }

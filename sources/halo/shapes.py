@@ -164,7 +164,7 @@ class Candidate(Reference):
 
     commendation_id: str
     kind: str = Field(description="medal or stat")
-    match: str = Field(description="exact_norm, token_jaccard or keyword")
+    matched_by: str = Field(description="exact_norm, token_jaccard or keyword")
     target: str = Field(description="the medal's name_id, or the statistic")
     name_id: MedalId | None = Field(None, description="where it is a medal")
     label: str | None = Field(None, description="by which the medal was found")
