@@ -65,16 +65,16 @@ def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
             held(environment, reader.name, report.run_id),
             open_ledger(environment) as ledger,
         ):
-            made = _made_again(environment, reader, ledger, report.run_id)
+            made = _made_again(environment, reader, ledger, report.run_id, own=reader.name == spec.into)
         report.models += [replace(each, name=f"{reader.name}.{each.name}") for each in made if each.status == "made"]
         failed = _failed(environment, reader.name, made)
         report.warnings += [str(failed)] if failed else []
 
 
-def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> list[Made]:
-    """What became of the models of a spec that are due; none where none was ever made."""
+def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str, own: bool) -> list[Made]:
+    """What became of the models of a spec that are due; of tables not its `own`, none where none was ever made."""
     dataset = environment.dataset(dataset_name(spec))
-    if not ledger.models(spec.name, dataset):
+    if not own and not ledger.models(spec.name, dataset):
         return []
     with open_warehouse(environment, dataset) as warehouse:
         return Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()

@@ -50,6 +50,13 @@ def test_tables_are_shared_where_a_spec_says_so(pair, more, told):
     assert (result.code, told is None or told in result.out) == (2 if told else 0, True), result
 
 
+def test_what_the_one_derives_is_made_and_exported_by_the_other_alone(pair):
+    assert pair.etl("run", "filler", "--env", "test").code == 0
+    assert pair.query("SELECT word, things FROM pool.words") == [("filler", 2)]
+    result = pair.etl("export", "filler", "words", "--env", "test", "--to", "out", "--format", "csv")
+    assert (result.code, (pair.root / "out" / "words.csv").read_text().splitlines()[1]) == (0, '"filler",2'), result
+
+
 def test_rows_of_both_are_merged_and_the_models_of_the_one_know(pair):
     assert pair.etl("run", "pool", "filler", "--env", "test").code == 0
     words = "SELECT word, things FROM pool.words ORDER BY 1"

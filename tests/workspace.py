@@ -97,7 +97,7 @@ class Workspace:
             f"sandbox/{name}.py",
             f"models/{name}",
         ):
-            if (home / file).exists():
+            if (home / file).exists() and not (self.root / file).exists():
                 (self.root / file).symlink_to(home / file)
         for other in _named_by(name, home):
             if not (self.root / "specs" / f"{other}.yaml").exists():
