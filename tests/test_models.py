@@ -351,14 +351,16 @@ KINDS = {"text": "VARCHAR", "timestamp": "TIMESTAMPTZ", "bool": "BOOLEAN"}
 @pytest.mark.parametrize("name", [name for name in specs.names(REPOSITORY) if (REPOSITORY / "models" / name).is_dir()])
 def test_the_models_of_the_repository_read_declared_columns_only(workspace, name: str):
     """So they are made of empty tables, and each has no rows then."""
-    made, spec = workspace(name), specs.load(REPOSITORY, name)
-    dataset = spec.dataset or name
+    made = workspace(name)
+    dataset = specs.load(REPOSITORY, name).dataset or name
     with duckdb.connect(str(made.root / "warehouse.duckdb")) as connection:
-        connection.execute(f"CREATE SCHEMA {dataset}")
-        for resource in outline(REPOSITORY, spec).resources.values():
-            declared = resource.compute_table_schema()["columns"].items()
-            columns = ", ".join(f'"{n}" {KINDS.get(c["data_type"], c["data_type"])}' for n, c in declared)
-            connection.execute(f"CREATE TABLE {dataset}.{resource.table_name} ({columns})")
+        for spec in (specs.load(REPOSITORY, each) for each in specs.names(made.root)):  # whose tables they read, too
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {spec.dataset or spec.name}")
+            for resource in outline(REPOSITORY, spec).resources.values():
+                declared = resource.compute_table_schema()["columns"].items()
+                columns = ", ".join(f'"{n}" {KINDS.get(c["data_type"], c["data_type"])}' for n, c in declared)
+                table = f"{spec.dataset or spec.name}.{resource.table_name}"
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
     result = made.etl("models", name, "--env", "test", "--output", "json")
     assert result.code == 0, result
     for model in result.json[0]["models"]:
