@@ -88,6 +88,7 @@ class _Run:
         self._histories = Histories(reading.upstream, reading.people, self._ledger, reading.match_type, reading.window)
         self._names: dict[str, None] = {}
         self._named: set[str] = set()
+        self._aliased: set[tuple[str, ...]] = set()
         self._waits = 0
         self._stopped = ""
 
@@ -156,6 +157,7 @@ class _Run:
             self._ask(batch, rows)
         except TryLater as why:
             self._stopped = str(why)
+        rows[ALIASES.name] = [row for row in rows.get(ALIASES.name, []) if self._is_first(row)]
         return rows
 
     def _ask(self, batch: list[Match], rows: Rows) -> None:
@@ -253,6 +255,13 @@ class _Run:
                 row = {"xuid": user.get("xuid"), "gamertag": user.get("gamertag"), "source": "api"}
                 page.append({**row, "first_seen_at": answer.sent_at.isoformat()} if good else user)
 
+    def _is_first(self, alias: Row) -> bool:
+        """Whether a name was not told before in this run; a table whose first rows stay takes each once."""
+        key = tuple(str(alias.get(part)) for part in ALIASES.key)
+        is_first = bool(getattr(alias, "is_notice", False)) or key not in self._aliased
+        self._aliased.add(key)
+        return is_first
+
     def _assets(self) -> Rows:
         """The versions of assets that no run has asked for; one that is deleted is not asked for again."""
         known = set(self._of_assets.get("known", []))
@@ -294,9 +303,9 @@ class _Run:
         self._note(match, part, PENDING, rows, why)
 
     def _note(self, match: Match, part: str, status: str, rows: Rows, why: str) -> None:
-        self._ledger.note(match, part, status)
-        row = {"match_id": match.match_id, "part": part, "status": STATUS[status], "reason": why}
-        rows.setdefault(MATCH_PARTS.name, []).append(row)
+        if self._ledger.note(match, part, status):
+            row = {"match_id": match.match_id, "part": part, "status": STATUS[status], "reason": why}
+            rows.setdefault(MATCH_PARTS.name, []).append(row)
 
     def _read(self, match: Match, part: str, text: str, rows: Rows) -> None:
         self._ledger.read(match, part)

@@ -12,7 +12,7 @@ from typing import Any
 from sources.kit import notices
 from sources.kit.halo.shape import Row, Rows, below, objects, xuid_of
 
-HIGHLIGHTS = 3  # ChunkType
+HIGHLIGHTS = "3"  # ChunkType
 FIELDS = ("gamertag", "event_type", "time_ms", "type_hint", "is_medal", "medal_value", "medal_name")
 
 
@@ -20,14 +20,14 @@ def highlights_url(manifest: Any) -> str | None:
     """Where the events of a film are (`/hi/films/matches/{id}/spectate` tells), or None for a film without them."""
     prefix = manifest.get("BlobStoragePathPrefix") if isinstance(manifest, dict) else None
     chunks = (chunk for chunk, good in objects(below(manifest, "CustomData").get("Chunks"), "Chunks") if good)
-    path = next((chunk.get("FileRelativePath") for chunk in chunks if chunk.get("ChunkType") == HIGHLIGHTS), None)
+    path = next((chunk.get("FileRelativePath") for chunk in chunks if str(chunk.get("ChunkType")) == HIGHLIGHTS), None)
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if isinstance(prefix, str) and isinstance(path, str) else None
 
 
 def film_version(manifest: Any) -> int:
     """The version by which the events are laid out; 0 where none is told."""
-    version = below(manifest, "CustomData").get("FilmMajorVersion")
-    return version if isinstance(version, int) else 0
+    version = str(below(manifest, "CustomData").get("FilmMajorVersion"))
+    return int(version) if version.isdecimal() else 0
 
 
 def event_rows(match_id: str, events: Iterable[Any]) -> Rows:
