@@ -81,11 +81,11 @@ def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: st
 
 
 def _readers(root: Path, spec: Spec) -> Iterator[Spec]:
-    """Specs of other datasets that have a model of this one's."""
+    """Specs of other datasets that have a model of this one's, and the spec into whose tables it loads."""
     own = Names(root, spec)
     for name in folder.names(root):
         models = folder.read(root, name).models.values() if name != spec.name and name in specs.names(root) else ()
-        if any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
+        if name == spec.into or any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
             yield specs.load(root, name)
 
 

@@ -315,8 +315,10 @@ def models_say_what_the_tables_say(subject: Subject) -> None:
         pytest.skip(f"{subject.name} has no models")
     site = subject.site(like=subject.after(1, 1, 2))
     before = site.models()
-    assert all(before.get(model) for model in subject.plan["models"]), "a model is empty"
-    assert site.etl("models", subject.name).code == 0
+    made = site.etl("models", subject.name, "--output", "json")
+    assert made.code == 0, made
+    waiting = {model["name"] for model in made.json[0]["models"] if model["status"] == "waits"}  # for another spec
+    assert all(before.get(model) for model in {*subject.plan["models"]} - waiting), "a model is empty"
     assert site.models() == before, "a model made anew has other rows"
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+import yaml
 
 import cli
 from sandbox.server import as_environment
@@ -97,6 +99,9 @@ class Workspace:
         ):
             if (home / file).exists():
                 (self.root / file).symlink_to(home / file)
+        for other in _named_by(name, home):
+            if not (self.root / "specs" / f"{other}.yaml").exists():
+                self.link(other, home)
 
     def write(self, path: str, text: str) -> Path:
         """Write a file of the workspace."""
@@ -166,3 +171,13 @@ class Workspace:
             os.environ.clear()
             os.environ.update(before)
             os.chdir(folder)
+
+
+def _named_by(name: str, home: Path) -> Iterator[str]:
+    """The specs without which one is not valid: into whose tables it loads, and whose tables its models read."""
+    spec = home / "specs" / f"{name}.yaml"
+    if spec.exists() and (into := yaml.safe_load(spec.read_text()).get("into")):
+        yield into
+    known = {path.stem for path in (home / "specs").glob("*.yaml")}
+    for model in (home / "models" / name).glob("*.sql"):
+        yield from sorted(known & set(re.findall(r"(?:FROM|JOIN) (\w+)\.", model.read_text())))

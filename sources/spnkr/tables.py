@@ -7,7 +7,8 @@ from typing import Any
 from sources.kit import notices
 from sources.kit.halo.matches import info_row
 from sources.kit.halo.shape import Row, below, flat, objects, xuid_of
-from sources.kit.halo.tables import INFO, Table, columns, csr
+from sources.kit.halo.tables import MATCH_HISTORY as MATCH_HISTORY
+from sources.kit.halo.tables import Table, columns, csr
 
 DAY = "snapshot_date"
 RANKS = 272
@@ -18,16 +19,6 @@ def _table(name: str, about: str, key: str, **types: str) -> Table:
     return Table(name, about, keys, columns(keys, **types))
 
 
-MATCH_HISTORY = _table(
-    "match_history",
-    "One row per person and match, as the person's history lists it.",
-    "xuid match_id",
-    text=f"xuid {INFO['text']}",
-    timestamp=INFO["timestamp"],
-    double=INFO["double"],
-    bigint=f"{INFO['bigint']} last_team_id outcome rank",
-    bool=f"{INFO['bool']} present_at_end_of_match",
-)
 MATCH_PARTS = _table(
     "match_parts",
     "What became of each part of each match: done, pending, absent, gone or unreadable.",

@@ -41,6 +41,17 @@ def match_rows(payload: Any) -> Rows:
     return rows
 
 
+def listed_row(payload: Row, xuid: str) -> Row | None:
+    """The row of `match_history` for one who played, out of the match itself; None for who did not."""
+    for player, good in objects(payload.get("Players"), "Players"):
+        if good and xuid_of(player.get("PlayerId")) == xuid:
+            row = flat({name: player.get(name) for name in ("LastTeamId", "Outcome", "Rank")})
+            present = below(player, "ParticipationInfo").get("PresentAtCompletion")
+            known = {"match_id": payload.get("MatchId"), **info_row(payload.get("MatchInfo")), **row}
+            return {"xuid": xuid, **known, **({} if present is None else {"present_at_end_of_match": present})}
+    return None
+
+
 def info_row(info: Any) -> Row:
     """What `MatchInfo` says: `map_id`, `playlist_id` … for its assets, and all else under its own name."""
     if not isinstance(info, dict):

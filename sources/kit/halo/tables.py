@@ -162,6 +162,16 @@ AWARDS = {
     "bigint": "team_id name_id count total_personal_score_awarded",
 }
 
+MATCH_HISTORY = _table(
+    "match_history",
+    "One row per person and match, as the person's history lists it.",
+    "xuid match_id",
+    text=f"xuid {INFO['text']}",
+    timestamp=INFO["timestamp"],
+    double=INFO["double"],
+    bigint=f"{INFO['bigint']} last_team_id outcome rank",
+    bool=f"{INFO['bool']} present_at_end_of_match",
+)
 MATCH_STATS = _table("match_stats", "One row per match.", "match_id", **INFO)
 MATCH_TEAMS = _table(
     "match_teams",
@@ -302,4 +312,4 @@ STATS = (
 )
 SKILL = (MATCH_SKILL, MATCH_SKILL_MMRS, MATCH_SKILL_TIERS)
 FILM = (HIGHLIGHT_EVENTS,)
-TABLES = {table.name: table for table in (*STATS, *SKILL, *FILM, ASSETS, ALIASES, MATCH_PAYLOADS)}
+TABLES = {table.name: table for table in (MATCH_HISTORY, *STATS, *SKILL, *FILM, ASSETS, ALIASES, MATCH_PAYLOADS)}

@@ -1,0 +1,145 @@
+"""Halo Infinite: the reference files that give ids and words their meaning, and commendations of Halo 5.
+
+Docs:   https://openspartan.com/docs (the game's own metadata); the other files are made by players
+Auth:   none for the files; the host of the icons wants the tokens of a game (`spartan_token`, `clearance_token`)
+Limits: none are told.
+Cursor: none, each file is read whole; only rows that are new or have changed are loaded.
+
+`json_dir` is a folder, in which files may lie anywhere, or a URL below which they are asked for by name. A row that is
+no longer in its file keeps its cells and gets `deleted_at`; a row that is wrong goes to quarantine, alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dlt
+from dlt.extract import DltResource
+from pydantic import ValidationError
+
+from sources.halo import lists, shapes
+from sources.halo.documents import Documents
+from sources.halo.icons import medal_icons as medal_icons
+from sources.halo.icons import rank_icons as rank_icons
+from sources.halo.likeness import candidates
+from sources.halo.lists import Listed
+from sources.halo.shapes import Reference
+from sources.kit import http, notices
+from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.whole import Whole
+
+ReadList = Callable[[], Listed]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what its rows must be, what tells them apart, and the files they are listed in."""
+
+    name: str
+    shape: type[Reference]
+    key: tuple[str, ...]
+    files: dict[str, ReadList]
+
+
+@dlt.source(name="halo", section="halo", max_table_nesting=0)
+def halo(
+    json_dir: str = dlt.config.value,
+    locales: list[str] | None = None,
+    playlist_modes: str = "Playlist_modes_translations.json",
+    commendations: str = "halo5_commendations_fr.json",
+    commendation_exclusions: str = "halo5_commendations_exclude.json",
+    career_ranks: str = "career_ranks_metadata.json",
+    medal_metadata: str = "medal_metadata.json",
+    sheet: str = "medium",
+) -> Iterable[DltResource]:
+    """Fourteen tables. A file is a name in `json_dir` or a URL; labels of medals are in `medals_<locale>.json`.
+
+    `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large.
+    """
+    documents = Documents(json_dir, http.open_session("halo"))
+    labels = {f"medals_{locale}.json": locale for locale in _locales(locales)}
+
+    def of(file: str, read: Callable[[Any], Listed]) -> dict[str, ReadList]:
+        return {file: lambda: read(documents.get(file))}
+
+    def labels_of(file: str, locale: str) -> Listed:
+        return lists.medal_labels(documents.get(file), locale)
+
+    def guesses() -> Listed:
+        known = [row for file, locale in labels.items() for _, row in labels_of(file, locale)]
+        named = [(row["name_id"], row["label"]) for row in known if row["label"] and isinstance(row["label"], str)]
+        return candidates(lists.commendations(documents.get(commendations)), named)
+
+    tables = (
+        Table("playlists", shapes.Playlist, ("uuid",), of(playlist_modes, lists.playlists)),
+        Table("game_modes", shapes.GameMode, ("id",), of(playlist_modes, lists.game_modes)),
+        Table("categories", shapes.Category, ("name_en",), of(playlist_modes, lists.categories)),
+        Table("medal_labels", shapes.MedalLabel, ("name_id", "locale"),
+              {file: partial(labels_of, file, locale) for file, locale in labels.items()}),
+        Table("medals", shapes.Medal, ("name_id",), of(medal_metadata, lists.medals)),
+        Table("medal_texts", shapes.MedalText, ("name_id", "locale"), of(medal_metadata, lists.medal_texts)),
+        Table("medal_sheets", shapes.Sheet, ("size",), of(medal_metadata, lists.sheets)),
+        Table("medal_icons", shapes.MedalIcon, ("icon",),
+              of(medal_metadata, partial(lists.medal_icons, size=sheet))),
+        Table("commendations", shapes.Commendation, ("commendation_id",), of(commendations, lists.commendations)),
+        Table("commendation_tiers", shapes.Tier, ("commendation_id", "tier"), of(commendations, lists.tiers)),
+        Table("commendation_exclusions", shapes.Exclusion, ("kind", "value"),
+              of(commendation_exclusions, lists.exclusions)),
+        Table("commendation_candidates", shapes.Candidate, ("commendation_id", "kind", "target"),
+              {commendations: guesses}),
+        Table("career_ranks", shapes.CareerRank, ("rank",), of(career_ranks, lists.career_ranks)),
+        Table("career_icons", shapes.CareerIcon, ("path",), of(career_ranks, lists.career_icons)),
+    )  # fmt: skip
+    return [_resource(table) for table in tables]
+
+
+def _resource(table: Table) -> DltResource:
+    return dlt.resource(
+        _rows,
+        name=table.name,
+        primary_key=table.key,
+        columns=shapes.columns(table.shape, table.key),
+        write_disposition={"disposition": "merge", "strategy": "upsert"},
+    )(table)
+
+
+def _rows(table: Table) -> Iterator[Any]:
+    """The rows that are new, changed or gone, and a notice for each that is wrong and each file without an answer."""
+    whole = Whole(table.key, dlt.current.resource_state())
+    for file, read in table.files.items():
+        try:
+            yield [notice for place, said in read() if (notice := _taken(table, whole, said, f"{file}:{place}"))]
+        except Unreadable as problem:
+            whole.complete = False
+            yield [notices.failed(file, str(problem))]
+    yield list(whole.changes())
+
+
+def _taken(table: Table, whole: Whole, said: Any, where: str) -> Any:
+    """Take a row, or say what is wrong with it."""
+    try:
+        row = table.shape.model_validate(said).model_dump(mode="json", exclude_none=True)
+    except ValidationError as wrong:
+        whole.refuse(_key(table, said, {str(one["loc"][0]) for one in wrong.errors() if one["loc"]}))
+        return notices.rejected(said, shapes.mistakes(wrong), where)
+    if whole.take(row):
+        return None
+    shown = ", ".join(str(row[column]) for column in table.key)
+    return notices.rejected(said, f"{shown} is there before, with other content", where)
+
+
+def _key(table: Table, said: Any, wrong: set[str]) -> dict[str, Any] | None:
+    """The key of a row that is wrong elsewhere; None where nobody can tell it."""
+    names = {column: table.shape.model_fields[column].alias or column for column in table.key}
+    readable = isinstance(said, dict) and not wrong & set(names.values())
+    return {column: said[name] for column, name in names.items()} if readable else None
+
+
+def _locales(given: list[str] | None) -> list[str]:
+    locales = list(dict.fromkeys(("fr", "en") if given is None else given))
+    if not locales or not all(locale.strip() for locale in locales):
+        raise BadSetting("halo.locales: names no language; use e.g. --with locales=fr,en")
+    return locales
