@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from sources.kit.errors import BadSetting
-from sources.spnkr.sign_in import CLEARANCE, SPARTAN, pasted
+from sources.kit.errors import BadSetting, SourceError
+from sources.kit.tokens import Token
+from sources.spnkr.sign_in import CLEARANCE, SIGN_IN, SPARTAN, pasted
 from tests.scripted_server import Asked, reply, serving
 
 AZURE = {
@@ -15,6 +17,7 @@ AZURE = {
     "SPNKR_AZURE_CLIENT_SECRET": "a secret word",
     "SPNKR_OAUTH_REFRESH_TOKEN": "refresh-1",
 }
+APP = {"SOURCES__SPNKR__CLIENT_ID": "app", "SOURCES__SPNKR__CLIENT_SECRET": "a secret word"}
 PLAIN = {"SPNKR_CLIENT_ID": "app", "SPNKR_CLIENT_SECRET": "a secret word", "SPNKR_REFRESH_TOKEN": "refresh-1"}
 
 
@@ -50,25 +53,31 @@ def said(description: str) -> dict[str, str]:
     return {"error": "invalid_request", "error_description": description}
 
 
-def run(workspace, services, **variables):
-    made = workspace("spnkr")
+def run(made, services, **variables):
     with serving(services.answer) as server:
-        made.point_at(
-            {
-                "sources.spnkr.base_url": f"{server.url}/{{host}}",
-                "sources.spnkr.xbox_url": f"{server.url}/{{host}}",
-                "sources.spnkr.token_url": f"{server.url}/live",
-                "sources.spnkr.fallback_token_url": f"{server.url}/azure",
-                "sources.spnkr.players": ["2533274800000001"],
-            }
-        )
-        result = made.etl("run", "spnkr", "--env", "test", "--select", "match_history", **variables)
-    return result, server.paths, made
+        settings = {**addresses(server), "SOURCES__SPNKR__PLAYERS": '["2533274800000001"]', **variables}
+        result = made.etl("run", "spnkr", "--env", "test", "--select", "match_history", **settings)
+    return result, server.paths
+
+
+def addresses(server):
+    told = {"base_url": "/{host}", "xbox_url": "/{host}", "token_url": "/live", "fallback_token_url": "/azure"}
+    quick = {"http__max_attempts": "1", "http__backoff_seconds": "0.01"}
+    found = {**{name: f"{server.url}{path}" for name, path in told.items()}, **quick}
+    return {f"SOURCES__SPNKR__{name}".upper(): value for name, value in found.items()}
+
+
+@pytest.fixture
+def made(workspace):
+    """A workspace with the spec and without its models."""
+    site = workspace("spnkr")
+    (site.root / "models" / "spnkr").unlink()
+    return site
 
 
 @pytest.mark.parametrize("names", [AZURE, PLAIN], ids=["azure", "plain"])
-def test_both_sets_of_names_sign_in(workspace, names):
-    result, paths, made = run(workspace, Services(), **names)
+def test_both_sets_of_names_sign_in(made, names):
+    result, paths = run(made, Services(), **names)
     assert result.code == 0, result
     assert paths[:5] == ["/live", "/user/user/authenticate", "/xsts/xsts/authorize", "/settings/spartan-token",
                          "/settings/oban/flight-configurations/titles/hi/audiences/RETAIL/active"]  # fmt: skip
@@ -80,50 +89,59 @@ def test_both_sets_of_names_sign_in(workspace, names):
     )
 
 
-def test_an_app_that_one_endpoint_does_not_know_asks_the_other(workspace):
-    services = Services("/live", 400, {"error": "invalid_client"})
-    result, paths, _ = run(workspace, services, **PLAIN)
-    assert (result.code, paths[:2]) == (0, ["/live", "/azure"]), result
+def renewed(services, monkeypatch):
+    """A Spartan token for a refresh token, and what was asked."""
+    with serving(services.answer) as server:
+        for name, value in {**addresses(server), **APP}.items():
+            monkeypatch.setenv(name, value)
+        granted = SIGN_IN.refreshed(Token(refresh_token="refresh-1"))
+        return SIGN_IN.spartan(replace(granted, access_token=granted.extra["granted"])), server.paths
+
+
+def test_an_app_that_one_endpoint_does_not_know_asks_the_other(monkeypatch):
+    token, paths = renewed(Services("/live", 400, {"error": "invalid_client"}), monkeypatch)
+    assert (token.access_token, token.refresh_token, paths[:2]) == ("v4=made", "refresh-3", ["/live", "/azure"])
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "refusal", "code", "told"),
+    ("path", "status", "refusal", "kind", "told"),
     [
-        ("/live", 400, {"error": "invalid_grant"}, 6, "the sign-in has ended"),
-        ("/live", 401, said("AADSTS7000215: Invalid client secret provided"), 2, "not its Secret ID"),
-        ("/live", 400, said("The value for 'redirect_uri' is not valid"), 2, "redirect_uri is not among those"),
-        ("/live", 400, said("The app is not enabled for consumers"), 2, "personal accounts"),
-        ("/live", 503, {}, 5, "run again later"),
-        ("/xsts", 401, {"XErr": 2148916233}, 6, "no Xbox profile"),
-        ("/xsts", 401, {"XErr": 2148916235}, 6, "country"),
-        ("/xsts", 401, {"XErr": 2148916238}, 6, "a child's"),
-        ("/xsts", 401, {"XErr": 1}, 6, "XErr 1"),
-        ("/settings/spartan", 200, {}, 1, "without SpartanToken"),
+        ("/live", 400, {"error": "invalid_grant"}, "sign_in", "the sign-in has ended"),
+        ("/live", 401, said("AADSTS7000215: Invalid client secret provided"), "usage", "not its Secret ID"),
+        ("/live", 400, said("The value for 'redirect_uri' is not valid"), "usage", "redirect_uri is not among those"),
+        ("/live", 400, said("The app is not enabled for consumers"), "usage", "personal accounts"),
+        ("/live", 503, {}, "temporary", "run again later"),
+        ("/xsts", 401, {"XErr": 2148916233}, "sign_in", "no Xbox profile"),
+        ("/xsts", 401, {"XErr": 2148916235}, "sign_in", "country"),
+        ("/xsts", 401, {"XErr": 2148916238}, "sign_in", "a child's"),
+        ("/xsts", 401, {"XErr": 1}, "sign_in", "XErr 1"),
+        ("/settings/spartan", 200, {}, "failed", "without SpartanToken"),
     ],
-)  # fmt: skip
-def test_a_refusal_says_what_to_do(workspace, path, status, refusal, code, told):
-    result, _, _ = run(workspace, Services(path, status, refusal), **PLAIN)
-    assert result.code == code, result
-    assert told in result.err, result.err
-    assert "a secret word" not in result.err
+)
+def test_a_refusal_says_what_to_do(monkeypatch, path, status, refusal, kind, told):
+    with pytest.raises(SourceError) as refused:
+        renewed(Services(path, status, refusal), monkeypatch)
+    assert (refused.value.kind, "a secret word" in str(refused.value)) == (kind, False)
+    assert told in str(refused.value)
+    assert str(refused.value).startswith("spnkr: ")
 
 
-def test_what_microsoft_gave_is_kept_before_it_is_used(workspace):
+def test_what_microsoft_gave_is_kept_before_it_is_used(made):
     """The refresh token rotates: killed or refused between the two, the next run still has the new one."""
-    result, _, made = run(workspace, Services("/xsts", 503), **PLAIN)
+    result, _ = run(made, Services("/xsts", 503), **PLAIN)
     assert result.code == 5, result
     kept = json.loads((made.root / ".dlt/tokens/test/spnkr.json").read_text())
     assert kept["refresh_token"] == "refresh-2"
-    again, paths, _ = run(workspace, Services(), **PLAIN)
+    again, paths = run(made, Services(), **PLAIN)
     assert (again.code, paths[0]) == (0, "/live"), again
 
 
-def test_a_token_out_of_a_browser_signs_until_it_ends(workspace):
+def test_a_token_out_of_a_browser_signs_until_it_ends(made):
     given = {"SPNKR_SPARTAN_TOKEN": "x-343-authorization-spartan: v4=pasted", "SPNKR_CLEARANCE_TOKEN": "flight"}
-    result, paths, _ = run(workspace, Services(), **given)
+    result, paths = run(made, Services(), **given)
     assert result.code == 0, result
     assert not [path for path in paths if path in ("/live", "/azure")]
-    ended, _, _ = run(workspace, Services("/halostats", 401), **given)
+    ended, _ = run(made, Services("/halostats", 401), **given)
     assert (ended.code, ended.err.count("\n")) == (6, 1)
     assert "lasts four hours" in ended.err
 
