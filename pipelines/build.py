@@ -16,6 +16,7 @@ import dlt
 from dlt.common import jsonpath
 from dlt.extract import DltResource, DltSource
 
+from pipelines import type_hints
 from pipelines.configuration import setting
 from pipelines.errors import EtlError, UsageError, did_you_mean
 from pipelines.specs import tables
@@ -25,6 +26,8 @@ from pipelines.specs.types import Moves, ResourceHints
 # Lists in lists become tables down to here and stay whole, as JSON, below. dlt's own 1000 makes names of tables, and
 # of the job files called after them, that no file system takes.
 DEEPEST_TABLES = 10
+
+type_hints.remember()
 
 
 def build(root: Path, spec: Spec) -> DltSource:

@@ -25,6 +25,7 @@ KILL_SCORE, FLAG_SCORE = 1024030246, 22113181
 FILM_VERSION = 38
 KILL, DEATH, MEDAL = 50, 20, 100
 WIN, LOSS = 2, 3
+END = b"\0\0\x2e\xe0"  # of an event in a film
 TIERS = ("Bronze", "Silver", "Gold", "Platinum", "Diamond", "Onyx")
 
 
@@ -84,11 +85,13 @@ class Games:
         return self.game(number) if number < self.count else None
 
     def of(self, xuid: str, match_type: str) -> list[Game]:
-        """Somebody's matches, newest first."""
+        """Somebody's matches, newest first; a match whose number is in `halo_hidden` of the memory is not listed."""
         known: dict[Any, list[Game]] = self.world.memory.setdefault("halo_histories", {})
         if (found := known.get((xuid, match_type, self.count))) is None:
             games = (self.game(number) for number in reversed(range(self.count)))
-            found = [game for game in games if xuid in game.ours and game.is_of(match_type)]
+            hidden: set[int] = self.world.memory.get("halo_hidden", set())
+            played = (game for game in games if xuid in game.ours and game.is_of(match_type))
+            found = [game for game in played if game.number not in hidden]
             known[xuid, match_type, self.count] = found
         return found
 
@@ -427,5 +430,4 @@ def _packed(deed: dict[str, Any]) -> bytes:
     name = deed["gamertag"].encode("utf-16le").ljust(32, b"\0")
     head = struct.pack(">BI", deed["type_hint"], deed["time_ms"])
     tail = bytes([0, 0, 0, deed["is_medal"], 0, 0, 0, deed["medal_value"]])
-    number: bytes = struct.pack("<Q", deed["xuid"])
-    return number + b"\x2d\xc0" + bytes(8) + name + bytes(15) + head + tail + b"\0\0\x2e\xe0"
+    return b"".join((struct.pack("<Q", deed["xuid"]), b"\x2d\xc0", bytes(8), name, bytes(15), head, tail, END))

@@ -156,7 +156,7 @@ def raw_files_lead_to_the_same_rows(subject: Subject) -> None:
     if subject.env == "pg":
         subject.only_over_http()  # tables out of parquet are loaded there as any others
     whole, site = subject.full(), subject.site()
-    fetched = site.etl("fetch", subject.name)
+    fetched = site.etl("fetch", subject.name, *subject.select)
     assert fetched.code == 0, f"cannot be fetched: {fetched}"
     subject.sandbox.forget_requests()
     for verb in ("ingest", "rebuild"):

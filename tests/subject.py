@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from hashlib import sha256
@@ -38,10 +38,16 @@ Tables = dict[str, Counter[Row]]
 
 
 class Subject:
-    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none."""
+    """One spec on one kind of warehouse; `home` is the workspace that holds it, `server` a Postgres or none.
 
-    def __init__(self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None) -> None:
+    `sample` are the resources that stand for all of them; without it, all do.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, home: Path = REPOSITORY, server: str | None = None, sample: Sequence[str] = ()
+    ) -> None:
         self.name, self.home, self._server = name, home, server
+        self.select = tuple(f"--select={resource}" for resource in sample)
         self.env = "pg" if server else "test"
         self._folder, self._count = folder, 0
         self._shared: dict[tuple[int, ...], Site] = {}
@@ -82,7 +88,7 @@ class Subject:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """What `etl plan` tells of the spec."""
-        found: dict[str, Any] = self.site().etl("plan", self.name, "--output", "json").json[0]
+        found: dict[str, Any] = self.site().etl("plan", self.name, *self.select, "--output", "json").json[0]
         return found
 
     @cached_property
@@ -182,7 +188,8 @@ class Site:
     def run(self, *options: str, settings: Mapping[str, Any] | None = None) -> Result:
         """Run the spec; `settings` are dotted and below the source."""
         mine = {f"sources.{self.subject.name}.{key}": value for key, value in (settings or {}).items()}
-        return self.etl("run", self.subject.name, *options, **as_environment(mine))
+        chosen = () if any("--select" in option for option in options) else self.subject.select
+        return self.etl("run", self.subject.name, *chosen, *options, **as_environment(mine))
 
     def load(self, *options: str, settings: Mapping[str, Any] | None = None) -> Self:
         """Run the spec, which must end well."""

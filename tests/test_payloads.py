@@ -13,7 +13,6 @@ from sandbox.sound import mp3
 from tests import files_toy
 from tests.scripted_server import Asked, Steps, reply, serving
 from tests.served import served
-from tests.warehouse import Ask
 
 ROWS = {"player_profile": 1, "player_stats": 7, "games": 2, "clubs": 2, "tournaments": 4}
 
@@ -158,20 +157,18 @@ SPOTIFY = {
 }
 
 
-@pytest.mark.parametrize("env", ["test", "pg"])
-def test_spotify(workspace, payloads, postgres_url, tmp_path, env):
+def test_spotify(workspace, payloads, tmp_path):
     made = workspace("spotify")
-    made.postgres(postgres_url)
     export = tmp_path / "Streaming_History_Audio_2019-2024_0.json"
     export.write_bytes((payloads / "spotify/extended_streaming_history_sample.json").read_bytes())
     with serving(spotify_answers(payloads)) as upstream:
         settings = signed_in(upstream.url, "old", "new")
-        words = ("--env", env, "--output", "json", "--with", f"history_path={tmp_path}")
+        words = ("--env", "test", "--output", "json", "--with", f"history_path={tmp_path}")
         first = made.etl("run", "spotify", *words, **settings)
         second = made.etl("run", "spotify", *words, **settings)
     assert (first.code, first.json[0]["rejected"], first.json[0]["errors"]) == (0, {}, []), first.err
     assert (second.code, second.json[0]["tables"]) == (0, {})
-    ask = Ask(made, postgres_url if env == "pg" else None)
+    ask = made.query
     for table, (old, new) in SPOTIFY.items():
         counts = dict(ask(f"SELECT account, count(*) FROM spotify.{table} GROUP BY 1"))
         assert (counts.get("old", 0), counts.get("new", 0)) == (old, new), table

@@ -42,9 +42,8 @@ def days(workspace):
     return made
 
 
-@pytest.mark.parametrize("also", [[], ["--with", "reject=true"]])
-def test_what_was_read_is_loaded_and_the_run_asks_for_another(days, also):
-    first = days.etl("run", "days", "--env", "test", *also)
+def test_what_was_read_is_loaded_and_the_run_asks_for_another(days):
+    first = days.etl("run", "days", "--env", "test", "--with", "reject=true")
     assert first.code == 5
     assert "days.rows: page 2: used up; run again later" in first.out
     assert days.query("SELECT id FROM days.rows") == [(1,)]
@@ -56,8 +55,6 @@ def test_what_was_read_is_loaded_and_the_run_asks_for_another(days, also):
 def test_raw_files_hold_what_was_read(days):
     assert days.etl("fetch", "days", "--env", "test").code == 5
     assert days.etl("ingest", "days", "--env", "test").code == 0
-    assert days.etl("fetch", "days", "--env", "test").code == 0
-    assert days.etl("ingest", "days", "--env", "test").code == 0
-    assert days.query("SELECT id FROM days.rows ORDER BY 1") == [(1,), (2,)]
+    assert days.query("SELECT id FROM days.rows") == [(1,)]
     assert days.etl("rebuild", "days", "--env", "test").code == 0
-    assert days.query("SELECT id FROM days.rows ORDER BY 1") == [(1,), (2,)]
+    assert days.query("SELECT id FROM days.rows") == [(1,)]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from dlt.common.data_types import TDataType, py_type_to_sc_type
-from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.libs.hexbytes import HexBytes
 from dlt.common.normalizers.json import helpers as dlt_names
 from dlt.common.schema import Schema
@@ -108,13 +108,17 @@ class Declared:
 
     @classmethod
     def of(
-        cls, source: DltSource, hints: DltResourceHints, known: Schema | None, kind: str, name: str | None = None
+        cls,
+        source: DltSource,
+        hints: DltResourceHints,
+        known: Schema | None,
+        caps: DestinationCapabilitiesContext,
+        name: str | None = None,
     ) -> Declared:
         """What is declared on top of what is loaded, put together as dlt will do it; of the table that a page names."""
         schema = (known or source.schema).clone()
         if known:
             schema.update_schema(source.schema)
-        caps = Destination.from_reference(kind).capabilities()  # type: ignore[union-attr]
         if dynamic(hints):
             return cls(schema, None, set(), caps)
         meta = TableNameMeta(name) if name else None

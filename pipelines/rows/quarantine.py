@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+from dlt.common.destination import Destination
 from dlt.common.schema import Schema
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.extract import DltSource
@@ -52,6 +53,7 @@ def guard(
 
     The cursor must not see a row that is set aside: a bad value could move it past rows not read yet.
     """
+    caps = Destination.from_reference(kind).capabilities()  # type: ignore[union-attr]
     for resource in source.resources.values():
         steps = resource._pipe.steps
         first = next((at for at, step in enumerate(steps) if isinstance(step, LOOK_AT_ROWS)), len(steps))
@@ -60,7 +62,7 @@ def guard(
             resource.add_step(Feed(resource.name, intake, cursor), insert_at=first)
             continue
         validator = next((step for step in steps if isinstance(step, PydanticValidator)), None)
-        targets = Targets(source, resource, known, kind, parsed_pages)
+        targets = Targets(source, resource, known, kind, caps, parsed_pages)
         resource.add_step(Intercept(resource.name, intake, targets, cursor, validator), insert_at=first)
         if resource.selected:
             resource.add_step(Counter(resource.name, intake, limit))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 from dlt.extract.hints import DltResourceHints, HintsMeta
@@ -35,11 +36,12 @@ class Targets:
         resource: DltResource,
         known: Schema | None,
         kind: str,
+        caps: DestinationCapabilitiesContext,
         parsed: ParsedPages | None = None,
     ) -> None:
-        self._source, self._known, self._kind, self._parsed = source, known, kind, parsed
+        self._source, self._known, self._kind, self._caps, self._parsed = source, known, kind, caps, parsed
         self._hints, self._merged = _Hints(resource), list[Any]()
-        self._found: dict[str | None, Target] = {None: self._target(None)}
+        self._found: dict[str | None, Target] = {}
 
     def of(self, meta: Any) -> Target:
         """The table of a page with this meta."""
@@ -59,7 +61,7 @@ class Targets:
         return TableNameMeta(hints["table_name"]) if meta.create_table_variant else None
 
     def _target(self, name: str | None) -> Target:
-        declared = Declared.of(self._source, self._hints, self._known, self._kind, name)
+        declared = Declared.of(self._source, self._hints, self._known, self._caps, name)
         screen = Screen(declared, self._kind, self._parsed)
         return Target(declared, Storable(self._kind, declared.widens), screen, declared.form)
 

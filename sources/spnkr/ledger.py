@@ -93,9 +93,12 @@ class Ledger:
         runs = field.split(",") if field[0].isdigit() else []
         self._note(match, part, ",".join([*runs, str(self._run)]))
 
-    def note(self, match: Match, part: str, status: str) -> None:
-        """Note that a part is pending, absent, gone or unreadable."""
-        self._note(match, part, self._reader if status == UNREADABLE else status)
+    def note(self, match: Match, part: str, status: str) -> bool:
+        """Note that a part is pending, absent, gone or unreadable; whether that is news."""
+        field = self._reader if status == UNREADABLE else status
+        known = self._fields(match.match_id)[PARTS.index(part)]
+        self._note(match, part, field)
+        return known != field
 
     def close(self) -> None:
         """Let the tables of this run have what it has read."""
@@ -108,7 +111,7 @@ class Ledger:
         fields = self._fields(match.match_id)
         fields[PARTS.index(part)] = field
         self._known[match.match_id[:SHORT]] = " ".join(fields)
-        self._used = True
+        self._used = self._used or field[0].isdigit()
         if PENDING in fields:
             self._waiting[match.match_id] = match.content()
         else:

@@ -48,7 +48,7 @@ class People:
             self._untold.append(notices.failed(player, "nobody has this gamertag; check `players` of spnkr"))
             return None
         if not answer.found:
-            raise SourceError(f"spnkr: {answer.why}; check the sign-in and `players` of spnkr")
+            raise SourceError(f"spnkr: {player}: the profile {answer.why}; check the sign-in and `players` of spnkr")
         found = answer.document.get("xuid") if isinstance(answer.document, dict) else None
         return str(found) if found else None
 
@@ -58,7 +58,8 @@ def checked(answer: Answer) -> Any:
     if not answer.found:
         assert answer.response is not None
         http.raise_for_status(answer.response)
-        raise SourceError(f"spnkr: {answer.why}; check base_url, the API may have changed")
+        where = http.shown(answer.response.url)
+        raise SourceError(f"spnkr: {where}: {answer.why}; check base_url, the API may have changed")
     return answer.document
 
 

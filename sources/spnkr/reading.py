@@ -33,7 +33,6 @@ from sources.spnkr.upstream import SKILL as RATINGS
 from sources.spnkr.upstream import STATS as RESULTS
 
 BATCH = 50
-NO_EVENTS = "the film has no events"
 NAMES_AT_ONCE = 20  # people; more, and the API answers 429
 PATHS = {
     "map": "maps",
@@ -88,6 +87,7 @@ class _Run:
         self._histories = Histories(reading.upstream, reading.people, self._ledger, reading.match_type, reading.window)
         self._names: dict[str, None] = {}
         self._named: set[str] = set()
+        self._aliased: set[tuple[str, ...]] = set()
         self._waits = 0
         self._stopped = ""
 
@@ -101,7 +101,7 @@ class _Run:
             if self._stopped:
                 break
         if not self._stopped and ASSETS.name in self._running:
-            yield self._assets()
+            yield self._assets_or_stop()
         yield {self._first: [*self._told(len(wanted) - len(now))]}
         if not self._stopped and len(now) == len(wanted) and self._ledger.parts:
             self._listed_until.update(self._histories.newest)
@@ -156,6 +156,7 @@ class _Run:
             self._ask(batch, rows)
         except TryLater as why:
             self._stopped = str(why)
+        rows[ALIASES.name] = [row for row in rows.get(ALIASES.name, []) if self._is_first(row)]
         return rows
 
     def _ask(self, batch: list[Match], rows: Rows) -> None:
@@ -214,13 +215,9 @@ class _Run:
         manifests = (f"/hi/films/matches/{match.match_id}/spectate" for match in batch)
         filmed: list[tuple[Match, Answer, str]] = []
         for match, answer in self._answers(UGC, batch, manifests, rows):
-            address = films.highlights_url(answer.document) if answer.found else None
-            path = self._upstream.path_of(address) if address else None
+            path = self._file_of(match, answer, rows)
             if path:
                 filmed.append((match, answer, path))
-            else:
-                missing = Answer(404, answer.response, NO_EVENTS) if answer.found else answer
-                self._missed(match, "film", missing, rows)
         files = self._answers(BLOBS, [match for match, _, _ in filmed], (path for _, _, path in filmed), rows)
         for (match, manifest, _), (_, file) in zip(filmed, files, strict=True):
             if file.found:
@@ -228,15 +225,31 @@ class _Run:
             else:
                 self._missed(match, "film", file, rows)
 
+    def _file_of(self, match: Match, manifest: Answer, rows: Rows) -> str | None:
+        """The path of the file with the events; where there is none, it is noted why."""
+        try:
+            address = films.highlights_url(manifest.document) if manifest.found else None
+        except Unreadable as why:
+            self._unreadable(match, str(why), rows)
+            return None
+        path = self._upstream.path_of(address) if address else None
+        if path is None:
+            missing = Answer(404, manifest.response, "the film has no events") if manifest.found else manifest
+            self._missed(match, "film", missing, rows)
+        return path
+
     def _events(self, match: Match, manifest: Answer, file: Answer, rows: Rows) -> None:
         try:
             events = decoded(file.content, films.film_version(manifest.document))
         except Unreadable as why:
-            rows.setdefault(self._teller("film"), []).append(notices.failed(f"film of {match.match_id}", str(why)))
-            self._note(match, "film", UNREADABLE, rows, str(why))
+            self._unreadable(match, str(why), rows)
             return
         _add(rows, films.event_rows(match.match_id, events))
         self._read(match, "film", manifest.text, rows)
+
+    def _unreadable(self, match: Match, why: str, rows: Rows) -> None:
+        rows.setdefault(self._teller("film"), []).append(notices.failed(f"film of {match.match_id}", why))
+        self._note(match, "film", UNREADABLE, rows, why)
 
     def _aliases(self, rows: Rows) -> None:
         """Add the names of those who played; each is asked for once a run."""
@@ -252,6 +265,20 @@ class _Run:
             for user, good in objects(answer.document, "users"):
                 row = {"xuid": user.get("xuid"), "gamertag": user.get("gamertag"), "source": "api"}
                 page.append({**row, "first_seen_at": answer.sent_at.isoformat()} if good else user)
+
+    def _is_first(self, alias: Row) -> bool:
+        """Whether a name was not told before in this run; a table whose first rows stay takes each once."""
+        key = tuple(str(alias.get(part)) for part in ALIASES.key)
+        is_first = bool(getattr(alias, "is_notice", False)) or key not in self._aliased
+        self._aliased.add(key)
+        return is_first
+
+    def _assets_or_stop(self) -> Rows:
+        try:
+            return self._assets()
+        except TryLater as why:
+            self._stopped = str(why)
+            return {}
 
     def _assets(self) -> Rows:
         """The versions of assets that no run has asked for; one that is deleted is not asked for again."""
@@ -280,23 +307,23 @@ class _Run:
     def _missed(self, match: Match, part: str, answer: Answer, rows: Rows) -> None:
         """Note why a part was not there: not yet, not any more, or because the upstream failed."""
         if answer.gone:
-            self._note(match, part, GONE, rows, answer.reason)
+            self._note(match, part, GONE, rows, answer.why)
         elif not answer.absent:
-            self._note(match, part, PENDING, rows, answer.reason)
+            self._note(match, part, PENDING, rows, answer.why)
             rows.setdefault(self._teller(part), []).append(notices.failed(f"{part} of {match.match_id}", answer.why))
         elif match.is_fresh(answer.sent_at):
-            self._wait(match, part, rows, answer.reason)
+            self._wait(match, part, rows, answer.why)
         else:
-            self._note(match, part, ABSENT, rows, answer.reason)
+            self._note(match, part, ABSENT, rows, answer.why)
 
     def _wait(self, match: Match, part: str, rows: Rows, why: str) -> None:
         self._waits += 1
         self._note(match, part, PENDING, rows, why)
 
     def _note(self, match: Match, part: str, status: str, rows: Rows, why: str) -> None:
-        self._ledger.note(match, part, status)
-        row = {"match_id": match.match_id, "part": part, "status": STATUS[status], "reason": why}
-        rows.setdefault(MATCH_PARTS.name, []).append(row)
+        if self._ledger.note(match, part, status):
+            row = {"match_id": match.match_id, "part": part, "status": STATUS[status], "reason": why}
+            rows.setdefault(MATCH_PARTS.name, []).append(row)
 
     def _read(self, match: Match, part: str, text: str, rows: Rows) -> None:
         self._ledger.read(match, part)

@@ -16,6 +16,7 @@ from typing import Any
 
 from dlt.common.configuration import configspec
 from dlt.common.configuration.resolve import resolve_configuration
+from dlt.common.typing import TSecretStrValue
 
 from sources.kit import http, tokens
 from sources.kit.errors import BadSetting, SignInNeeded, SourceError, TryLater
@@ -59,6 +60,7 @@ WORDS = {  # what Azure says of an app that is not set up as it must be
 class AzureApp(AppWithSecret):
     """An app of Azure, and where Xbox Live and Waypoint are."""
 
+    client_secret: TSecretStrValue = None  # type: ignore[assignment]
     fallback_token_url: str = AZURE
     xbox_url: str = XBOX
     base_url: str = WAYPOINT

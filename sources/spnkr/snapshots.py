@@ -74,17 +74,17 @@ def playlist_csr(upstream: Upstream, people: People, playlists: list[str]) -> It
 
 def medals(upstream: Upstream) -> Iterator[Any]:
     """One row per medal."""
-    yield medal_rows(_object(upstream.one(FILES, MEDALS_PATH)))[0]
+    yield _if_changed(medal_rows(_object(upstream.one(FILES, MEDALS_PATH)))[0])
 
 
 def medal_labels(upstream: Upstream) -> Iterator[Any]:
     """One row per medal and language."""
-    yield medal_rows(_object(upstream.one(FILES, MEDALS_PATH)))[1]
+    yield _if_changed(medal_rows(_object(upstream.one(FILES, MEDALS_PATH)))[1])
 
 
 def seasons(upstream: Upstream) -> Iterator[Any]:
     """One row per season, operation and event."""
-    yield season_rows(*(_object(upstream.one(FILES, path)) for path in (SEASONS_PATH, CSR_SEASONS_PATH)))
+    yield _if_changed(season_rows(*(_object(upstream.one(FILES, path)) for path in (SEASONS_PATH, CSR_SEASONS_PATH))))
 
 
 def _of_each(people: People, asked: Callable[[str], Any]) -> Iterator[list[Any]]:
@@ -110,6 +110,15 @@ def _changed(rows: list[Row], answer: Answer, memory: dict[str, str], key: tuple
     return news
 
 
+def _if_changed(rows: list[Row]) -> list[Row]:
+    """All rows of a document, unless they are as they were."""
+    memory, digest = _memory(), _digest(rows)
+    if memory.get("document") == digest:
+        return []
+    memory["document"] = digest
+    return rows
+
+
 def _object(answer: Answer) -> Row:
     found = checked(answer)
     return found if isinstance(found, dict) else {}
@@ -120,5 +129,5 @@ def _memory() -> dict[str, str]:
     return memory
 
 
-def _digest(row: Row) -> str:
-    return sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
+def _digest(told: Any) -> str:
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -44,11 +44,6 @@ class Answer:
         return self.status == 410
 
     @property
-    def reason(self) -> str:
-        """Why there is none, without the address."""
-        return f"answered {self.status}" if self.status else "no whole answer"
-
-    @property
     def sent_at(self) -> datetime:
         """The upstream's clock."""
         return datetime.now(UTC) if self.response is None else http.sent_at(self.response)
@@ -141,5 +136,5 @@ def listed(document: Any, key: str, where: str) -> list[Any]:
 
 def _answer(response: http.Response) -> Answer:
     status = response.status_code
-    why = "" if status == 200 else f"{http.shown(response.url)}: answered {status}"
+    why = "" if status == 200 else f"answered {status}"
     return Answer(status, response, why)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sources.kit import notices
+from sources.kit.errors import Unreadable
 from sources.kit.halo.shape import Row, Rows, below, objects, xuid_of
 
 HIGHLIGHTS = 3  # ChunkType
@@ -17,17 +18,22 @@ FIELDS = ("gamertag", "event_type", "time_ms", "type_hint", "is_medal", "medal_v
 
 
 def highlights_url(manifest: Any) -> str | None:
-    """Where the events of a film are (`/hi/films/matches/{id}/spectate` tells), or None for a film without them."""
+    """Where the events of a film are (`/hi/films/matches/{id}/spectate` tells), or None for a film without them.
+
+    Unreadable where the kinds of its files are not told as they were.
+    """
+    chunks = [chunk for chunk, good in objects(below(manifest, "CustomData").get("Chunks"), "Chunks") if good]
+    if not all(type(chunk.get("ChunkType")) is int for chunk in chunks):
+        raise Unreadable("its manifest tells no kinds of files; the API may have changed")
     prefix = manifest.get("BlobStoragePathPrefix") if isinstance(manifest, dict) else None
-    chunks = (chunk for chunk, good in objects(below(manifest, "CustomData").get("Chunks"), "Chunks") if good)
-    path = next((chunk.get("FileRelativePath") for chunk in chunks if chunk.get("ChunkType") == HIGHLIGHTS), None)
+    path = next((chunk.get("FileRelativePath") for chunk in chunks if chunk["ChunkType"] == HIGHLIGHTS), None)
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if isinstance(prefix, str) and isinstance(path, str) else None
 
 
 def film_version(manifest: Any) -> int:
     """The version by which the events are laid out; 0 where none is told."""
-    version = below(manifest, "CustomData").get("FilmMajorVersion")
-    return version if isinstance(version, int) else 0
+    version = str(below(manifest, "CustomData").get("FilmMajorVersion"))
+    return int(version) if version.isdecimal() else 0
 
 
 def event_rows(match_id: str, events: Iterable[Any]) -> Rows:

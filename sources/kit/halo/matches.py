@@ -90,7 +90,7 @@ def _add_player(rows: Rows, match_id: str, player: Row) -> None:
             **flat(below(player, "ParticipationInfo")),
             **flat(below(player, "BotAttributes"), "bot_"),
             "is_bot": player.get("PlayerType") == BOT or key["xuid"] is None,
-            "stints": len(stints),
+            "stints": len({str(stint.get("TeamId")) for stint, good in stints if good}),
         }
     )
     for stint, good in stints:

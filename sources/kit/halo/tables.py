@@ -9,6 +9,7 @@ import dlt
 from dlt.common.schema.typing import TTableSchemaColumns, TWriteDispositionConfig
 from dlt.extract import DltResource
 
+FIRST_SEEN = "x-first-seen"  # a hint: the column keeps the value it was loaded with first, whatever comes later
 DESCRIPTIONS = {
     "match_id": "the match",
     "xuid": "the person's number at Xbox, as text; null for a bot",
@@ -102,6 +103,8 @@ def columns(keys: tuple[str, ...], /, **types: str) -> TTableSchemaColumns:
             found[name] = {"data_type": data_type, "nullable": name not in keys}  # type: ignore[typeddict-item]
             if name in DESCRIPTIONS:
                 found[name]["description"] = DESCRIPTIONS[name]
+            if name == "first_seen_at":
+                found[name][FIRST_SEEN] = True  # type: ignore[literal-required]
     return found
 
 
