@@ -23,6 +23,8 @@ FLEET = [(name, "duckdb") for name in SPECS] + [(name, "postgres") for name in O
 WHOLE = os.environ.get("ETL_CONFORMANCE") == "whole"
 SAMPLES = {
     "garmin": ("stress", "stress_samples", "activity_splits"),
+    "halo": ("medal_labels", "medal_icons", "career_ranks"),
+    "halo_legacy": ("match_stats", "highlight_events", "aliases"),
     "spnkr": ("match_stats", "highlight_events", "aliases"),
     "spotify": ("recently_played", "saved_tracks"),
 }
