@@ -23,12 +23,14 @@ from pipelines.specs import spec as specs
 from pipelines.specs.checks import RowCount
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
+from pipelines.views import drop_views, keep_views
 from pipelines.warehouse import Warehouse, open_warehouse
 
 
 def make_room(environment: Environment, spec: Spec, dataset: str) -> None:
     """Take away the views that would keep tables from being dropped."""
     if environment.kind == "postgres":
+        drop_views(environment, spec, dataset)
         with open_warehouse(environment, dataset) as warehouse:
             make_way(warehouse, promises.read(environment.root, spec))
 
@@ -77,7 +79,9 @@ def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: st
     if not own and not ledger.models(spec.name, dataset):
         return []
     with open_warehouse(environment, dataset) as warehouse:
-        return Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+        made = Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+    keep_views(environment, spec, dataset, ledger)
+    return made
 
 
 def _readers(root: Path, spec: Spec) -> Iterator[Spec]:

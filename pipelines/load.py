@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import dlt
+import pyarrow as pa
 from dlt.common.pipeline import ExtractInfo
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
@@ -234,6 +235,7 @@ class Load:
             self._in_doubt = True
             with self.timed("load"):
                 loaded = pipeline.load()
+            pa.default_memory_pool().release_unused()  # 20 MB, else kept for a next time that does not need them
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
                 self._in_doubt = False

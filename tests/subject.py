@@ -53,6 +53,7 @@ class Subject:
         self._shared: dict[tuple[int, ...], Site] = {}
         self._asked: dict[tuple[int, ...], int] = {}
         self._full: dict[int, Tables] = {}
+        self._drifted: dict[int, tuple[Site, Result]] = {}
         self._open = ExitStack()
         self._open.callback(sandbox.__path__.__setitem__, slice(None), list(sandbox.__path__))
         self._stand_in = load_module(home, "sandbox", name)
@@ -108,6 +109,13 @@ class Subject:
         return [resource["name"] for resource in self.plan["resources"]]
 
     @property
+    def halves(self) -> list[list[str]]:
+        """The options that select half of the resources, the last ones first."""
+        options = [f"--select={resource}" for resource in self.resources]
+        half = len(options) // 2
+        return [some for some in (options[half:], options[:half]) if some]
+
+    @property
     def requests(self) -> int:
         """How many requests a first run takes; those of files from another host are not its."""
         self.after(1)
@@ -133,6 +141,14 @@ class Subject:
             self._asked[days] = sum(seen.path.startswith(f"/{self.name}/") for seen in self.sandbox.requests)
             self.sandbox.move_to(today)
         return self._shared[days]
+
+    def drifted(self, after: int = 0) -> tuple[Site, Result]:
+        """The site that had one run during which fields changed, and how the run ended; shared, to look at."""
+        if after not in self._drifted:
+            site = self.site()
+            with self.broken("drift", after=after):
+                self._drifted[after] = site, site.run("--output", "json")
+        return self._drifted[after]
 
     @cached_property
     def files(self) -> dict[str, Files]:

@@ -12,8 +12,8 @@ from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
-def demo_workspace(workspace, *names):
-    made = workspace(*(names or specs.names(REPOSITORY)))
+def demo_workspace(workspace, *names: str):
+    made = workspace(*names or specs.names(REPOSITORY))
     made.write("destinations.toml", DESTINATIONS.replace("[test", "[demo"))
     return made
 
@@ -42,7 +42,7 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
 
 
 def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
-    made = demo_workspace(workspace, "chess")
+    made = demo_workspace(workspace, "github")
     made.write("specs/lonely.yaml", "name: lonely\nabout: A spec for which nobody wrote a stand-in.\npython: {}\n")
     made.write("sources/lonely.py", "import dlt\n\n\n@dlt.source(name='lonely')\ndef lonely():\n    return []\n")
     result = made.etl("demo", "--records", "5")

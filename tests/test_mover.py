@@ -146,10 +146,10 @@ def test_a_receipt_says_what_was_found(site: Site):
         ([reply(410), FINE], "permanent", "answered 410", 410, 1),
         ([reply(400), FINE], "permanent", "answered 400", 400, 1),
         ([reply(204), FINE], "permanent", "answered 204", 204, 1),
-        ([PAGE], "quarantined", "an HTML page", None, 1),
-        ([reply(200, b"", OGG)], "quarantined", "an empty file", None, 1),
-        ([reply(200, SOUND[:-100], OGG)], "quarantined", "", None, 1),
-        ([reply(200, vorbis(1, 9.0), OGG)], "quarantined", "it lasts 9.0 s instead of 2.0 s", None, 1),
+        ([PAGE], "quarantined", "an HTML page", 200, 1),
+        ([reply(200, b"", OGG)], "quarantined", "an empty file", 200, 1),
+        ([reply(200, SOUND[:-100], OGG)], "quarantined", "", 200, 1),
+        ([reply(200, vorbis(1, 9.0), OGG)], "quarantined", "it lasts 9.0 s instead of 2.0 s", 200, 1),
     ],
 )
 def test_each_answer_of_a_source_has_its_end(site: Site, answers, kind, reason, status, asked):
@@ -405,6 +405,21 @@ def test_a_file_that_is_moved_shows_that_others_may_be(site: Site):
         site.answer(f"/{number}", FINE if number == 15 else reply(503))
     outcomes = site.move(*(site.item(str(number)) for number in range(30)), tries=1, transfers=1)
     assert len(outcomes) == 30
+
+
+@pytest.mark.parametrize(
+    ("why", "after"),
+    [("a: answered 503", {}), ("the bucket answered 503 SlowDown", {"backoff_seconds": 3})],
+    ids=["source", "bucket"],
+)
+def test_while_nothing_ends_it_says_what_it_waits_for(site: Site, monkeypatch, why: str, after: dict[str, Any]):
+    monkeypatch.setattr(files_mover, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr("pipelines.files.steps.random.uniform", lambda low, high: 0.2)
+    site.answer("/a", reply(503), FINE) if why.startswith("a:") else site.b2.slow_down(times=1)
+    told: list[str] = []
+    (outcome,) = site.mover(**after).move([site.item()], told.append)
+    assert isinstance(outcome, Moved)
+    assert [text for text in told if text.startswith("1 file waits for another try in ") and why in text]
 
 
 def test_a_bucket_that_does_not_answer_is_weather(site: Site):

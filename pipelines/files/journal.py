@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
@@ -114,7 +114,7 @@ class Journal:
         intent = Intent(item.id, item.key, bytes, sha256)
         with self._lock:
             self._intents[item.id] = intent
-            self._write({"intends": asdict(intent)})
+            self._write(_intends(intent))
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
@@ -162,7 +162,7 @@ class Journal:
         """The file anew, with what is not committed."""
         lines: list[dict[str, Any]] = [
             self._header,
-            *({"intends": asdict(intent)} for intent in self._intents.values()),
+            *map(_intends, self._intents.values()),
             *({"stored": id, "receipt": receipt} for id, receipt in self._receipts.items()),
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +188,11 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         yield opened
     finally:
         opened.close()
+
+
+def _intends(intent: Intent) -> dict[str, Any]:
+    told = {"id": intent.id, "key": intent.key, "bytes": intent.bytes, "sha256": intent.sha256}
+    return {"intends": told}
 
 
 def _line(content: dict[str, Any]) -> bytes:

@@ -96,9 +96,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait so many seconds, and why."""
 
     seconds: float
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests, file
 from pipelines.landing.position import Position
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
-from pipelines.ledger import Covered
+from pipelines.ledger import Covered, Origin
 from pipelines.load import Load
 from pipelines.refusals import appends, dated, emptied_tables, manner
 from pipelines.rows.declared import dynamic
@@ -99,9 +99,26 @@ class OneFetch:
                     self._leave_out(name, EMPTIED)
             load.set_aside(intake)
             if not emptied:
+                self._tell_origins()
                 load.load(pipeline, self._refresh)
                 self._claim()
         return not emptied
+
+    def _tell_origins(self) -> None:
+        """Note which files the rows come from, where the environment has views that show it."""
+        load, manifest = self._load, self._manifest
+        if load.spec.name not in load.environment.views:
+            return
+        names: dict[str, list[str]] = {}
+        for file in manifest.files:
+            if file.resource in self._resources and file.name not in self._unread:
+                names.setdefault(file.resource, []).append(file.name)
+        fetched_at = datetime.fromisoformat(manifest.fetched_at) if manifest.fetched_at else None
+        (load_id,) = self._pipeline.list_extracted_load_packages()
+        place = (load.spec.name, load.report.dataset, load_id)
+        load.ledger.add_origins(
+            [Origin(*place, name, ", ".join(files), fetched_at, manifest.run_id) for name, files in names.items()]
+        )
 
     def _claim(self) -> None:
         """Tell what the fetch had asked for, of that which is loaded whole."""

@@ -22,12 +22,21 @@ from typing import Any
 import dlt
 from dlt.extract import DltResource
 
-from sources.chess.months import Month, Window, parsed, unlisted
+from sources.chess.months import Month, Window, unlisted
 from sources.chess.tables import CLUBS, GAMES, PROFILE, STATS, TOURNAMENTS, told
 from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
+from sources.kit.given import askable, bound
+from sources.kit.resources import Resource
 
+RESOURCES = {
+    "player_profile": Resource("GET /player/{player}", "ETag"),
+    "player_stats": Resource("GET /player/{player}/stats", "ETag, and a digest of each category"),
+    "games": Resource("GET /player/{player}/games/{year}/{month}", "ETag of each month that can still grow"),
+    "clubs": Resource("GET /player/{player}/clubs", "ETag"),
+    "tournaments": Resource("GET /player/{player}/tournaments", "ETag"),
+}
 STATES = ("registered", "in_progress", "finished")  # of a tournament in two lists the later one counts
 TIME_CLASSES = frozenset({"daily", "rapid", "blitz", "bullet"})
 REFRESHED = timedelta(days=2)  # after this an answer about a past month cannot come from an old cache
@@ -41,10 +50,10 @@ def chess(
     since: str | None = None,
     until: str | None = None,
 ) -> Iterable[DltResource]:
-    """Five tables; `since` and `until` (ISO 8601 with an offset, half-open) narrow the games by their end."""
+    """Five tables; `since` and `until` (ISO 8601, half-open) narrow the games by their end."""
     names = _names(players)
-    upstream = Upstream(base_url.rstrip("/"), http.open_session("chess", _user_agent(contact)))
-    window = Window(parsed("since", since), parsed("until", until))
+    upstream = Upstream(askable("chess.base_url", base_url), http.open_session("chess", _user_agent(contact)))
+    window = Window(bound("chess.since", since), bound("chess.until", until))
     return (
         player_profile(upstream, names),
         player_stats(upstream, names),

@@ -21,6 +21,7 @@ import dlt
 from dlt.extract import DltResource
 
 from sources.garmin.activities import ACTIVITIES, PARTS
+from sources.garmin.catalogue import described
 from sources.garmin.days import window
 from sources.garmin.metrics import METRICS, Table
 from sources.garmin.reading import ACCOUNT, Reading
@@ -30,6 +31,7 @@ from sources.kit import tokens
 from sources.kit.errors import BadSetting
 
 API = "https://connectapi.garmin.com"
+RESOURCES = dict(described())
 
 
 @dlt.source(name="garmin", section="garmin", max_table_nesting=0)

@@ -189,7 +189,7 @@ def test_sets_are_asked_for_where_there_may_be_some():
 def site(workspace, sandbox):
     """A workspace with Garmin behind the sandbox."""
     made = workspace("garmin")
-    made.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    made.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["anna"]})
     return made
 
 
@@ -238,7 +238,7 @@ def test_a_day_that_fails_leaves_the_others_and_is_asked_for_again(site, sandbox
     assert (result.code, tables["stress"], tables["heart_rate"]) == (3, 4, 5), result.err
     assert result.json[0]["counts"]["items_failed"] == 2  # the day, and its samples
     failed = "SELECT DISTINCT part, state, reason FROM _etl.coverage WHERE reason <> ''"
-    assert [(part, state) for part, state, _ in site.query(failed)] == [("demo_anna", "failed")]
+    assert [(part, state) for part, state, _ in site.query(failed)] == [("anna", "failed")]
     sandbox.forget_requests()
     sandbox.move_to(8)
     result, _ = run(site, *SOME, **twice)
