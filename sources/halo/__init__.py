@@ -29,9 +29,27 @@ from sources.halo.lists import Listed
 from sources.halo.shapes import Reference
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.resources import Resource
 from sources.kit.whole import Whole
 
 ReadList = Callable[[], Listed]
+TABLES: dict[str, tuple[type[Reference], tuple[str, ...]]] = {
+    "playlists": (shapes.Playlist, ("uuid",)),
+    "game_modes": (shapes.GameMode, ("id",)),
+    "categories": (shapes.Category, ("name_en",)),
+    "medal_labels": (shapes.MedalLabel, ("name_id", "locale")),
+    "medals": (shapes.Medal, ("name_id",)),
+    "medal_texts": (shapes.MedalText, ("name_id", "locale")),
+    "medal_sheets": (shapes.Sheet, ("size",)),
+    "medal_icons": (shapes.MedalIcon, ("icon",)),
+    "commendations": (shapes.Commendation, ("commendation_id",)),
+    "commendation_tiers": (shapes.Tier, ("commendation_id", "tier")),
+    "commendation_exclusions": (shapes.Exclusion, ("kind", "value")),
+    "commendation_candidates": (shapes.Candidate, ("commendation_id", "kind", "target")),
+    "career_ranks": (shapes.CareerRank, ("rank",)),
+    "career_icons": (shapes.CareerIcon, ("path",)),
+}
+RESOURCES = {name: Resource("", "", str(shape.__doc__)) for name, (shape, _) in TABLES.items()}
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ def halo(
     medal_metadata: str = "medal_metadata.json",
     sheet: str = "medium",
 ) -> Iterable[DltResource]:
-    """Fourteen tables. A file is a name in `json_dir` or a URL; labels of medals are in `medals_<locale>.json`.
+    """`RESOURCES`. A file is a name in `json_dir` or a URL; labels of medals are in `medals_<locale>.json`.
 
     `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large.
     """
@@ -73,27 +91,23 @@ def halo(
         named = [(row["name_id"], row["label"]) for row in known if row["label"] and isinstance(row["label"], str)]
         return candidates(lists.commendations(documents.get(commendations)), named)
 
-    tables = (
-        Table("playlists", shapes.Playlist, ("uuid",), of(playlist_modes, lists.playlists)),
-        Table("game_modes", shapes.GameMode, ("id",), of(playlist_modes, lists.game_modes)),
-        Table("categories", shapes.Category, ("name_en",), of(playlist_modes, lists.categories)),
-        Table("medal_labels", shapes.MedalLabel, ("name_id", "locale"),
-              {file: partial(labels_of, file, locale) for file, locale in labels.items()}),
-        Table("medals", shapes.Medal, ("name_id",), of(medal_metadata, lists.medals)),
-        Table("medal_texts", shapes.MedalText, ("name_id", "locale"), of(medal_metadata, lists.medal_texts)),
-        Table("medal_sheets", shapes.Sheet, ("size",), of(medal_metadata, lists.sheets)),
-        Table("medal_icons", shapes.MedalIcon, ("icon",),
-              of(medal_metadata, partial(lists.medal_icons, size=sheet))),
-        Table("commendations", shapes.Commendation, ("commendation_id",), of(commendations, lists.commendations)),
-        Table("commendation_tiers", shapes.Tier, ("commendation_id", "tier"), of(commendations, lists.tiers)),
-        Table("commendation_exclusions", shapes.Exclusion, ("kind", "value"),
-              of(commendation_exclusions, lists.exclusions)),
-        Table("commendation_candidates", shapes.Candidate, ("commendation_id", "kind", "target"),
-              {commendations: guesses}),
-        Table("career_ranks", shapes.CareerRank, ("rank",), of(career_ranks, lists.career_ranks)),
-        Table("career_icons", shapes.CareerIcon, ("path",), of(career_ranks, lists.career_icons)),
-    )  # fmt: skip
-    return [_resource(table) for table in tables]
+    files: dict[str, dict[str, ReadList]] = {
+        "playlists": of(playlist_modes, lists.playlists),
+        "game_modes": of(playlist_modes, lists.game_modes),
+        "categories": of(playlist_modes, lists.categories),
+        "medal_labels": {file: partial(labels_of, file, locale) for file, locale in labels.items()},
+        "medals": of(medal_metadata, lists.medals),
+        "medal_texts": of(medal_metadata, lists.medal_texts),
+        "medal_sheets": of(medal_metadata, lists.sheets),
+        "medal_icons": of(medal_metadata, partial(lists.medal_icons, size=sheet)),
+        "commendations": of(commendations, lists.commendations),
+        "commendation_tiers": of(commendations, lists.tiers),
+        "commendation_exclusions": of(commendation_exclusions, lists.exclusions),
+        "commendation_candidates": {commendations: guesses},
+        "career_ranks": of(career_ranks, lists.career_ranks),
+        "career_icons": of(career_ranks, lists.career_icons),
+    }
+    return [_resource(Table(name, *TABLES[name], files[name])) for name in TABLES]
 
 
 def _resource(table: Table) -> DltResource:

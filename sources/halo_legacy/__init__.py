@@ -27,6 +27,7 @@ from sources.halo_legacy.sums import TABLES as OF_SUMS
 from sources.kit.errors import BadSetting
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import TABLES, Table
+from sources.kit.resources import Resource
 
 IMPORTS: TTableSchemaColumns = {
     "input_sha256": {"data_type": "text", "nullable": False},
@@ -38,6 +39,8 @@ IMPORTS: TTableSchemaColumns = {
     "empty": {"data_type": "bigint", "description": "rows that know nothing: a skill of nobody, a blank name"},
     "rejected": {"data_type": "bigint", "description": "rows without a key, or no JSON: in quarantine"},
 }
+
+RESOURCES = {name: Resource("", "", table.about) for name, table in TABLES.items()}
 
 
 @dlt.source(name="halo_legacy", section="halo_legacy", max_table_nesting=0)
