@@ -73,7 +73,7 @@ def halo(
     medal_metadata: str = "medal_metadata.json",
     sheet: str = "medium",
 ) -> Iterable[DltResource]:
-    """`RESOURCES`. A file is a name in `json_dir` or a URL; labels of medals are in `medals_<locale>.json`.
+    """The tables of `RESOURCES`. A file is a name in `json_dir` or a URL; labels are in `medals_<locale>.json`.
 
     `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large.
     """
@@ -87,9 +87,7 @@ def halo(
         return lists.medal_labels(documents.get(file), locale)
 
     def guesses() -> Listed:
-        known = [row for file, locale in labels.items() for _, row in labels_of(file, locale)]
-        named = [(row["name_id"], row["label"]) for row in known if row["label"] and isinstance(row["label"], str)]
-        return candidates(lists.commendations(documents.get(commendations)), named)
+        return candidates(lists.commendations(documents.get(commendations)), _names(labels, labels_of))
 
     files: dict[str, dict[str, ReadList]] = {
         "playlists": of(playlist_modes, lists.playlists),
@@ -108,6 +106,18 @@ def halo(
         "career_icons": of(career_ranks, lists.career_icons),
     }
     return [_resource(Table(name, *TABLES[name], files[name])) for name in TABLES]
+
+
+def _names(labels: dict[str, str], of: Callable[[str, str], Listed]) -> Iterator[tuple[int, str]]:
+    """The labels that medals have, by their numbers."""
+    for file, locale in labels.items():
+        try:
+            rows = [row for _, row in of(file, locale)]
+        except Unreadable as problem:
+            raise Unreadable(f"wants {file}, which {problem}") from problem
+        for row in rows:
+            if isinstance(row["name_id"], int) and isinstance(row["label"], str):
+                yield row["name_id"], row["label"]
 
 
 def _resource(table: Table) -> DltResource:

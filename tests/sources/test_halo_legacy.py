@@ -251,3 +251,19 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
     ]
     again = made.etl("run", "halo_legacy", "--env", "test", "--full-refresh", "--yes", "--with", f"files={b}")
     assert (again.code, "would drop the tables of spnkr" in again.err) == (2, True)
+
+
+def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspace, sandbox, tmp_path):
+    """Matches that the API gave stay as they are, ids included; events of fewer than are there are left out."""
+    made = workspace("halo_legacy")
+    made.point_at(sandbox.settings("halo_legacy") | sandbox.settings("spnkr"))
+    tables = ("match_stats", "match_players", "highlight_events")
+    selected = [f"--select={table}" for table in (*tables, "match_payloads")]
+    assert made.etl("run", "spnkr", "--env", "test", *selected).code == 0
+    rows = {table: set(made.query(f"SELECT match_id, _dlt_id FROM spnkr.{table}")) for table in tables}
+    assert made.etl("run", "halo_legacy", "--env", "test", *selected).code == 0
+    for table in tables:
+        assert rows[table] <= set(made.query(f"SELECT match_id, _dlt_id FROM spnkr.{table}")), table
+    assert made.query("SELECT count(*) FROM spnkr.match_stats") == made.query(
+        "SELECT count(DISTINCT match_id) FROM spnkr.match_payloads WHERE part = 'stats'"
+    )
