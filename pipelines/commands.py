@@ -36,10 +36,11 @@ def specs(root: Path, names: Sequence[str], everything: bool, select: Sequence[s
     problems = problems or _across(root, chosen)
     if problems:
         raise SpecError(problems)
-    if len(chosen) > 1 and select:
-        from pipelines.selection import having_any
+    if select:
+        from pipelines.selection import having_any, refuse_models
 
-        return having_any(root, chosen, select)
+        refuse_models(root, chosen, select)
+        return having_any(root, chosen, select) if len(chosen) > 1 else chosen
     return chosen
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.build import moves, resource_names
 from pipelines.errors import UsageError, did_you_mean
+from pipelines.models import folder
 from pipelines.specs.spec import Spec
 
 
@@ -16,6 +17,7 @@ def owners(root: Path, specs: Sequence[Spec], select: Sequence[str]) -> list[Spe
 
     A name that several have is refused, as nobody said whose is meant; a glob means those of all.
     """
+    refuse_models(root, specs, select)
     for pattern in select:
         having = [spec.name for spec in specs if own(root, spec, [pattern])]
         if len(having) > 1 and not set(pattern) & set("*?["):
@@ -36,6 +38,15 @@ def refuse_strange(root: Path, specs: Sequence[Spec], option: str, patterns: Ite
             near = did_you_mean(pattern, [name for spec in specs for name in _names(root, spec)])
             of = ", ".join(spec.name for spec in specs)
             raise UsageError(f"{option} {pattern}: no such resource in {of}{near}; see: etl list --types")
+
+
+def refuse_models(root: Path, specs: Sequence[Spec], select: Iterable[str]) -> None:
+    """Refuse the name of a model, which is no type: it is made whenever the tables that it reads are loaded."""
+    for spec in specs:
+        models = folder.read(root, spec.name).models
+        for name in models.keys() & set(select):
+            tables = sorted({str(reference) for reference in models[name].query.references})
+            raise UsageError(f"--select {name}: is a model of {spec.name}, made of {', '.join(tables)}; select these")
 
 
 def own(root: Path, spec: Spec, patterns: Iterable[str]) -> tuple[str, ...]:

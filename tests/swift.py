@@ -9,7 +9,6 @@ from typing import Any
 
 import dlt.common.configuration.specs.base_configuration as specs
 import dlt.common.typing as types
-import dlt.common.validation as validation
 
 OF_TYPES = (
     types.extract_inner_type,
@@ -34,18 +33,17 @@ def remember() -> None:
         for name, value in list(vars(module).items()):
             if id(value) in known:
                 setattr(module, name, known[id(value)])
-    validation.get_type_hints = _remembered(lambda spec, globalns: types.get_type_hints(spec, globalns))
 
 
 def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that works out each answer once; types that are equal may differ, so identity tells them apart."""
-    answers: dict[tuple[int, ...], tuple[Any, ...]] = {}
+    answers: dict[Any, tuple[Any, ...]] = {}
 
     @wraps(function)
-    def asked(*given: Any, **options: Any) -> Any:
-        key = (*map(id, given), *map(id, options.values()))
+    def asked(one: Any, *more: Any, **options: bool) -> Any:
+        key = (id(one), *map(id, more), *options.items()) if more or options else id(one)
         if key not in answers:
-            answers[key] = (function(*given, **options), given, options)  # what is kept keeps its id
+            answers[key] = (function(one, *more, **options), one, more)  # what is kept keeps its id
         return answers[key][0]
 
     return asked

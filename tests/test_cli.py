@@ -59,6 +59,7 @@ def three(tmp_path_factory):
     toy(made, rows(1))
     toy(made, rows(1), name="second")
     made.source("third", THIRD)
+    made.write("models/toy/few.sql", "SELECT things.id FROM things JOIN others USING (id)")
     return made
 
 
@@ -210,6 +211,8 @@ def test_which_specs_run(engine, arguments, ran):
         (["--all", "--exclude", "things,o*"], "second: nothing is left after --select and --exclude"),
         (["toy", "third", "--exclude", "others"], {"toy": ["things"], "third": ["only"]}),
         (["--select", "things"], "--select things: second and toy have it; name one of them"),
+        (["--select", "few"], "--select few: is a model of toy, made of others, things; select these"),
+        (["toy", "--select", "few"], "--select few: is a model of toy, made of others, things; select these"),
         (["--select", "ony"], "--select ony: no such resource in second, third, toy (did you mean 'only'?)"),
         (
             ["toy", "second", "--select", "only"],

@@ -87,3 +87,11 @@ def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
     assert "OK    setting sources.chess.contact: found in the sandbox" in wanted.out.splitlines()
     made.write("destinations.toml", DESTINATIONS)
     assert "FAIL  setting sources.chess.contact: missing" in made.etl("doctor", "--env", "test").out
+
+
+def test_people_are_signed_in_where_runs_ask_the_sandbox(workspace):
+    made = workspace("spotify")
+    assert made.etl("auth", "status", "--env", "test").code == 6
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    signed_in = made.etl("auth", "status", "--env", "test", "--output", "json")
+    assert (signed_in.code, [one["account"] for one in signed_in.json]) == (0, ["anna", "boris"]), signed_in

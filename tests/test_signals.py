@@ -41,7 +41,7 @@ def engine(workspace):
     return crash_toy.install(workspace())
 
 
-@pytest.mark.parametrize(("moment", "number"), zip(MOMENTS.values(), cycle(CODES)), ids=MOMENTS)
+@pytest.mark.parametrize(("moment", "number"), [*zip(MOMENTS.values(), cycle(CODES))], ids=MOMENTS)
 def test_a_signal_ends_a_run_and_the_next_one_completes_it(engine, unbroken, moment, number):
     """The two signals in turns: what differs between them is the exit code."""
     result = killed.start(engine, *NAMED, moment=moment, act=number).ended()

@@ -82,7 +82,10 @@ def test_an_erasure_reaches_the_names_of_files(workspace):
         {"id": number, "changed": "2024-01-01T00:00:00Z", "kind": kind} for number, kind in ((1, "ann"), (2, "bob"))
     ]
     made.write("landing/toy/landing/2024_01_02_09_00_toy_ann_things.jsonl", "\n".join(map(json.dumps, rows)))
+    made.write("landing/toy/landing/2024_99_99_09_00_toy_others.jsonl", '{"id": 1}')
     assert made.etl("ingest", "toy", "--env", "test").code == 0
+    assert made.query("SELECT DISTINCT epoch(_fetched_at) FROM dp_lake.old_things") == [(1704186000.0,)]
+    assert made.query("SELECT _fetched_at FROM dp_lake.old_others") == [(None,)]
     assert made.etl("erase", "toy", "--player", "ann", "--env", "test", "--yes").code == 0
     (archived,) = (made.root / "landing/toy/archive/things").glob("*.jsonl*")
     assert "ann" not in archived.name

@@ -5,13 +5,8 @@ from __future__ import annotations
 from pipelines.erase.scope import Counts, Scope
 from pipelines.ledger import DATASET, TABLES, Ledger
 
-KEPT = (
-    "runs",
-    "locks",
-    "erasures",
-    "transfers",
-    "raw_files",
-)  # about runs: a message or a file's name may hold a value
+# Their rows are about runs; of a run the message may quote a value, of a raw file the name.
+KEPT = ("runs", "locks", "erasures", "transfers", "raw_files")
 NO_DATA = ("id", "spec", "environment", "run_id")
 
 

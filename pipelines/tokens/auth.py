@@ -14,6 +14,7 @@ from ulid import ULID
 from pipelines import environment as environments
 from pipelines.build import sign_in_of
 from pipelines.configuration import setting
+from pipelines.demo import asked
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
 from pipelines.lock import held, holder_of
@@ -98,8 +99,8 @@ def warn_of_ends(environment: Environment) -> None:
 
 def _standings(environment: Environment, name: str, account: str) -> list[Standing]:
     spec = specs.load(environment.root, name)
-    with told_of(name):
-        store = settle(environment, spec, Order(), read_only=True)
+    with told_of(name), asked(environment, [spec], Order()) as order:
+        store = settle(environment, spec, order, read_only=True)
         return standings(environment, spec, store, _kit().checked(account))
 
 

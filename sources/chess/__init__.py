@@ -16,17 +16,18 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
-from types import NoneType
 from typing import Any
 
 import dlt
 from dlt.extract import DltResource
 
+from sources.chess import files
 from sources.chess.months import Month, Window, unlisted
-from sources.chess.tables import CLUBS, GAMES, PROFILE, STATS, TOURNAMENTS, told
+from sources.chess.tables import CLUBS, GAMES, PROFILE, STATES, STATS, TOURNAMENTS, game, statistic, told
 from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
 from sources.kit.given import askable, bound
 from sources.kit.resources import Resource
 
@@ -37,8 +38,6 @@ RESOURCES = {
     "clubs": Resource("GET /player/{player}/clubs", "ETag"),
     "tournaments": Resource("GET /player/{player}/tournaments", "ETag"),
 }
-STATES = ("registered", "in_progress", "finished")  # of a tournament in two lists the later one counts
-TIME_CLASSES = frozenset({"daily", "rapid", "blitz", "bullet"})
 REFRESHED = timedelta(days=2)  # after this an answer about a past month cannot come from an old cache
 
 
@@ -61,6 +60,11 @@ def chess(
         clubs(upstream, names),
         tournaments(upstream, names),
     )
+
+
+def foreign() -> Foreign:
+    """Files of others: games, profiles and statistics, one a line, as older ingestors have written them."""
+    return Foreign(files.rows, {})
 
 
 def estimate(state: Memory, players: list[str], **_: Any) -> dict[str, int]:
@@ -100,7 +104,7 @@ def player_stats(upstream: Upstream, players: list[str]) -> Iterator[Any]:
                 digests = {category: _digest(value) for category, value in page.object().items()}
                 known = memory.get("digests", {})
                 changed = [category for category in digests if digests[category] != known.get(category)]
-                yield [_statistic(category, page.object()[category], owner) for category in changed]
+                yield [statistic(category, page.object()[category], owner) for category in changed]
                 memory["digests"] = digests
                 page.remember(memory)
 
@@ -161,7 +165,7 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
             reason = f"{page.absent}, though the archive lists it"
             yield notices.failed(f"{player} {month}", reason, unit=str(month).replace("/", "-"), part=player)
         if page.found:
-            yield [_game(game) for game in page.listed("games") if window.holds(game)]
+            yield [game(found) for found in page.listed("games") if window.holds(found)]
         if not page.absent:
             yield [notices.covered(unit, part=player) for unit in window.part_of(month, fresh_until)]
         _remember_month(month, page, archive.sent_at, known)
@@ -181,25 +185,6 @@ def _remember_month(month: Month, page: Page, now: datetime, known: Memory) -> N
 
 def _settled(month: Memory) -> bool:
     return "closed" in month or "gone" in month
-
-
-def _game(game: Row) -> Row:
-    row: Row = told(game)
-    return row if row.get("uuid") else {**row, "uuid": row.get("url")}
-
-
-def _statistic(category: str, value: Any, owner: Row) -> Row:
-    """One entry of the map of statistics as a row; a bare number is a rating."""
-    if not isinstance(value, (dict, int, float, NoneType)):
-        return notices.rejected({category: value}, "is no object and no rating", f"statistics of {owner['username']}")
-    rules, _, time_class = category.rpartition("_")
-    named = {"rules": rules, "time_class": time_class} if time_class in TIME_CLASSES else {}
-    return {
-        **owner,
-        "category": category,
-        **named,
-        **(told(value) if isinstance(value, dict) else {"rating": value}),
-    }
 
 
 def _with_removals(rows: list[Row], owner: Row, memory: Memory) -> list[Row]:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dlt
 from dlt.extract import DltResource
 
+from sources.garmin import files
 from sources.garmin.activities import ACTIVITIES, PARTS
 from sources.garmin.catalogue import described
 from sources.garmin.days import window
@@ -29,6 +30,7 @@ from sources.garmin.sign_in import SIGN_IN as SIGN_IN
 from sources.garmin.upstream import Account
 from sources.kit import tokens
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
 
 API = "https://connectapi.garmin.com"
 RESOURCES = dict(described())
@@ -55,6 +57,11 @@ def garmin(
         _resource(ACTIVITIES, read.activities()),
         *(_resource(table, read.part(part, table)) for part in PARTS for table in part.tables),
     )
+
+
+def foreign(accounts: list[str] = dlt.config.value) -> Foreign:
+    """Files of others: answers of the API, one a line, as older ingestors have written them."""
+    return files.read(_names(accounts))
 
 
 def _resource(table: Table, rows: Iterator[Any]) -> DltResource:

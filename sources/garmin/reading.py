@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,7 +13,7 @@ import dlt
 
 from sources.garmin import activities as acts
 from sources.garmin.days import Memory, Span, Window, asked, failed
-from sources.garmin.metrics import Metric, Table
+from sources.garmin.metrics import DATE, Metric, Table
 from sources.garmin.upstream import Account, Unanswered, checked
 from sources.kit import notices
 
@@ -22,12 +23,15 @@ Shared = TypeVar("Shared")
 
 @dataclass(frozen=True)
 class Told:
-    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity."""
+    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity.
+
+    `span` has the days that were asked for, where it was days.
+    """
 
     account: str
     about: str
     item: str
-    unit: str = ""
+    span: Span | None = None
     answer: Any = None
     failure: str = ""
 
@@ -54,7 +58,7 @@ class Listed:
         """The same as an answer."""
         name = self.account.name
         item = f"{name} activities {self.span.unit}"
-        yield Told(name, str(self.span.first), item, self.span.unit, self.found, self.failure)
+        yield Told(name, str(self.span.first), item, self.span, self.found, self.failure)
         if not self.failure:
             yield Ended(name, {"until": str(self.span.last)})
 
@@ -106,13 +110,13 @@ class Reading:
         again: list[list[str]] = []
         paths = (metric.path.format(name=account.display_name, first=span.first, last=span.last) for span in spans)
         for span, ask in zip(spans, account.asked(paths, failed_before=missed), strict=False):
-            item, unit = f"{account.name} {metric.name} {span.unit}", span.unit if metric.dated else ""
+            item, days = f"{account.name} {metric.name} {span.unit}", span if metric.dated else None
             try:
                 answer = ask()
                 account.refuse_stranger(answer)
-                yield Told(account.name, str(span.first), item, unit, checked(answer, metric.kind))
+                yield Told(account.name, str(span.first), item, days, checked(answer, metric.kind))
             except Unanswered as why:
-                yield Told(account.name, str(span.first), item, unit, failure=str(why))
+                yield Told(account.name, str(span.first), item, days, failure=str(why))
                 if why.lasting:
                     return
                 again.append([str(span.first), str(span.last)])
@@ -164,12 +168,18 @@ class Reading:
 def _page(table: Table, told: Told) -> list[Any]:
     """The rows that a table takes from an answer, and what is to be said of it."""
     if told.failure:
-        return [notices.failed(told.item, told.failure, told.unit, told.account)]
+        return [notices.failed(told.item, told.failure, told.span.unit if told.span else "", told.account)]
     page = [] if told.answer is None else list(table.shape(told.answer, told.about))
     rows = [row for row in page if not getattr(row, "is_notice", False)]
     for row in page:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
-    return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
+    return [*page, *_covered(told, Counter(row.get(DATE) for row in rows))]
+
+
+def _covered(told: Told, rows: Counter[Any]) -> Iterator[Any]:
+    """Each day that was asked for, with its rows: of several at once some may have had none."""
+    for day in told.span.days if told.span else ():
+        yield notices.covered(str(day), rows[str(day)], told.account)
 
 
 def _running(tables: Iterable[Table]) -> list[str]:

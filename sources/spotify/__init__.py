@@ -26,9 +26,10 @@ from dlt.extract import DltResource
 
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
 from sources.kit.oauth2 import OAuth2
 from sources.kit.resources import Resource
-from sources.spotify import history, library
+from sources.spotify import files, history, library
 from sources.spotify.plays import Plays, remember
 from sources.spotify.removals import removed
 from sources.spotify.tables import (
@@ -110,6 +111,11 @@ def spotify(
         followed_artists(upstream, names),
         streaming_history(history_path, owner),
     )
+
+
+def foreign(accounts: list[str] | None = None) -> Foreign:
+    """Files of others: entries of the API's lists, one a line, as older ingestors have written them."""
+    return files.read(_names(accounts))
 
 
 def estimate(state: Memory, accounts: list[str] | None = None, **_: Any) -> dict[str, int]:

@@ -205,6 +205,8 @@ def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
     assert first.code == 0, first.err
     paths = Counter(seen.path for seen in sandbox.requests)
     assert max(paths.values()) == 1, "an endpoint is asked twice for the same"
+    told = site.etl("coverage", "garmin", "--env", "test", "--since", "2024-02-24", "--until", "2024-03-01").out
+    assert "garmin.weight of anna: 6 days: 2 loaded, 4 empty" in told, "a day without a weigh-in had been asked for"
     nights = "SELECT sleep_scores__overall__value FROM garmin.sleep WHERE calendar_date = '2024-03-01'"
     stages = "SELECT count(*) FROM garmin.sleep_stages WHERE calendar_date = '2024-03-01'"
     (draft,), drafts = site.query(nights)[0], site.query(stages)
