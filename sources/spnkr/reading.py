@@ -32,7 +32,7 @@ from sources.spnkr.upstream import BLOBS, PEOPLE, Answer, Upstream
 from sources.spnkr.upstream import SKILL as RATINGS
 from sources.spnkr.upstream import STATS as RESULTS
 
-BATCH = 50
+BATCH = 100
 NAMES_AT_ONCE = 20  # people; more, and the API answers 429
 PATHS = {
     "map": "maps",
