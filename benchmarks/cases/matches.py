@@ -56,7 +56,7 @@ CASES = (
         write=write,
         contenders={ENGINE: Contender(run_engine), STOCK: Contender(run_stock), TUNED: Contender(run_tuned)},
         facts=FACTS,
-        rows={"small": (200,), "full": (10_000,)},
+        rows={"small": (1_000,), "full": (10_000,)},
         targets=(Target("wall", 1 / 10, STOCK),),
     ),
 )

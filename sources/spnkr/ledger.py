@@ -1,8 +1,9 @@
 """What is known of each part of each match, so that a run asks for what is missing and for nothing else.
 
-A part (`stats`, `skill`, `film`) of a match is pending, absent (not there within `PATIENCE`), gone (410), unreadable
-by this version of the reader, or was read by runs, whose numbers are kept. Each table keeps the numbers of the runs
-that it took part in: one that is enabled later, was left out of a run, or lost its raw file, lacks what those read.
+A part (`stats`, `skill`, `film`, or `names` of who played) of a match is pending, absent (not there within `PATIENCE`),
+gone (410), unreadable by this version of the reader, or was read by runs, whose numbers are kept. Each table keeps the
+numbers of the runs that it took part in: one that is enabled later, was left out of a run, or lost its raw file, lacks
+what those read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 Memory = dict[str, Any]
 
-PARTS = ("stats", "skill", "film")
+PARTS = ("stats", "skill", "film", "names")
 UNKNOWN, PENDING, ABSENT, GONE, UNREADABLE = "-", "p", "a", "g", "u"
 PATIENCE = timedelta(days=3)  # within which a 404 says that something is not ready, not that it is not there
 SHORT = 18  # characters of a match's id that are kept: 60 random bits

@@ -21,7 +21,7 @@ from sources.kit.halo.known import imported_parts
 from sources.kit.halo.matches import match_rows
 from sources.kit.halo.shape import Row, Rows, objects
 from sources.kit.halo.skill import skill_rows
-from sources.kit.halo.tables import ALIASES, ASSETS, FILM, MATCH_PAYLOADS, SKILL, STATS
+from sources.kit.halo.tables import ALIASES, ASSETS, FILM, HIGHLIGHT_EVENTS, MATCH_PAYLOADS, SKILL, STATS
 from sources.spnkr.film import READER, decoded
 from sources.spnkr.histories import Histories, Window
 from sources.spnkr.ledger import ABSENT, GONE, PENDING, SHORT, UNREADABLE, Ledger, Match, Memory
@@ -32,7 +32,7 @@ from sources.spnkr.upstream import BLOBS, PEOPLE, Answer, Upstream
 from sources.spnkr.upstream import SKILL as RATINGS
 from sources.spnkr.upstream import STATS as RESULTS
 
-BATCH = 50
+BATCH = 100
 NAMES_AT_ONCE = 20  # people; more, and the API answers 429
 PATHS = {
     "map": "maps",
@@ -41,9 +41,10 @@ PATHS = {
     "ugc_game_variant": "ugcGameVariants",
 }
 MADE_OF = {
-    "stats": (*STATS, MATCH_PAYLOADS, ALIASES),
+    "stats": (*STATS, MATCH_PAYLOADS),
     "skill": (*SKILL, MATCH_PAYLOADS),
     "film": (*FILM, MATCH_PAYLOADS),
+    "names": (ALIASES,),
 }
 TABLES = (MATCH_HISTORY, *STATS, *SKILL, *FILM, MATCH_PAYLOADS, MATCH_PARTS, ASSETS, ALIASES)
 STATUS = {PENDING: "pending", ABSENT: "absent", GONE: "gone", UNREADABLE: "unreadable"}
@@ -85,7 +86,6 @@ class _Run:
         self._first = MATCH_HISTORY.name if MATCH_HISTORY.name in running else min(running)
         self._ledger = Ledger(self._memory, tables, READER)
         self._histories = Histories(reading.upstream, reading.people, self._ledger, reading.match_type, reading.window)
-        self._names: dict[str, None] = {}
         self._named: set[str] = set()
         self._aliased: set[tuple[str, ...]] = set()
         self._waits = 0
@@ -135,8 +135,9 @@ class _Run:
         unknown = [match for key, match in self._histories.matches.items() if not self._ledger.knows(key)]
         imported = imported_parts() if unknown and self._ledger.parts else {}
         for match in unknown:
-            for part in imported.get(match.match_id, ()):
-                self._ledger.read(match, part)
+            if parts := imported.get(match.match_id):
+                for part in (*parts, "names"):
+                    self._ledger.read(match, part)
 
     def _told(self, left: int) -> Iterator[Row]:
         """What a person should know of matches that are not there yet."""
@@ -165,29 +166,25 @@ class _Run:
         batch = [with_players.get(match.match_id, match) for match in batch]
         self._skill([match for match in batch if "skill" in wanted[match.match_id]], rows)
         self._films([match for match in batch if "film" in wanted[match.match_id]], rows)
-        if ALIASES.name in self._running:
-            self._aliases(rows)
+        self._aliases([match for match in batch if "names" in wanted[match.match_id]], rows)
 
     def _stats(self, batch: list[Match], wanted: dict[str, list[str]], rows: Rows) -> Iterator[tuple[str, Match]]:
-        """Add the statistics of those that lack them; those that lack a skill alone are asked who played."""
+        """Add the statistics of those that lack them; they also tell who played, for skill and names."""
         needed = [match for match in batch if _needs_stats(match, wanted[match.match_id])]
         paths = (f"/hi/matches/{match.match_id}/stats" for match in needed)
         for match, answer in self._answers(RESULTS, needed, paths, rows):
-            is_wanted = "stats" in wanted[match.match_id]
+            parts = wanted[match.match_id]
             if not answer.found:
-                if is_wanted:
-                    self._missed(match, "stats", answer, rows)
-                if "skill" in wanted[match.match_id]:
-                    self._missed(match, "skill", answer, rows)
-                    wanted[match.match_id].remove("skill")
+                needy = [part for part in parts if part != "film"]
+                parts[:] = [part for part in parts if part == "film"]
+                self._missed(match, needy, answer, rows)
                 continue
             found = match_rows(answer.document)
             xuids = [row["xuid"] for row in found["match_players"] if row.get("xuid")]
             match = replace(match, players=tuple(xuids))
             yield match.match_id, match
-            if is_wanted:
+            if "stats" in parts:
                 _add(rows, found)
-                self._names |= dict.fromkeys(xuids)
                 self._read(match, "stats", answer.text, rows)
 
     def _skill(self, batch: list[Match], rows: Rows) -> None:
@@ -199,14 +196,15 @@ class _Run:
         paths = (f"/hi/matches/{match.match_id}/skill?{_players(match.players)}" for match in asked)
         for match, answer in self._answers(RATINGS, asked, paths, rows):
             if not answer.found:
-                self._missed(match, "skill", answer, rows)
+                self._missed(match, ["skill"], answer, rows)
                 continue
             found = skill_rows(match.match_id, answer.document)
             _add(rows, found)
             if match.is_fresh(datetime.now(UTC)) and not any(
                 row.get("result_code") == 0 for row in found["match_skill"]
             ):
-                self._wait(match, "skill", rows, "nobody's skill is known yet")
+                self._waits += 1
+                self._note(match, "skill", PENDING, rows, "nobody's skill is known yet")
             else:
                 self._read(match, "skill", answer.text, rows)
 
@@ -223,7 +221,7 @@ class _Run:
             if file.found:
                 self._events(match, manifest, file, rows)
             else:
-                self._missed(match, "film", file, rows)
+                self._missed(match, ["film"], file, rows)
 
     def _file_of(self, match: Match, manifest: Answer, rows: Rows) -> str | None:
         """The path of the file with the events; where there is none, it is noted why."""
@@ -235,7 +233,7 @@ class _Run:
         path = self._upstream.path_of(address) if address else None
         if path is None:
             missing = Answer(404, manifest.response, "the film has no events") if manifest.found else manifest
-            self._missed(match, "film", missing, rows)
+            self._missed(match, ["film"], missing, rows)
         return path
 
     def _events(self, match: Match, manifest: Answer, file: Answer, rows: Rows) -> None:
@@ -244,27 +242,33 @@ class _Run:
         except Unreadable as why:
             self._unreadable(match, str(why), rows)
             return
-        _add(rows, films.event_rows(match.match_id, events))
+        found = films.event_rows(match.match_id, events)
+        rows.setdefault(HIGHLIGHT_EVENTS.name, []).extend(found[HIGHLIGHT_EVENTS.name])
         self._read(match, "film", manifest.text, rows)
 
     def _unreadable(self, match: Match, why: str, rows: Rows) -> None:
         rows.setdefault(self._teller("film"), []).append(notices.failed(f"film of {match.match_id}", why))
         self._note(match, "film", UNREADABLE, rows, why)
 
-    def _aliases(self, rows: Rows) -> None:
+    def _aliases(self, batch: list[Match], rows: Rows) -> None:
         """Add the names of those who played; each is asked for once a run."""
-        new = [xuid for xuid in self._names if xuid not in self._named]
-        self._names, self._named = {}, self._named | set(new)
+        new = [xuid for xuid in dict.fromkeys(x for m in batch for x in m.players) if xuid not in self._named]
         groups = [new[start : start + NAMES_AT_ONCE] for start in range(0, len(new), NAMES_AT_ONCE)]
         paths = ("/users?" + "&".join(f"xuids={xuid}" for xuid in group) for group in groups)
         page = rows.setdefault(ALIASES.name, [])
-        for answer in self._upstream.each(PEOPLE, paths):
+        for group, answer in zip(groups, self._upstream.each(PEOPLE, paths), strict=True):
             if not answer.found:
                 page.append(notices.failed("names of people", answer.why))
                 continue
+            self._named |= set(group)
             for user, good in objects(answer.document, "users"):
                 row = {"xuid": user.get("xuid"), "gamertag": user.get("gamertag"), "source": "api"}
                 page.append({**row, "first_seen_at": answer.sent_at.isoformat()} if good else user)
+        for match in batch:
+            if self._named.issuperset(match.players):
+                self._ledger.read(match, "names")
+            else:
+                self._ledger.note(match, "names", PENDING)
 
     def _is_first(self, alias: Row) -> bool:
         """Whether a name was not told before in this run; a table whose first rows stay takes each once."""
@@ -304,21 +308,19 @@ class _Run:
     ) -> Iterator[tuple[Match, Answer]]:
         yield from zip(matches, self._upstream.each(host, paths), strict=True)
 
-    def _missed(self, match: Match, part: str, answer: Answer, rows: Rows) -> None:
-        """Note why a part was not there: not yet, not any more, or because the upstream failed."""
-        if answer.gone:
-            self._note(match, part, GONE, rows, answer.why)
-        elif not answer.absent:
-            self._note(match, part, PENDING, rows, answer.why)
-            rows.setdefault(self._teller(part), []).append(notices.failed(f"{part} of {match.match_id}", answer.why))
-        elif match.is_fresh(answer.sent_at):
-            self._wait(match, part, rows, answer.why)
-        else:
-            self._note(match, part, ABSENT, rows, answer.why)
-
-    def _wait(self, match: Match, part: str, rows: Rows, why: str) -> None:
-        self._waits += 1
-        self._note(match, part, PENDING, rows, why)
+    def _missed(self, match: Match, parts: list[str], answer: Answer, rows: Rows) -> None:
+        """Note why parts were not there: not yet, not any more, or because the upstream failed, which is told."""
+        failed = not (answer.absent or answer.gone)
+        waits = failed or (answer.absent and match.is_fresh(answer.sent_at))
+        status = PENDING if waits else GONE if answer.gone else ABSENT
+        for part in parts:
+            self._note(match, part, status, rows, answer.why)
+        if failed:
+            rows.setdefault(self._teller(parts[0]), []).append(
+                notices.failed(f"{parts[0]} of {match.match_id}", answer.why)
+            )
+        elif waits:
+            self._waits += len(parts)
 
     def _note(self, match: Match, part: str, status: str, rows: Rows, why: str) -> None:
         if self._ledger.note(match, part, status):
@@ -337,7 +339,8 @@ class _Run:
 
 
 def _needs_stats(match: Match, wanted: list[str]) -> bool:
-    return "stats" in wanted or ("skill" in wanted and match.has_playlist and not match.players)
+    who_played = "names" in wanted or ("skill" in wanted and match.has_playlist)
+    return "stats" in wanted or (who_played and not match.players)
 
 
 def _players(xuids: Iterable[str]) -> str:

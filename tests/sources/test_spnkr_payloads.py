@@ -35,7 +35,7 @@ FILES = {
     r"/discovery-infiniteugc/hi/ugcGameVariants/.*": "get_ugc_game_variant",
 }
 ROWS = {
-    "aliases": 9,
+    "aliases": 1,
     "assets": 16,
     "career_progress": 1,
     "highlight_events": 640,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice, tee
 from pathlib import Path
 
 import dlt
+import orjson
 from dlt.extract import DltResource
 
 from sources.kit.halo.matches import match_rows
 from sources.kit.halo.shape import Row, Rows
 from sources.kit.halo.tables import STATS
 
-AT_ONCE = 50
+AT_ONCE = 200
 
 
 @dlt.source(name="matches", section="matches", max_table_nesting=0)
@@ -26,7 +26,7 @@ def matches(jsonl_path: str = dlt.config.value) -> Iterable[DltResource]:
 
 def _read(path: Path) -> Iterator[Rows]:
     with path.open(encoding="utf-8") as lines:
-        while batch := [match_rows(json.loads(line)) for line in islice(lines, AT_ONCE)]:
+        while batch := [match_rows(orjson.loads(line)) for line in islice(lines, AT_ONCE)]:
             yield {table.name: [row for rows in batch for row in rows[table.name]] for table in STATS}
 
 
