@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import dlt
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
-
+from sources.kit.halo.known import asked
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import ASSETS, MATCH_HISTORY, MATCH_PAYLOADS
 from sources.kit.notices import KEY
@@ -29,7 +25,7 @@ class Known:
         where = WHERE.get(table, f"match_id IN ({WHOLE})")
         sql = f"SELECT {named}, count(*) FROM {{{table}}} WHERE {where} GROUP BY {named}"
         self._counts: dict[tuple[Any, ...], int] = {
-            tuple(group): count for *group, count in _asked(sql, table, "match_payloads")
+            tuple(group): count for *group, count in asked(sql, table, "match_payloads")
         }
 
     def lacking(self, rows: list[Row]) -> list[Row]:
@@ -43,23 +39,9 @@ class Known:
 
 def whole_matches() -> set[str]:
     """Matches of which the warehouse has more than a sum."""
-    return {match_id for (match_id,) in _asked(WHOLE, "match_payloads")}
+    return {match_id for (match_id,) in asked(WHOLE, "match_payloads")}
 
 
 def seen_names() -> dict[tuple[str, str, str], tuple[Any, Any]]:
     """When each name was seen first and last, by person, name and source."""
-    return {(xuid, name, source): (first, last) for xuid, name, source, first, last in _asked(SEEN, "aliases")}
-
-
-def _asked(sql: str, *tables: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of the destination; none where this is no run, or a table is not there: whoever made it knows of it."""
-    try:
-        dlt.current.load_package_state()
-    except CurrentLoadPackageStateNotAvailable:
-        return
-    with dlt.current.pipeline().sql_client() as client:
-        try:
-            rows = client.execute_sql(sql.format(**{name: client.make_qualified_table_name(name) for name in tables}))
-            yield from map(tuple, rows or ())
-        except DestinationUndefinedEntity:
-            return
+    return {(xuid, name, source): (first, last) for xuid, name, source, first, last in asked(SEEN, "aliases")}

@@ -239,10 +239,8 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
     run(moved, b, code=3)
     assert [row[:2] for row in made.query(ids)] == [("m1", f"xuid({OWNER})"), ("m2", f"xuid({OWNER})")]
     assert made.query(ids)[0] == first[0]
-    assert made.query("SELECT match_id, part FROM spnkr.match_payloads ORDER BY 1") == [
-        ("m1", "stats"),
-        ("m2", "stats"),
-    ]
+    payloads = made.query("SELECT match_id, part, source FROM spnkr.match_payloads ORDER BY 1")
+    assert payloads == [(name, "stats", "legacy") for name in ("m1", "m2")], "or `spnkr` asks for them again"
     told = "SELECT input, input_table, total, taken, repeated, rejected FROM spnkr.legacy_imports"
     assert made.query(f"{told} WHERE total > 0 ORDER BY 1, 2") == [
         ("a.db", "MatchCache", 1, 1, 0, 0),
