@@ -23,7 +23,7 @@ FLEET = [(name, "duckdb") for name in SPECS] + [(name, "postgres") for name in O
 WHOLE = os.environ.get("ETL_CONFORMANCE") == "whole"
 SAMPLES = {
     "garmin": ("stress", "stress_samples", "activity_splits"),
-    "spnkr": ("match_stats", "highlight_events", "aliases"),
+    "spnkr": ("match_stats", "aliases"),
     "spotify": ("recently_played", "saved_tracks"),
 }
 OF_THE_SOURCE = (
