@@ -221,9 +221,10 @@ def _spartan(request: Request, world: World) -> Reply:
     ticket = json.loads(request.body)["Proof"][0]["Token"].removeprefix("xsts-user-")
     if not LOGIN.grant_of(_bearing(ticket), world):
         return Reply(401, {})
-    token = f"v4=spartan-{made_id(world, ticket)}"
     with _COUNTING:
-        world.memory.setdefault("spnkr_tokens", {})[token] = TOKEN_REQUESTS
+        left: dict[str, int] = world.memory.setdefault("spnkr_tokens", {})
+        token = f"v4=spartan-{made_id(world, ticket, len(left))}"
+        left[token] = TOKEN_REQUESTS
     ends = datetime.now(UTC) + timedelta(hours=4)
     return Reply(201, {"SpartanToken": token, "ExpiresUtc": {"ISO8601Date": moment(ends)}, "TokenDuration": "PT4H"})
 

@@ -24,8 +24,8 @@ WHOLE = os.environ.get("ETL_CONFORMANCE") == "whole"
 SAMPLES = {
     "garmin": ("stress", "stress_samples", "activity_splits"),
     "halo": ("medal_labels", "medal_icons", "career_ranks"),
-    "halo_legacy": ("match_stats", "highlight_events", "aliases"),
-    "spnkr": ("match_stats", "highlight_events", "aliases"),
+    "halo_legacy": ("match_stats", "aliases"),
+    "spnkr": ("match_stats", "aliases"),
     "spotify": ("recently_played", "saved_tracks"),
 }
 OF_A_SAMPLE = (

@@ -81,8 +81,9 @@ class _Run:
             part: {table.name: dlt.current.resource_state(table.name) for table in made if table.name in running}
             for part, made in MADE_OF.items()
         }
-        self._listed_until: Memory = self._memory.setdefault("listed_until", {})
-        self._of_assets: Memory = dlt.current.resource_state(ASSETS.name) if ASSETS.name in running else {}
+        self._listed_until: Memory = self._memory.setdefault("listed_until", {}).setdefault(reading.match_type, {})
+        of_assets = dlt.current.resource_state(ASSETS.name) if ASSETS.name in running else {}
+        self._of_assets: Memory = of_assets.setdefault(reading.upstream.language, {})
         self._first = MATCH_HISTORY.name if MATCH_HISTORY.name in running else min(running)
         self._ledger = Ledger(self._memory, tables, READER)
         self._histories = Histories(reading.upstream, reading.people, self._ledger, reading.match_type, reading.window)
@@ -95,7 +96,7 @@ class _Run:
         """Rows by table, a few matches at a time; what was read before the upstream failed is not lost."""
         yield from self._listed()
         wanted = list(self._wanted())
-        now = wanted[: self._reading.matches_per_run]
+        now = wanted if self._reading.window else wanted[: self._reading.matches_per_run]
         for start in range(0, len(now), BATCH):
             yield self._batch(now[start : start + BATCH])
             if self._stopped:
@@ -110,10 +111,11 @@ class _Run:
     def _listed(self) -> Iterator[Rows]:
         """The histories; where their own table does not run, only what is to be told of them."""
         runs = MATCH_HISTORY.name in self._running
-        own = dlt.current.resource_state(MATCH_HISTORY.name).setdefault("people", {}) if runs else None
+        match_type = self._reading.match_type
+        own = dlt.current.resource_state(MATCH_HISTORY.name).setdefault(match_type, {}) if runs else None
         others = [self._listed_until if self._ledger.is_level else {}] if self._ledger.parts else []
         if ASSETS.name in self._running:
-            others.append(self._of_assets.setdefault("listed_until", {}))
+            others.append(self._of_assets.setdefault("listed_until", {}).setdefault(match_type, {}))
         for page in self._histories.pages(own, others):
             yield {self._first: page if runs else [row for row in page if getattr(row, "is_notice", False)]}
 
@@ -146,8 +148,8 @@ class _Run:
                 f"spnkr: {self._waits} parts of matches are not ready yet (404); the next run asks for them again"
             )
         if left:
-            how = "matches_per_run says how many at once"
-            yield notices.postponed("matches", f"{left} more matches are read by the next runs; {how}")
+            how = "matches_per_run says how many one reads, also of a backfill"
+            yield notices.postponed("matches", f"{left} more matches are left to the next runs; {how}")
         if self._stopped:
             yield notices.postponed("matches", self._stopped)
 
@@ -300,7 +302,7 @@ class _Run:
                 continue
             known.add(version[:SHORT])
         self._of_assets.update(known=sorted(known), missed=again)
-        self._of_assets["listed_until"].update(self._histories.newest)
+        self._of_assets["listed_until"][self._reading.match_type].update(self._histories.newest)
         return {ASSETS.name: page}
 
     def _answers(
