@@ -1,7 +1,7 @@
 """Halo Infinite: the reference files that give ids and words their meaning, and commendations of Halo 5.
 
 Docs:   https://openspartan.com/docs (the game's own metadata); the other files are made by players
-Auth:   none for the files; the host of the icons wants the tokens of a game (`spartan_token`, `clearance_token`)
+Auth:   none for the files; the game's own host, which has the icons, wants `spartan_token` and `clearance_token`
 Limits: none are told.
 Cursor: none, each file is read whole; only rows that are new or have changed are loaded.
 
@@ -17,11 +17,13 @@ from functools import partial
 from typing import Any
 
 import dlt
+from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 from pydantic import ValidationError
 
 from sources.halo import lists, shapes
 from sources.halo.documents import Documents
+from sources.halo.icons import API, Images
 from sources.halo.icons import medal_icons as medal_icons
 from sources.halo.icons import rank_icons as rank_icons
 from sources.halo.likeness import candidates
@@ -72,12 +74,17 @@ def halo(
     career_ranks: str = "career_ranks_metadata.json",
     medal_metadata: str = "medal_metadata.json",
     sheet: str = "medium",
+    base_url: str = API,
+    spartan_token: TSecretStrValue | None = None,
+    clearance_token: TSecretStrValue | None = None,
 ) -> Iterable[DltResource]:
     """The tables of `RESOURCES`. A file is a name in `json_dir` or a URL; labels are in `medals_<locale>.json`.
 
-    `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large.
+    `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large. `base_url` is the
+    game's own host: what is asked of it, icons or a URL, is asked with the tokens.
     """
-    documents = Documents(json_dir, http.open_session("halo"))
+    images = Images(base_url, spartan_token, clearance_token)
+    documents = Documents(json_dir, http.open_session("halo"), images)
     labels = {f"medals_{locale}.json": locale for locale in _locales(locales)}
 
     def of(file: str, read: Callable[[Any], Listed]) -> dict[str, ReadList]:

@@ -177,8 +177,20 @@ def folder(tmp_path: Path) -> Path:
     return home
 
 
+def documents_of(home: Path | str) -> Documents:
+    return Documents(str(home), http.open_session("halo"), Images("https://example.org", None, None))
+
+
+def test_tokens_go_to_the_games_own_host_alone(sandbox):
+    url = f"{sandbox.url}/halo/json/medals_fr.json"
+    for home in (f"{sandbox.url}/halo", "https://example.org"):
+        Documents(url, http.open_session("halo"), Images(home, "v4=token", None)).get(url)
+    sent = [asked.headers.get("x-343-authorization-spartan") for asked in sandbox.requests]
+    assert sent == ["v4=token", None]
+
+
 def test_files_are_found_wherever_they_lie(folder):
-    documents = Documents(str(folder), http.open_session("halo"))
+    documents = documents_of(folder)
     assert documents.get("medals_fr.json")
     (folder / "data").mkdir()
     (folder / "data" / "medals_en.json").write_bytes(b"{}")
@@ -187,7 +199,7 @@ def test_files_are_found_wherever_they_lie(folder):
         with pytest.raises(Unreadable, match=why):
             documents.get(file)
     with pytest.raises(BadSetting, match="there is no folder"):
-        Documents(str(folder / "elsewhere"), http.open_session("halo")).get("medals_fr.json")
+        documents_of(folder / "elsewhere").get("medals_fr.json")
 
 
 def test_rows_that_vanish_are_kept_and_one_that_is_wrong_goes_aside_alone(workspace, folder):
