@@ -19,7 +19,7 @@ from pipelines.files.declared import Move
 from pipelines.files.folder import Folder
 from pipelines.files.mover import NotMoved
 from pipelines.files.phase import settings_of
-from pipelines.files.receipts import failure_of
+from pipelines.files.receipts import Receipts, failure_of
 from pipelines.files.stores import Refusal
 from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
@@ -388,6 +388,19 @@ def test_the_command_line_comes_before_the_spec(
 ) -> None:
     given = settings_of(Order(**order), BLOCK.model_copy(update=block), Path("spool"))
     assert {name: getattr(given, name) for name in settings} == settings
+
+
+def test_transfers_go_on_while_receipts_are_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    usual, taken, record = sys.getswitchinterval(), list[float](), Receipts.record
+
+    def watched(receipts: Receipts, *rows: Any) -> None:
+        taken.append(sys.getswitchinterval())
+        record(receipts, *rows)
+
+    monkeypatch.setattr(Receipts, "record", watched)
+    assert (site.run().code, site.receipts()) == (0, ["r001", "r002", "r003"])
+    assert (min(taken) < usual / 5, sys.getswitchinterval()) == (True, usual)
 
 
 def test_a_tally_says_how_long_it_will_take() -> None:

@@ -88,6 +88,7 @@ def test_answers_of_garmin_fill_all_their_tables_and_are_rebuilt(site):
             "2024_02_02_11_00_garmin_stress": [STRESS, "{broken"],
             "2024_02_02_11_00_garmin_activity_splits": [SPLITS],
             "2024_02_01_to_2024_02_02_HISTORICAL_garmin_stats_and_body": [BOTH],
+            "2024_02_02_11_00_garmin_hrv": [{"hrvSummary": [1]}],
         },
     )
     code, report = etl(made, "ingest", "garmin")
@@ -97,7 +98,7 @@ def test_answers_of_garmin_fill_all_their_tables_and_are_rebuilt(site):
             "stress": 1, "stress_samples": 2, "user_summary": 1,
             "activity_splits": 2, "activity_typed_splits": 1, "activity_split_summaries": 1,
         },
-        {"stress": 1},
+        {"stress": 1, "hrv": 1},
     )  # fmt: skip
     assert made.query(
         "SELECT account, stress_level, body_battery_status, body_battery_level FROM garmin.stress_samples ORDER BY 2"
@@ -105,7 +106,7 @@ def test_answers_of_garmin_fill_all_their_tables_and_are_rebuilt(site):
     assert made.query("SELECT activity_id, sum(distance_m) FROM garmin.activity_splits GROUP BY 1") == [(7, 1900.0)]
     columns = [name for (name,) in made.query("SELECT column_name FROM (DESCRIBE garmin.user_summary)")]
     assert not {"weight", "from", "data_type", "date"} & set(columns)
-    archive = ["activity_splits", "stats_and_body", "stress"]
+    archive = ["activity_splits", "hrv", "stats_and_body", "stress"]
     assert [name.split("/")[0] for name in there(made, "garmin", "archive")] == archive
     before = contents(Ask(made), "garmin")
     assert etl(made, "rebuild", "garmin")[0] == 3
@@ -143,6 +144,23 @@ def test_statistics_wait_for_a_profile(site):
     ]
     assert etl(made, "rebuild", "chess")[0] == 0
     assert made.query("SELECT count(*) FROM chess.player_stats") == [(2,)]
+
+
+def test_lines_about_somebody_go_though_they_do_not_say_so(site):
+    """The one account a file may be of, or the name of the file."""
+    made = site("garmin", {"2024_02_02_11_00_garmin_stress": [STRESS]})
+    made.point_at({"sources.garmin.accounts": ["anna"]})
+    assert etl(made, "ingest", "garmin")[0] == 0
+    erased = made.etl("erase", "--account", "anna", "--env", "test", "--yes")
+    assert erased.code == 0, erased
+    home = made.root / "landing"
+    assert [file.read_text().strip() for file in home.rglob("*stress.jsonl")] == [""]
+    put(made, "chess", {"2024_02_02_09_00_chess_player_one_player_stats": [STATISTICS]})
+    made.link("chess")
+    erased = made.etl("erase", "--player", "player_one", "--env", "test", "--yes")
+    assert erased.code == 0, erased
+    (left,) = (home / "chess").rglob("*stats.jsonl")
+    assert ("player_one" in left.name, left.read_text().strip()) == (False, "")
 
 
 def test_places_in_a_top_list_are_those_of_the_lines(site):

@@ -22,7 +22,7 @@ from pipelines import configuration
 from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
-from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, is_weather
+from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, Untrusted, is_weather
 from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather, metadata_of, sound_in
 
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -167,6 +167,9 @@ class Bucket:
             try:
                 request.until, request.fresh = patience.until, tried > 1
                 answer: Answer = yield request
+            except Untrusted as stranger:
+                where = f"destination.{self.name}: {self.endpoint}"
+                raise SettingError(f"{where}: {stranger}; mend endpoint_url, or have its certificate trusted") from None
             except Broken as broken:
                 trouble, after, unknown = str(broken), None, True
             else:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
@@ -118,7 +119,7 @@ class Journal:
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
-        receipt = self._files.receipt(item, stored)
+        receipt = {name: _plain(value) for name, value in self._files.receipt(item, stored).items()}
         with self._lock:
             self._intents.pop(item.id, None)
             self._receipts[item.id] = receipt
@@ -188,6 +189,11 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         yield opened
     finally:
         opened.close()
+
+
+def _plain(value: Any) -> Any:
+    """A moment as ISO 8601, which costs nothing to write, to read and to load; everything else as it is."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _intends(intent: Intent) -> dict[str, Any]:

@@ -19,6 +19,10 @@ class Broken(Exception):
     """No whole answer came: refused, reset, cut short, too slow or too late."""
 
 
+class Untrusted(Broken):
+    """Who answers cannot show who it is: another try will not change that."""
+
+
 class Readable(Protocol):
     """Bytes to send; libcurl goes back in them when it must send them again."""
 

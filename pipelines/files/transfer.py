@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from pipelines.errors import SignInNeeded
 from pipelines.files.audio import Sound, Suspicious, agrees
 from pipelines.files.bodies import Body, Incoming
-from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, is_weather
+from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, Untrusted, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
 from sources.kit.files import FileItem, NoFile, Stored
@@ -127,7 +127,8 @@ class Carrier:
         except Broken as trouble:
             if incoming.trouble:
                 raise incoming.trouble from None
-            return Again(NotMoved(item, "transient", str(trouble)))
+            failed = NotMoved(item, "transient", str(trouble))
+            return failed if isinstance(trouble, Untrusted) else Again(failed)
         said, after = f"answered {answer.status}", answer.retry_after
         if answer.status == UNAUTHORIZED and item.headers:
             raise sign_in_needed(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipelines.rows.intake import NOTICE
 from pipelines.specs.spec import Spec
 
 UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
+MISFIT = "is nothing that a file of {} holds"
 NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
 
 
@@ -30,6 +31,11 @@ class Strangers:
         self._foreign: Any = with_config(function, sections=("sources", spec.name))() if function else None
         own = {name: (name,) for name in source.resources}
         self._tables: dict[str, tuple[str, ...]] = {**own, **(self._foreign.tables if self._foreign else {})}
+
+    @property
+    def types(self) -> Collection[str]:
+        """What files may be of."""
+        return self._tables
 
     def waiting(self, store: Store, name: str) -> Manifest | str:
         """What stands for a file of the landing, or why it cannot be loaded."""
@@ -43,6 +49,17 @@ class Strangers:
     def standing(self, store: Store, file: RawFile, mark: str = "") -> Manifest:
         """What stands for a file that is of a type."""
         return Manifest.foreign(store.spec, file, mark, self._tables.get(file.resource, (file.resource,)))
+
+    def is_of(self, file: RawFile) -> tuple[str, ...]:
+        """The tables that such a file fills; none where its lines are rows, or of no type that is known."""
+        return self._tables.get(file.resource, ()) if self._foreign and not file.name.endswith(".parquet") else ()
+
+    def told(self, table: str, file: RawFile, line: bytes) -> list[Any]:
+        """The rows that one line is to a table; none where the source cannot tell."""
+        try:
+            return list(self._rows(table, file, orjson.Fragment(line), ":1"))
+        except Unreadable:
+            return []
 
     def page(self, table: str, file: RawFile, page: Any) -> Any:
         """The rows that the lines of a page are to a table; `Unreadable` where the source says so of one."""
@@ -64,10 +81,18 @@ class Strangers:
         kit: Any = importlib.import_module("sources.kit.foreign")
         number = int(place.rpartition(":")[2])
         line = kit.Line(content, number, file.resource, stem_of(file.name), moment(file.name))
-        for row in self._foreign.rows(table, line):
+        for row in self._made(table, line, place):
             if getattr(row, "is_notice", False) and row[NOTICE] == "failed":
                 raise Unreadable(file, row["reason"])
             yield row
+
+    def _made(self, table: str, line: Any, place: str) -> list[Any]:
+        """The rows of a line; one that has another shape than its type is a row that must not be loaded."""
+        try:
+            return list(self._foreign.rows(table, line))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            notices: Any = importlib.import_module("sources.kit.notices")
+            return [notices.rejected(line.content, MISFIT.format(line.type), place)]
 
 
 class Told(list[Any]):

@@ -111,10 +111,11 @@ class OneFetch:
         load, manifest = self._load, self._manifest
         if load.spec.name not in load.environment.views:
             return
-        names: dict[str, list[str]] = {}
-        for file in manifest.files:
-            if file.resource in self._resources and file.name not in self._unread:
-                names.setdefault(file.resource, []).append(file.name)
+        read = {
+            name: [file.name for file in manifest.files_of(name) if file.name not in self._unread]
+            for name in self._resources
+        }
+        names = {name: files for name, files in read.items() if files}
         fetched_at = _moment(manifest.fetched_at)
         (load_id,) = self._pipeline.list_extracted_load_packages()
         place = (load.spec.name, load.report.dataset, load_id)

@@ -23,7 +23,7 @@ from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.tokens.accounts import standings
-from pipelines.tokens.settings import packed, variable_of
+from pipelines.tokens.settings import packed, sections_of, variable_of
 from pipelines.tokens.stores import Standing, Store, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
 from pipelines.translate import told_of
@@ -38,7 +38,7 @@ def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
         store, sign_in = _named(environment, name, account)
         with _alone(environment, name):
             store.prepare()
-        token = sign_in.login(Terminal(browser))
+        token = sign_in.login(Terminal(browser, sections_of(sign_in.name, account)))
         with _when_runs_end(environment, name), _kit().exclusively(sign_in.name, account) as kept:
             kept.write(token)
             now = standing(store, sign_in.name, account)

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dlt
 from dlt.extract import DltResource
 
+from sources.garmin import columns as c
 from sources.garmin import files
 from sources.garmin.activities import ACTIVITIES, PARTS
 from sources.garmin.catalogue import described
@@ -72,7 +73,7 @@ def _resource(table: Table, rows: Iterator[Any]) -> DltResource:
         write_disposition="merge",
         primary_key=(ACCOUNT, *table.key),
         merge_key=whole,
-        columns=table.columns,
+        columns={**table.columns, **(c.REMOVED if table.is_of_days else {})},
     )
 
 

@@ -105,17 +105,17 @@ def _of_activity(part: acts.Part, table: Table, content: Row) -> Iterator[Row]:
 
 def with_arrays(content: Row) -> Row:
     """An answer whose entries are arrays again."""
-    there = [each for each in SERIES if isinstance(content.get(each.values), list)]
-    described_last = sorted(there, key=lambda each: (each.descriptors or "") in content)  # two may share values
-    return {**content, **{each.values: _arrays(each, content) for each in described_last}}
+    there = {each.values for each in SERIES if isinstance(content.get(each.values), list)}
+    return {**content, **{values: _arrays(values, content) for values in there}}
 
 
-def _arrays(of: series.Series, content: Row) -> list[Any]:
-    described = content.get(of.descriptors) if of.descriptors else None
-    width = len(described) if isinstance(described, list) and described else len(of.named)
-    names = PLACES.get(of.values, PAIR)
-    places = PAIR if width == len(PAIR) and "value" in names else names
-    return [_array(entry, places, width) for entry in content[of.values]]
+def _arrays(values: str, content: Row) -> list[Any]:
+    entries = content[values]
+    lists = [content.get(each.descriptors or "") for each in SERIES if each.values == values]
+    told = max((len(described) for described in lists if isinstance(described, list)), default=0)
+    used = {name for entry in entries if isinstance(entry, Mapping) for name in entry}
+    names = PAIR if told <= len(PAIR) and used <= {*PAIR} else PLACES.get(values, PAIR)
+    return [_array(entry, names, told or len(names)) for entry in entries]
 
 
 def _array(entry: Any, names: tuple[str, ...], width: int) -> Any:

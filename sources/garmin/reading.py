@@ -14,10 +14,12 @@ import dlt
 from sources.garmin import activities as acts
 from sources.garmin.days import Memory, Span, Window, asked, failed
 from sources.garmin.metrics import DATE, Metric, Table
+from sources.garmin.moments import DAY
 from sources.garmin.upstream import Account, Unanswered, checked
 from sources.kit import notices
 
 ACCOUNT = "account"
+FILLED = "filled"  # days of which there are rows
 Shared = TypeVar("Shared")
 
 
@@ -42,6 +44,7 @@ class Ended:
 
     account: str
     memory: Memory
+    recent: str = ""  # the first day that the next run asks for again
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,14 @@ class Reading:
 
     def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
         for each in told:
+            memory = {} if self.window else _memory(table.name, each.account)
             if isinstance(each, Told):
-                yield _page(table, each)
-            elif not self.window:
-                memory = _memory(table.name, each.account)
+                page = _page(table, each)
+                yield [*page, *_emptied(table, each, page, memory)]
+            else:
+                filled = [day for day in memory.get(FILLED, []) if day >= each.recent]
                 memory.clear()
-                memory.update(each.memory)
+                memory.update({**each.memory, FILLED: filled} if each.recent and filled else each.memory)
 
     def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
         for account in self.accounts:
@@ -120,7 +125,8 @@ class Reading:
                 if why.lasting:
                     return
                 again.append([str(span.first), str(span.last)])
-        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})})
+        recent = str(until - metric.look_back * DAY) if metric.dated else ""
+        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})}, recent)
 
     def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
         for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
@@ -174,6 +180,17 @@ def _page(table: Table, told: Told) -> list[Any]:
     for row in page:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
     return [*page, *_covered(told, Counter(row.get(DATE) for row in rows))]
+
+
+def _emptied(table: Table, told: Told, page: list[Any], memory: Memory) -> list[Any]:
+    """What takes away the rows of days that had some in the last run, and have none any more."""
+    if told.failure or told.span is None or not table.is_of_days:
+        return []
+    known = {*memory.get(FILLED, [])}
+    asked = known & {str(day) for day in told.span.days}
+    days = {str(row[DATE]) for row in page if not getattr(row, "is_notice", False) and row.get(DATE)}
+    memory[FILLED] = sorted((known - asked) | days)
+    return [{**table.removal(day), ACCOUNT: told.account} for day in sorted(asked - days)]
 
 
 def _covered(told: Told, rows: Counter[Any]) -> Iterator[Any]:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from dlt.common import json
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
