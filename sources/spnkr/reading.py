@@ -16,30 +16,24 @@ import dlt
 from sources.kit import notices
 from sources.kit.errors import TryLater, Unreadable
 from sources.kit.halo import films
-from sources.kit.halo.assets import asset_row
 from sources.kit.halo.known import imported_parts
 from sources.kit.halo.matches import match_rows
-from sources.kit.halo.shape import Row, Rows, objects
+from sources.kit.halo.shape import Row, Rows
 from sources.kit.halo.skill import skill_rows
 from sources.kit.halo.tables import ALIASES, ASSETS, FILM, HIGHLIGHT_EVENTS, MATCH_PAYLOADS, SKILL, STATS
+from sources.spnkr.assets import new_assets
 from sources.spnkr.film import READER, decoded
 from sources.spnkr.histories import Histories, Window
-from sources.spnkr.ledger import ABSENT, GONE, PENDING, SHORT, UNREADABLE, Ledger, Match, Memory
+from sources.spnkr.ledger import ABSENT, GONE, PENDING, UNREADABLE, Ledger, Match, Memory
+from sources.spnkr.names import Names
 from sources.spnkr.people import People
 from sources.spnkr.tables import MATCH_HISTORY, MATCH_PARTS
 from sources.spnkr.upstream import ASSETS as UGC
-from sources.spnkr.upstream import BLOBS, PEOPLE, Answer, Upstream
+from sources.spnkr.upstream import BLOBS, Answer, Upstream
 from sources.spnkr.upstream import SKILL as RATINGS
 from sources.spnkr.upstream import STATS as RESULTS
 
 BATCH = 100
-NAMES_AT_ONCE = 20  # people; more, and the API answers 429
-PATHS = {
-    "map": "maps",
-    "playlist": "playlists",
-    "map_mode_pair": "mapModePairs",
-    "ugc_game_variant": "ugcGameVariants",
-}
 MADE_OF = {
     "stats": (*STATS, MATCH_PAYLOADS),
     "skill": (*SKILL, MATCH_PAYLOADS),
@@ -87,8 +81,7 @@ class _Run:
         self._first = MATCH_HISTORY.name if MATCH_HISTORY.name in running else min(running)
         self._ledger = Ledger(self._memory, tables, READER)
         self._histories = Histories(reading.upstream, reading.people, self._ledger, reading.match_type, reading.window)
-        self._named: set[str] = set()
-        self._aliased: set[tuple[str, ...]] = set()
+        self._names = Names(reading.upstream)
         self._waits = 0
         self._stopped = ""
 
@@ -102,7 +95,7 @@ class _Run:
             if self._stopped:
                 break
         if not self._stopped and ASSETS.name in self._running:
-            yield self._assets_or_stop()
+            yield self._assets()
         yield {self._first: [*self._told(len(wanted) - len(now))]}
         if not self._stopped and len(now) == len(wanted) and self._ledger.parts:
             self._listed_until.update(self._histories.newest)
@@ -159,7 +152,6 @@ class _Run:
             self._ask(batch, rows)
         except TryLater as why:
             self._stopped = str(why)
-        rows[ALIASES.name] = [row for row in rows.get(ALIASES.name, []) if self._is_first(row)]
         return rows
 
     def _ask(self, batch: list[Match], rows: Rows) -> None:
@@ -202,13 +194,12 @@ class _Run:
                 continue
             found = skill_rows(match.match_id, answer.document)
             _add(rows, found)
-            if match.is_fresh(datetime.now(UTC)) and not any(
-                row.get("result_code") == 0 for row in found["match_skill"]
-            ):
+            known = any(row.get("result_code") == 0 for row in found["match_skill"])
+            if known or not match.is_fresh(answer.sent_at):
+                self._read(match, "skill", answer.text, rows)
+            else:
                 self._waits += 1
                 self._note(match, "skill", PENDING, rows, "nobody's skill is known yet")
-            else:
-                self._read(match, "skill", answer.text, rows)
 
     def _films(self, batch: list[Match], rows: Rows) -> None:
         """Add the events of films: a manifest says which file has them."""
@@ -232,11 +223,14 @@ class _Run:
         except Unreadable as why:
             self._unreadable(match, str(why), rows)
             return None
-        path = self._upstream.path_of(address) if address else None
-        if path is None:
+        if address and (path := self._upstream.path_of(address)):
+            return path
+        if address:
+            self._unreadable(match, "its file is on a host that is not Waypoint's; the API may have changed", rows)
+        else:
             missing = Answer(404, manifest.response, "the film has no events") if manifest.found else manifest
             self._missed(match, ["film"], missing, rows)
-        return path
+        return None
 
     def _events(self, match: Match, manifest: Answer, file: Answer, rows: Rows) -> None:
         try:
@@ -253,55 +247,20 @@ class _Run:
         self._note(match, "film", UNREADABLE, rows, why)
 
     def _aliases(self, batch: list[Match], rows: Rows) -> None:
-        """Add the names of those who played; each is asked for once a run."""
-        new = [xuid for xuid in dict.fromkeys(x for m in batch for x in m.players) if xuid not in self._named]
-        groups = [new[start : start + NAMES_AT_ONCE] for start in range(0, len(new), NAMES_AT_ONCE)]
-        paths = ("/users?" + "&".join(f"xuids={xuid}" for xuid in group) for group in groups)
-        page = rows.setdefault(ALIASES.name, [])
-        for group, answer in zip(groups, self._upstream.each(PEOPLE, paths), strict=True):
-            if not answer.found:
-                page.append(notices.failed("names of people", answer.why))
-                continue
-            self._named |= set(group)
-            for user, good in objects(answer.document, "users"):
-                row = {"xuid": user.get("xuid"), "gamertag": user.get("gamertag"), "source": "api"}
-                page.append({**row, "first_seen_at": answer.sent_at.isoformat()} if good else user)
+        """Add the names of those who played."""
+        self._names.ask(batch, rows.setdefault(ALIASES.name, []))
         for match in batch:
-            if self._named.issuperset(match.players):
-                self._ledger.read(match, "names")
+            if self._names.has(match):
+                self._done(match, "names", rows)
             else:
-                self._ledger.note(match, "names", PENDING)
+                self._note(match, "names", PENDING, rows, "not all were told")
 
-    def _is_first(self, alias: Row) -> bool:
-        """Whether a name was not told before in this run; a table whose first rows stay takes each once."""
-        key = tuple(str(alias.get(part)) for part in ALIASES.key)
-        is_first = bool(getattr(alias, "is_notice", False)) or key not in self._aliased
-        self._aliased.add(key)
-        return is_first
-
-    def _assets_or_stop(self) -> Rows:
+    def _assets(self) -> Rows:
         try:
-            return self._assets()
+            page = new_assets(self._upstream, self._of_assets, self._histories.assets)
         except TryLater as why:
             self._stopped = str(why)
             return {}
-
-    def _assets(self) -> Rows:
-        """The versions of assets that no run has asked for; one that is deleted is not asked for again."""
-        known = set(self._of_assets.get("known", []))
-        missed = [(kind, asset, version) for kind, asset, version in self._of_assets.get("missed", [])]
-        new = [key for key in {**dict.fromkeys(missed), **self._histories.assets} if key[2][:SHORT] not in known]
-        paths = (f"/hi/{PATHS[kind]}/{asset}/versions/{version}" for kind, asset, version in new)
-        page, again = list[Row](), list[list[str]]()
-        for (kind, asset, version), answer in zip(new, self._upstream.each(UGC, paths), strict=True):
-            if answer.found:
-                page.append(asset_row(kind, answer.document, self._upstream.language))
-            elif not (answer.absent or answer.gone):
-                page.append(notices.failed(f"{kind} {asset}", answer.why))
-                again.append([kind, asset, version])
-                continue
-            known.add(version[:SHORT])
-        self._of_assets.update(known=sorted(known), missed=again)
         self._of_assets["listed_until"][self._reading.match_type].update(self._histories.newest)
         return {ASSETS.name: page}
 
@@ -330,10 +289,14 @@ class _Run:
             rows.setdefault(MATCH_PARTS.name, []).append(row)
 
     def _read(self, match: Match, part: str, text: str, rows: Rows) -> None:
+        self._done(match, part, rows)
+        row = {"match_id": match.match_id, "part": part, "source": "api", "payload": text}
+        rows.setdefault(MATCH_PAYLOADS.name, []).append(row)
+
+    def _done(self, match: Match, part: str, rows: Rows) -> None:
         self._ledger.read(match, part)
-        row = {"match_id": match.match_id, "part": part}
-        rows.setdefault(MATCH_PARTS.name, []).append({**row, "status": "done"})
-        rows.setdefault(MATCH_PAYLOADS.name, []).append({**row, "source": "api", "payload": text})
+        row = {"match_id": match.match_id, "part": part, "status": "done"}
+        rows.setdefault(MATCH_PARTS.name, []).append(row)
 
     def _teller(self, part: str) -> str:
         """A table of a part that runs, to which notices belong."""

@@ -42,7 +42,7 @@ ROWS = {
     "match_count": 1,
     "match_history": 6,
     "match_medals": 148,
-    "match_parts": 18,
+    "match_parts": 24,
     "match_payloads": 8,
     "match_personal_scores": 104,
     "match_player_modes": 74,
