@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from sandbox import picture
@@ -323,3 +324,20 @@ def test_tokens_that_have_ended_need_a_person(workspace, sandbox):
     made.point_at(sandbox.settings("halo") | {"sources.halo.spartan_token": "v4=has-ended"})
     result = made.etl("run", "halo", "--env", "test", "--select=medal_icons")
     assert (result.code, "answered 401" in result.err) == (6, True), result
+
+
+def test_models_tell_where_people_stand_and_which_medals_nobody_names(workspace, folder):
+    made = workspace("halo")
+    selected = [f"--select={table}" for table in ("career_ranks", "medal_labels", "medals", "medal_texts")]
+    assert made.etl("run", "halo", "--env", "test", "--with", f"json_dir={folder}", *selected).code == 0
+    with closing(duckdb.connect(str(made.root / "warehouse.duckdb"))) as matches:
+        matches.execute("CREATE SCHEMA spnkr")
+        progress = "'2533' AS xuid, DATE '2024-03-01' AS snapshot_date, 3 AS rank, 50 AS partial_progress"
+        matches.execute(f"CREATE TABLE spnkr.career_progress AS SELECT {progress}, false AS has_reached_max_rank")
+        medals = "VALUES ('m1', 42, 1), ('m1', 4294967290, 2), ('m2', 4294967290, 1)"
+        matches.execute(f"CREATE TABLE spnkr.match_medals AS SELECT * FROM ({medals}) AS t (match_id, name_id, count)")
+    assert made.etl("models", "halo", "--env", "test").code == 0
+    assert made.query("SELECT name, xp_required, xp_total FROM halo.career") == [("Cadet Onyx 1", 300, 350)]
+    assert made.query("SELECT name_id, matches, times FROM halo.unnamed_medals") == [(4294967290, 2, 3)]
+    named = "SELECT label, origin FROM halo.medal_names WHERE label = 'Médaille 3' AND locale = 'fr-FR'"
+    assert made.query(named) == [("Médaille 3", "label")], "a label somebody filled wins over the translation"
