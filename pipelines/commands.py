@@ -199,7 +199,18 @@ def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     from pipelines.files import declared as files
 
     of_one = (problem for spec in chosen for of in (files, declared, subjects) for problem in of.problems(root, spec))
-    return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
+    return [*_astray(root, chosen), *_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
+
+
+def _astray(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
+    """Specs that load into the tables of one that is not there, or has another dataset."""
+    from pipelines.build import dataset_name
+
+    datasets = {spec.name: dataset_name(spec) for spec in specs_.load_each(root)[0]}
+    for spec in chosen:
+        if spec.into and datasets.get(spec.into) != dataset_name(spec):
+            named = f"say dataset: {datasets[spec.into]}" if spec.into in datasets else "name a spec that is there"
+            yield spec.problem(("into",), f"no spec '{spec.into}' loads into {dataset_name(spec)}; {named}")
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -212,7 +223,7 @@ def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Proble
         written = [(spec, entry) for spec in sharing if len(sharing) > 1 for entry in tables_of(root, spec)]
         for first, second, table in clashes([entry for _, entry in written]):
             spec, other = written[second][0], written[first][0]
-            if spec is not other:
+            if spec is not other and spec.name != other.into and other.name != spec.into:
                 message = f"{spec.name} and {other.name} would both write {dataset}.{table}; give one another dataset"
                 yield spec.problem(("dataset",) if spec.dataset else ("name",), message)
 

@@ -147,8 +147,12 @@ class OAuth2:
             response = session.post(app.token_url, {**grant, **client.form}, auth=client, allow_redirects=False)
         told = _document(response)
         if not (response.ok and _bears_token(told)):
-            raise self._refusal(response.status_code, _known(told.get("error")), app)
+            raise self._diagnosis(told) or self._refusal(response.status_code, _known(told.get("error")), app)
         return self._token(told, before)
+
+    def _diagnosis(self, told: dict[str, Any]) -> SourceError | None:
+        """What the upstream's own words mean, for a source that knows them; they are not to be repeated."""
+        return None
 
     def _refusal(self, status: int, error: str, app: App) -> SourceError:
         where = f"{self.name}: POST {http.shown(app.token_url)}: answered {status}{f' ({error})' if error else ''}"
