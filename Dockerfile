@@ -1,4 +1,5 @@
 # The program as a scheduled job: docker build -t etl . && docker run --rm etl list
+# or, by variables (docs/deploy.md): docker run --rm -e MODE=ingest -e SERVICE=garmin -e ENV=prd etl
 # Not built where it was written (no Docker engine there); its install steps are those of the Makefile.
 # Secrets come as variables (DESTINATION__WAREHOUSE__CREDENTIALS__…) or as a mounted .dlt/secrets.toml,
 # never in the image. DuckDB files, run folders and dlt's state lie in /app: mount a volume to keep them.
@@ -16,5 +17,4 @@ COPY --chown=etl:etl . .
 RUN pip install --no-build-isolation --no-deps --editable .
 
 USER etl
-ENTRYPOINT ["etl"]
-CMD ["--help"]
+ENTRYPOINT ["python", "-m", "pipelines.deploy.container"]

@@ -53,6 +53,7 @@ Exclude = Annotated[
 Service = Annotated[list[str] | None, typer.Option("--service", help="Another way to name specs, comma-separated.")]
 Since = Annotated[str | None, typer.Option("--since", help="Start of a half-open window, in the spec's zone.")]
 Until = Annotated[str | None, typer.Option("--until", help="End of the window, not included.")]
+Days = Annotated[int | None, typer.Option("--days", help="Since that many days ago.")]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", "-l", help="At most N rows per resource, the cursor stays; of files the next N."),
@@ -106,6 +107,7 @@ def run(
     exclude: Exclude = None,
     since: Since = None,
     until: Until = None,
+    days: Days = None,
     limit: Limit = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Drop the tables and read all again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what a run would do.")] = False,
@@ -133,26 +135,26 @@ def run(
 
     one_of("--mode", mode, ("incr", "backfill", "dry"))
     order = commands.order(
-        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit,
-        full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
+        select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days), until=until,
+        limit=limit, full_refresh=full_refresh, mode=mode, run_id=run_id, max_retry=max_retry, fail_fast=fail_fast,
         wait=wait, values=values, only=listed(only), failed=failed, skip_failed=skip_failed, transfers=transfers,
         bwlimit=bwlimit,
     )  # fmt: skip
     wanted = [*listed(names), *listed(service)]
     if dry_run or mode == "dry":
-        finish(commands.plan(root(), env, commands.specs(root(), wanted, everything), order, printer(output)))
+        chosen = commands.specs(root(), wanted, everything, order.select)
+        finish(commands.plan(root(), env, chosen, order, printer(output)))
     else:
         with mistakes_told(root(), env):
-            chosen = commands.specs(root(), wanted, everything)
+            chosen = commands.specs(root(), wanted, everything, order.select)
         commands.confirm(root(), env, full_refresh and "--full-refresh drops and reloads tables", yes)
         finish(commands.run(root(), env, chosen, order, printer(output), session.debug, metrics_file))
 
 
 @app.command()
 def fetch(
-    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
-    exclude: Exclude = None, since: Since = None, until: Until = None,
-    days: Annotated[int | None, typer.Option("--days", help="Since that many days ago.")] = None,
+    names: Names = None, env: Env = "dev", everything: Everything = False, service: Service = None,
+    select: Select = None, exclude: Exclude = None, since: Since = None, until: Until = None, days: Days = None,
     limit: Limit = None,
     to: Annotated[str | None, typer.Option("--to", help="Another folder or bucket; the cursor stays.")] = None,
     run_id: RunId = None, wait: Wait = None, values: With = None, output: Output = "text",
@@ -161,17 +163,17 @@ def fetch(
     from pipelines import commands
 
     order = commands.order(
-        verb="fetch", select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, to=to,
-        days=days, run_id=run_id, wait=wait, values=values,
+        verb="fetch", select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days),
+        until=until, limit=limit, to=to, run_id=run_id, wait=wait, values=values,
     )  # fmt: skip
-    chosen = commands.specs(root(), listed(names), everything)
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], everything, order.select)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
 
 
 @app.command()
 def ingest(
-    names: Names = None, env: Env = "dev", everything: Everything = False, select: Select = None,
-    exclude: Exclude = None,
+    names: Names = None, env: Env = "dev", everything: Everything = False, service: Service = None,
+    select: Select = None, exclude: Exclude = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be loaded.")] = False,
     run_id: RunId = None, wait: Wait = None, output: Output = "text",
 ) -> None:  # fmt: skip
@@ -179,7 +181,7 @@ def ingest(
     from pipelines import commands
 
     order = commands.order(verb="ingest", select=listed(select), exclude=listed(exclude), run_id=run_id, wait=wait)
-    chosen = commands.specs(root(), listed(names), everything)
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], everything, order.select)
     if dry_run:
         finish(commands.waiting(root(), env, chosen, order, printer(output)))
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
@@ -210,17 +212,17 @@ def rebuild(
 @app.command()
 def plan(
     names: Names = None, env: Env = "dev", service: Service = None, select: Select = None, exclude: Exclude = None,
-    since: Since = None, until: Until = None, limit: Limit = None, values: With = None, only: Only = None,
-    failed: Failed = False, skip_failed: SkipFailed = False, output: Output = "text",
+    since: Since = None, until: Until = None, days: Days = None, limit: Limit = None, values: With = None,
+    only: Only = None, failed: Failed = False, skip_failed: SkipFailed = False, output: Output = "text",
 ) -> None:  # fmt: skip
     """Say what a run would do; asks no upstream and writes nothing."""
     from pipelines import commands
 
     order = commands.order(
-        select=listed(select), exclude=listed(exclude), since=since, until=until, limit=limit, values=values,
-        only=listed(only), failed=failed, skip_failed=skip_failed,
+        select=listed(select), exclude=listed(exclude), since=commands.begin(root(), env, since, days), until=until,
+        limit=limit, values=values, only=listed(only), failed=failed, skip_failed=skip_failed,
     )  # fmt: skip
-    chosen = commands.specs(root(), [*listed(names), *listed(service)], not names and not service)
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], not names and not service, order.select)
     finish(commands.plan(root(), env, chosen, order, printer(output)))
 
 
@@ -234,7 +236,9 @@ def validate(names: Names = None, output: Output = "text") -> None:
 
 @app.command()
 def schema(
-    write: Annotated[bool, typer.Option("--write", help="Write the schemas and docs/spec.md.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the schemas, docs/spec.md and docs/sources.md.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail when they are stale.")] = False,
 ) -> None:
     """Print the JSON Schema of specs, for editors."""
@@ -486,12 +490,13 @@ def files_retry(
     env: Env = "dev",
     only: Only = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every file that failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many would be due.")] = False,
     output: Output = "text",
 ) -> None:
     """Make files that failed or were given up due, for the next run to move."""
     from pipelines.files import command
 
-    finish(command.retry(root(), env, name, listed(only), failed, printer(output)))
+    finish(command.retry(root(), env, name, listed(only), failed, dry_run, printer(output)))
 
 
 @files_app.command("verify")

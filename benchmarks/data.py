@@ -59,6 +59,37 @@ SELECT i AS id,
     [{_TAG}, {_TAG.replace("'tag '", "'label '")}] AS tags
 FROM range({{rows}}) AS rows(i)
 """
+_LINK = "'https://api.example.test/v1/' || md5({0} || 'l')"
+_ARTIST = (
+    "{{{{external_urls: {{{{site: " + _LINK.format("i") + "}}}}, href: " + _LINK.format("i") + ", id: md5('a' || {0}), "
+    "name: 'artist ' || {0}, type: 'artist', uri: 'spotify:artist:' || md5('a' || {0})}}}}"
+)
+_ARTISTS = f"[{_ARTIST.format(_number(80, 900))}, {_ARTIST.format(_number(81, 900))}]"
+_IMAGE = "{{{{height: {0}, width: {0}, url: 'https://i.example.test/' || md5({0} || i)}}}}"
+PLAYS = f"""
+SELECT {_time("i * 61000")} AS played_at,
+    {{{{type: 'playlist', href: {_LINK.format("i % 40")}, uri: 'spotify:playlist:' || md5('p' || i % 40),
+       external_urls: {{{{site: {_LINK.format("i % 40")}}}}}}}}} AS context,
+    {{{{id: md5('t' || i % 3000), name: 'track ' || (i % 3000), type: 'track',
+       uri: 'spotify:track:' || md5('t' || i % 3000),
+       href: {_LINK.format("i % 3000")}, duration_ms: {_number(82, 400_000)}, popularity: {_number(83, 100)},
+       explicit: {_number(84, 9)} = 1, is_local: false, disc_number: 1, track_number: {_number(85, 14)} + 1,
+       preview_url: {_LINK.format("i % 3000")}, external_ids: {{{{isrc: 'XX' || lpad((i % 3000)::VARCHAR, 10, '0')}}}},
+       external_urls: {{{{site: {_LINK.format("i % 3000")}}}}}, available_markets: ['DE', 'FR', 'GB'],
+       artists: {_ARTISTS},
+       album: {{{{id: md5('b' || i % 700), name: 'album ' || (i % 700), album_type: 'album', type: 'album',
+          uri: 'spotify:album:' || md5('b' || i % 700), href: {_LINK.format("i % 700")}, total_tracks: 12,
+          release_date: '2019-05-17', release_date_precision: 'day',
+          external_urls: {{{{site: {_LINK.format("i % 700")}}}}},
+          available_markets: ['DE', 'FR', 'GB'], artists: {_ARTISTS},
+          images: [{", ".join(_IMAGE.format(size) for size in (640, 300, 64))}]}}}}}}}} AS track
+FROM range({{rows}}) AS rows(i)
+"""
+
+
+def plays(folder: Path, rows: int) -> None:
+    """`plays.jsonl`: plays of tracks as Spotify's `recently-played` tells them, lists in three levels."""
+    _copy(PLAYS.format(rows=rows), folder / "plays.jsonl", "FORMAT json")
 
 
 def flat(folder: Path, rows: int) -> None:

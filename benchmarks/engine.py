@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ credentials = "warehouse.duckdb"
 [bench.audio]
 destination_type = "filesystem"
 bucket_url = "audio"
+[bench.landing]
+destination_type = "filesystem"
+bucket_url = "landing"
 """
 POSTGRES = """\
 [bench.warehouse]
@@ -32,12 +36,28 @@ username = "{user}"
 
 def run(work: Work, spec: str, *arguments: str, options: Sequence[str] = ()) -> None:
     """`etl run SPEC --env bench --with …` in a workspace made for it; SystemExit with its code unless that is 0."""
+    values = [word for argument in arguments for word in ("--with", argument)]
+    _etl(work, "run", spec, *values, *options)
+
+
+def land(work: Work, spec: str, resource: str, name: str) -> None:
+    """Put a file of the data set into the landing of a spec, as a stranger would."""
+    place = work.folder / "landing" / spec / "landing" / f"2025_01_01_00_00_{spec}_{resource}.jsonl"
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(work.data / name, place)
+
+
+def ingest(work: Work, spec: str) -> None:
+    """`etl ingest SPEC --env bench`."""
+    _etl(work, "ingest", spec)
+
+
+def _etl(work: Work, verb: str, spec: str, *words: str) -> None:
     _lay_out(work, spec)
     import cli
 
-    values = [word for argument in arguments for word in ("--with", argument)]
     try:
-        cli.main(["--root", str(work.folder), "run", spec, "--env", "bench", *values, *options])
+        cli.main(["--root", str(work.folder), verb, spec, "--env", "bench", *words])
     except SystemExit as end:
         if end.code:
             raise

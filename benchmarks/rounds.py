@@ -111,7 +111,9 @@ class Bench:
         if key not in self._prepared:
             folder = self.folder / "before" / f"{case.name} {name} {rows}"
             folder.mkdir(parents=True)
-            self._step(case, name, "before", Work(folder, self._data(case, rows)))
+            data = self._data(case, rows)
+            with ExitStack() as stack:
+                self._step(case, name, "before", Work(folder, data, self._server(case, data, stack)))
             self._prepared[key] = folder
         return self._prepared[key]
 

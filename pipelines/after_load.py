@@ -10,10 +10,12 @@ from pipelines.order import Order
 from pipelines.report import Report
 from pipelines.retention import expire
 from pipelines.specs.spec import Spec
+from pipelines.views import keep_views
 
 
 def after_load(environment: Environment, spec: Spec, order: Order, report: Report, ledger: Ledger) -> None:
     """Do what a spec declares beside its load; only a load that went well comes here."""
     claims.record(environment, spec, report, ledger)
     keep_promises(environment, spec, order, report, ledger)
+    keep_views(environment, spec, report.dataset, ledger)
     report.expired = expire(environment, spec.name, ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,40 +23,57 @@ if TYPE_CHECKING:
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def specs(root: Path, names: Sequence[str], everything: bool) -> list[specs_.Spec]:
-    """The specs a command names, each once, or all of them."""
+def specs(root: Path, names: Sequence[str], everything: bool, select: Sequence[str] = ()) -> list[specs_.Spec]:
+    """The specs a command names, each once, or all of them; of several those that have what is selected."""
     if everything and names:
         raise UsageError("--all: leave it out, or leave out the names")
-    if not everything and not names:
+    if not everything and not names and not select:
         raise UsageError(f"name a spec, or give --all; known: {', '.join(specs_.names(root))}")
     if not specs_.names(root):
         raise UsageError("specs/: there are no specs; write one with: etl new NAME")
-    chosen = specs_.load_all(root) if everything else [specs_.load(root, name) for name in dict.fromkeys(names)]
+    chosen = _named(root, names) if everything or names else _owners(root, select)
     problems = [p for spec in chosen for p in (*specs_.check_rest(spec), *specs_.check_source(root, spec))]
     problems = problems or _across(root, chosen)
     if problems:
         raise SpecError(problems)
+    if select:
+        from pipelines.selection import having_any, refuse_models
+
+        refuse_models(root, chosen, select)
+        return having_any(root, chosen, select) if len(chosen) > 1 else chosen
     return chosen
 
 
-def order(
-    *, wait: str | None = None, values: Sequence[str] | None = None, days: int | None = None, **given: Any
-) -> Order:
+def _named(root: Path, names: Sequence[str]) -> list[specs_.Spec]:
+    """The specs of these names, or all."""
+    return [specs_.load(root, name) for name in dict.fromkeys(names)] if names else specs_.load_all(root)
+
+
+def _owners(root: Path, select: Sequence[str]) -> list[specs_.Spec]:
+    """The specs that have what is selected; one that is wrong stands in nobody's way."""
+    from pipelines.selection import owners
+
+    return owners(root, specs_.load_each(root)[0], select)
+
+
+def order(*, wait: str | None = None, values: Sequence[str] | None = None, **given: Any) -> Order:
     """What the command line asked, checked for what cannot be meant."""
     from pipelines.order import Order
 
-    if days is not None:
-        given["since"] = _days_ago(days, given.get("since"))
     for name in ("select", "exclude", "only"):
         given[name] = tuple(given.get(name) or ())
     return Order(wait_seconds=seconds(wait), values=tuple(values or ()), **given)
 
 
-def _days_ago(days: int, since: str | None) -> str:
-    """The day that was so many days ago, as `--since` has it."""
+def begin(root: Path, env: str, since: str | None, days: int | None) -> str | None:
+    """`--since`, or the day that was `--days` ago where the environment's runs ask."""
+    from pipelines.demo import clock
+
+    if days is None:
+        return since
     if days < 0 or since is not None:
         raise UsageError(f"--days {days}: give 0 or more, and no --since beside it")
-    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+    return (clock(environments.load(root, env)) - timedelta(days=days)).date().isoformat()
 
 
 def seconds(text: str | None) -> float:
@@ -126,13 +143,14 @@ def _log(report: Report) -> None:
 def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
     """Say which raw files an ingest would load."""
     from pipelines.landing.ingest import listed
+    from pipelines.order import by_spec
     from pipelines.translate import told_of
 
     environment = environments.load(root, env)
-    found = []
+    orders, found = by_spec(order, root, chosen), []
     for spec in chosen:
         with told_of(spec.name):
-            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, order)]
+            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, orders[spec.name])]
     printer.document(found)
     rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
     printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
@@ -153,7 +171,7 @@ def plan(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, prin
     for each in plans:
         printer.lines(each.lines())
     printer.document([each.as_dict() for each in plans])
-    return Exit.OK
+    return worst([lists.exit for each in plans for lists in each.lists])
 
 
 def validate(root: Path, names: Sequence[str], printer: Printer) -> Exit:
@@ -227,7 +245,7 @@ def schema(root: Path, write: bool, check: bool) -> Exit:
     if write:
         schemas.write(root)
     elif check and schemas.is_stale(root):
-        raise EtlError("one of the schemas or docs/spec.md is stale; run etl schema --write")
+        raise EtlError("a schema, docs/spec.md or docs/sources.md is stale; run etl schema --write")
     elif not check:
         sys.stdout.write(json.dumps(schemas.json_schema(), indent=2) + "\n")
     return Exit.OK

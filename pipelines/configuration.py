@@ -141,6 +141,7 @@ def providers(
     layers = [
         *said,
         Document(familiar.DATABASE_URL, {} if _warehouse_said(said) else familiar.database(environment, variables)),
+        Document(familiar.PROJECT, familiar.project(environment, variables)),
         Document("BACKBLAZE_B2_…", familiar.bucket(environment, variables)),
         Document(FILE, _destinations(environment, read_only)),
         Document("AWS_…", familiar.fallback(environment, variables)),

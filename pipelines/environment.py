@@ -42,11 +42,13 @@ DAYS = (
 )  # of [<env>.retention]: after how many days what is deleted
 RAW_DAYS = DAYS[2:]
 MOST_DAYS = 36500
-OTHER_TABLES = (NOTIFY, RETENTION)  # those that are no destination
+VIEWS = "views"
+OTHER_TABLES = (NOTIFY, RETENTION, VIEWS)  # those that are no destination
 DUCKDB_FILE = "warehouse.duckdb"
 SECRET = "looks like a secret; move it to .dlt/secrets.toml or the environment"
 _WORDS = {str: "text", bool: "true or false"}
 _LAYOUT = re.compile(r"[a-z0-9_]*%s[a-z0-9_]*")
+_VIEW = re.compile(rf"[a-z_][a-z0-9_]*\.{_LAYOUT.pattern}")
 SECRET_NAME = r"password|passwd|secret|token|private_key|api_key|application_key|access_key|webhook_url|slack_url"
 _SECRET_KEY = re.compile(SECRET_NAME, re.I)
 _SECRET_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
@@ -105,6 +107,16 @@ class Environment:
     def retention(self) -> dict[str, int]:
         """For how many days what is kept, by setting; what is not set is kept for good."""
         return dict(self.table.get(RETENTION, {}))
+
+    @property
+    def views(self) -> dict[str, str]:
+        """By spec what its tables are called once more, as views: `dataset.name_%s`."""
+        return dict(self.table.get(VIEWS, {}))
+
+    def view(self, spec: str, table: str) -> tuple[str, str]:
+        """The dataset and the name of the view of a table."""
+        dataset, _, form = self.views[spec].partition(".")
+        return dataset, form % table
 
     @property
     def is_sandbox(self) -> bool:
@@ -266,6 +278,7 @@ def _problems(root: Path, name: str, table: dict[str, Any]) -> list[Problem]:
     if isinstance(layout, str) and not _LAYOUT.fullmatch(layout):
         found.append((("dataset_name_layout",), "expected one %s among a-z, 0-9 and _, e.g. 'dp_%s'"))
     found += _raw_problems(name, table)
+    found += _of_no_spec(root, table.get(VIEWS))
     tokens = table.get("tokens", TOKENS[0])
     if isinstance(tokens, str) and tokens not in TOKENS:
         near = did_you_mean(tokens, TOKENS)
@@ -326,7 +339,21 @@ def _retention_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tu
     return found
 
 
-_JUDGES = {NOTIFY: _notify_problems, RETENTION: _retention_problems}
+def _views_problems(path: tuple[str, ...], table: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    example = "expected a dataset, a dot and a name with one %s for that of the table, e.g. 'dp_lake_dev.chess__%s'"
+    wrong = {key: value for key, value in table.items() if not (isinstance(value, str) and _VIEW.fullmatch(value))}
+    return [((*path, key), f"{example}; got {value!r}") for key, value in wrong.items()]
+
+
+def _of_no_spec(root: Path, views: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The names in `views` that no spec has."""
+    known = sorted(file.stem for file in (root / "specs").glob("*.yaml"))
+    for name in views if isinstance(views, dict) else ():
+        if name not in known:
+            yield (VIEWS, name), f"there is no spec of that name{did_you_mean(name, known)}"
+
+
+_JUDGES = {NOTIFY: _notify_problems, RETENTION: _retention_problems, VIEWS: _views_problems}
 
 
 def _names_file(value: Any) -> bool:

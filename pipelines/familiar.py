@@ -12,6 +12,7 @@ from pipelines.errors import SettingError
 
 AUDIO = "audio"
 DATABASE_URL = "DATABASE_URL"
+PROJECT = "GCP_PROJECT_ID"
 KEY_ID, APPLICATION_KEY = "BACKBLAZE_B2_KEY_ID", "BACKBLAZE_B2_APPLICATION_KEY"
 ENDPOINT, REGION = "BACKBLAZE_B2_S3_ENDPOINT", "BACKBLAZE_B2_REGION"
 BUCKETS = ("BACKBLAZE_B2_BUCKET", "B2_BUCKET_NAME")
@@ -44,6 +45,12 @@ def database(environment: Environment, variables: Mapping[str, str]) -> dict[str
     if not url or environment.kind != "postgres":
         return {}
     return {"destination": {WAREHOUSE: {"credentials": _fields(plain_url(url))}}}
+
+
+def project(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The project of GCP_PROJECT_ID, where the environment has a BigQuery."""
+    name = variables.get(PROJECT)
+    return {"destination": {WAREHOUSE: {"project_id": name}}} if name and environment.kind == "bigquery" else {}
 
 
 def bucket(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:

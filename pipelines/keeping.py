@@ -23,12 +23,14 @@ from pipelines.specs import spec as specs
 from pipelines.specs.checks import RowCount
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
+from pipelines.views import drop_views, keep_views
 from pipelines.warehouse import Warehouse, open_warehouse
 
 
 def make_room(environment: Environment, spec: Spec, dataset: str) -> None:
     """Take away the views that would keep tables from being dropped."""
     if environment.kind == "postgres":
+        drop_views(environment, spec, dataset)
         with open_warehouse(environment, dataset) as warehouse:
             make_way(warehouse, promises.read(environment.root, spec))
 
@@ -65,19 +67,21 @@ def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
             held(environment, reader.name, report.run_id),
             open_ledger(environment) as ledger,
         ):
-            made = _made_again(environment, reader, ledger, report.run_id)
+            made = _made_again(environment, reader, ledger, report.run_id, own=reader.name == spec.into)
         report.models += [replace(each, name=f"{reader.name}.{each.name}") for each in made if each.status == "made"]
         failed = _failed(environment, reader.name, made)
         report.warnings += [str(failed)] if failed else []
 
 
-def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> list[Made]:
-    """What became of the models of a spec that are due; none where none was ever made."""
+def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str, own: bool) -> list[Made]:
+    """What became of the models of a spec that are due; of tables not its `own`, none where none was ever made."""
     dataset = environment.dataset(dataset_name(spec))
-    if not ledger.models(spec.name, dataset):
+    if not own and not ledger.models(spec.name, dataset):
         return []
     with open_warehouse(environment, dataset) as warehouse:
-        return Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+        made = Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
+    keep_views(environment, spec, dataset, ledger)
+    return made
 
 
 def _readers(root: Path, spec: Spec) -> Iterator[Spec]:

@@ -63,6 +63,10 @@ TABLES = {
     "transfers": {
         "spec": "text", "dataset": "text", "resource": "text", "run_id": "text", "in_doubt": "int", "since": "time",
     },
+    "raw_files": {
+        "spec": "text", "dataset": "text", "load_id": "text", "resource": "text", "source_file": "text",
+        "fetched_at": "time", "run_id": "text",
+    },
     "erasures": {
         "id": "text", "kind": "text", "environment": "text", "started_at": "time", "finished_at": "time",
         "counts": "text",
@@ -175,6 +179,19 @@ class Covered:
     reason: str
     run_id: str
     checked_at: datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One row of `_etl.raw_files`: the raw files that a load took the rows of a resource from, by name."""
+
+    spec: str
+    dataset: str
+    load_id: str
+    resource: str
+    source_file: str
+    fetched_at: datetime | None
+    run_id: str
 
 
 class Ledger:
@@ -406,6 +423,10 @@ class Ledger:
         """Delete what is written of a spec's coverage, but that of one run."""
         self.execute("DELETE FROM {coverage} WHERE spec = %s AND run_id <> %s", spec, but)
 
+    def add_origins(self, rows: Sequence[Origin]) -> None:
+        """Write where the rows of a load come from, before it is committed."""
+        self._in_time("raw_files", partial(self._insert, "raw_files", rows))
+
     def transfer(self, dataset: str, resource: str) -> Transfer | None:
         """The transfer of a resource that has not come to its end."""
         columns = ", ".join(TABLES["transfers"])
@@ -514,3 +535,4 @@ assert [f.name for f in fields(Quarantined)] == list(TABLES["quarantine"])
 assert [f.name for f in fields(CheckRow)] == list(TABLES["checks"])
 assert [f.name for f in fields(ModelRow)] == list(TABLES["models"])
 assert [f.name for f in fields(Transfer)] == list(TABLES["transfers"])
+assert [f.name for f in fields(Origin)] == list(TABLES["raw_files"])

@@ -1,4 +1,4 @@
-"""The specs of a workspace, and with `--types` the resources of each."""
+"""The specs of a workspace, and with `--types` the resources of each and what they are."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def show(root: Path, types: bool, printer: Printer) -> Exit:
     A wrong spec hides no other: its mistakes are raised at the end.
     """
     loaded, wrong = specs.load_each(root)
-    resources = {spec.name: _resources(root, spec) for spec in loaded} if types else {}
+    resources = {spec.name: _types(root, spec) for spec in loaded} if types else {}
     printer.document([_entry(spec, resources.get(spec.name)) for spec in loaded])
     advice = {name: f"wrong; see: etl validate {name}" for name in wrong}
     if types:
-        for name, listed in sorted((resources | {name: [text] for name, text in advice.items()}).items()):
-            printer.lines([name.upper(), *(f"  {each}" for each in listed)])
+        for name, about in sorted((resources | {name: {text: ""} for name, text in advice.items()}).items()):
+            width = max(map(len, about))
+            printer.lines([name.upper(), *(f"  {each:<{width}}  {text}".rstrip() for each, text in about.items())])
     else:
         rows = {s.name: (s.name, _kind(s), s.schedule, s.about) for s in loaded}
         hidden = {name: (name, None, None, text) for name, text in advice.items()}
@@ -30,17 +31,17 @@ def show(root: Path, types: bool, printer: Printer) -> Exit:
     return Exit.OK
 
 
-def _resources(root: Path, spec: specs.Spec) -> list[str]:
-    from pipelines.build import resource_names
+def _types(root: Path, spec: specs.Spec) -> dict[str, str]:
+    from pipelines.catalogue import abouts
 
-    return resource_names(root, spec)
+    return abouts(root, spec)
 
 
 def _kind(spec: specs.Spec) -> str:
     return "rest" if spec.rest is not None else "python"
 
 
-def _entry(spec: specs.Spec, resources: list[str] | None) -> dict[str, object]:
+def _entry(spec: specs.Spec, types: dict[str, str] | None) -> dict[str, object]:
     entry: dict[str, object] = {
         "name": spec.name,
         "kind": _kind(spec),
@@ -49,4 +50,4 @@ def _entry(spec: specs.Spec, resources: list[str] | None) -> dict[str, object]:
         "schedule": spec.schedule,
         "dataset": spec.dataset or spec.name,
     }
-    return entry if resources is None else {**entry, "resources": resources}
+    return entry if types is None else {**entry, "resources": list(types), "types": types}

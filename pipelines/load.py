@@ -25,6 +25,7 @@ from pipelines.keeping import make_room
 from pipelines.landing.manifest import Refresh
 from pipelines.landing.position import Position
 from pipelines.ledger import UNFINISHED, Ledger
+from pipelines.memory import give_back
 from pipelines.order import Order
 from pipelines.parsed_pages import ParsedPages
 from pipelines.refusals import dated, emptied_tables, manner, refuse, refuse_new_types
@@ -230,10 +231,12 @@ class Load:
             by_columns = columnar(self.report.gears, self.parsed_pages)
             with self.timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
+            give_back()
             signals.raise_if_signalled()
             self._in_doubt = True
             with self.timed("load"):
                 loaded = pipeline.load()
+            give_back()
             if info and loaded and not pipeline.list_normalized_load_packages():
                 self._count(pipeline, loaded.loads_ids, info.row_counts or _all_tables(pipeline))
                 self._in_doubt = False

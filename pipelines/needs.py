@@ -12,7 +12,7 @@ import dlt
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import extract_inner_type
 
-from pipelines.build import factory, load_module, sign_in_of
+from pipelines.build import factory, is_required, load_module, sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import WAREHOUSE, Environment, looks_secret
 from pipelines.specs.spec import Spec
@@ -54,15 +54,18 @@ class Need:
 
 def of_source(environment: Environment, spec: Spec) -> list[Need]:
     """What a source must be given before it can run."""
-    first = list(_of_sign_in(environment, spec))
-    if spec.rest is not None:
-        return first + [_need(("sources", spec.name, "credentials"), name, True) for name in _auth_fields(spec.rest)]
-    parameters = inspect.signature(factory(environment.root, spec)).parameters.values()
-    return first + [
-        _need(("sources", spec.name), parameter.name, parameter.default is dlt.secrets.value)
-        for parameter in parameters
-        if parameter.default is dlt.secrets.value or parameter.default is dlt.config.value
+    return list(_of_sign_in(environment, spec)) + [
+        _need(("sources", spec.name, *sections), name, secret)
+        for (*sections, name), secret in required(environment.root, spec)
     ]
+
+
+def required(root: Path, spec: Spec) -> list[tuple[tuple[str, ...], bool]]:
+    """The settings of a source that have no default, below its section, each with whether it is a secret."""
+    if spec.rest is not None:
+        return [(("credentials", name), True) for name in _auth_fields(spec.rest)]
+    parameters = inspect.signature(factory(root, spec)).parameters.values()
+    return [((each.name,), each.default is dlt.secrets.value) for each in parameters if is_required(each)]
 
 
 def _of_sign_in(environment: Environment, spec: Spec) -> Iterator[Need]:

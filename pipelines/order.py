@@ -13,6 +13,7 @@ from typing import Any
 from pipelines import build, configuration
 from pipelines.environment import Environment, looks_secret
 from pipelines.errors import UsageError, did_you_mean
+from pipelines.selection import own, refuse_strange
 from pipelines.specs.spec import Spec
 from pipelines.tokens.stores import Store, put_in_place
 from pipelines.window import iso, parse
@@ -112,7 +113,7 @@ def bytes_per_second(rate: str) -> int:
 
 
 def by_spec(order: Order, root: Path, specs: Sequence[Spec]) -> dict[str, Order]:
-    """The order for each of the specs: of several, `--with` is for those whose source has such an argument."""
+    """The order for each of the specs: of several, each has what it knows of `--select`, `--exclude` and `--with`."""
     if len(specs) == 1:
         return {specs[0].name: order}
     known = {spec.name: _arguments(build.arguments(root, spec)) for spec in specs if order.values}
@@ -120,9 +121,13 @@ def by_spec(order: Order, root: Path, specs: Sequence[Spec]) -> dict[str, Order]
         if not any(key in keys for keys in known.values()):
             every = sorted({key for keys in known.values() for key in keys})
             raise UsageError(f"--with {key}: none of these specs has such an argument{did_you_mean(key, every)}")
+    refuse_strange(root, specs, "--exclude", order.exclude)
     return {
         spec.name: replace(
-            order, values=tuple(text for text in order.values if text.partition("=")[0] in known[spec.name])
+            order,
+            select=own(root, spec, order.select),
+            exclude=own(root, spec, order.exclude),
+            values=tuple(text for text in order.values if text.partition("=")[0] in known[spec.name]),
         )
         for spec in specs
     }

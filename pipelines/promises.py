@@ -214,10 +214,12 @@ class Reader:
 
     @cached_property
     def _known(self) -> dict[str, Known]:
-        """The columns of the tables that the spec loads and of its models."""
+        """The columns of the tables that checks name, of those that the spec loads and of its models."""
+        checks = [*self._spec.checks, *self._folder.checks]
+        mentioned = {table for check in checks for _, table, _ in check.mentions()}
         models = {name: model.query.columns for name, model in self._folder.models.items()}
         told = {name: Known(dict.fromkeys(columns, ""), whole=True) for name, columns in models.items() if columns}
-        return {**loaded_tables(self._root, self._spec), **told}
+        return {**loaded_tables(self._root, self._spec, mentioned), **told}
 
     def _of_file(self, document: Document, place: Place, check: Sql) -> Iterator[Problem]:
         try:

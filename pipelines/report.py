@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.checks.judge import Checked
+from pipelines.environment import LANDING
 from pipelines.errors import STATUS, EtlError, Exit
 from pipelines.files.tally import Tally
 from pipelines.landing.manifest import RawFile
@@ -157,6 +158,26 @@ class Report:
             "warnings": self.warnings,
             "resumed_pending_load": self.resumed,
             "expired": self.expired,
+            **self.result(),
+        }
+
+    @property
+    def files_of_nobody(self) -> int:
+        """Files of the landing that belong to no resource, or hold no rows by their name."""
+        return sum(item["resource"] == LANDING for item in self.failed_items)
+
+    def result(self) -> dict[str, Any]:
+        """What became of it under the names by which other ingestors tell it, of raw files only."""
+        places = [file["in"] for file in self.raw_files.values()]
+        return {
+            "service": self.spec,
+            "environment": self.environment,
+            "data_types": self.resources,
+            "timestamp": (self.finished_at or self.started_at).isoformat(),
+            "success": self.exit is Exit.OK,
+            "files_ingested": places.count("archive"),
+            "files_failed": places.count("rejected") + self.files_of_nobody,
+            "error": None if self.exit is Exit.OK else self.message,
         }
 
     def lines(self) -> list[str]:

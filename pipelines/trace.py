@@ -230,11 +230,12 @@ class Progress(Collector):
             self._check()
             self._tell()
 
-    def say(self, phase: str, text: str, **numbers: Any) -> None:
-        """Tell how far something is that dlt does not count."""
+    def say(self, phase: str, told: Callable[[], tuple[str, dict[str, Any]]]) -> None:
+        """Tell how far something is that dlt does not count: a text and numbers, asked for when it is time to."""
         if time.monotonic() - self._last >= EVERY_SECONDS:
             self._last = time.monotonic()
             self._check()
+            text, numbers = told()
             self._trace.progress(phase, text, **numbers)
             if self._show:
                 self._show(f"{phase}: {text}")

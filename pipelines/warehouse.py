@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
+from dlt.common.utils import uniq_id
 from dlt.destinations.exceptions import DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
@@ -38,11 +39,22 @@ class Warehouse:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def pages(self, sql: str, rows: int) -> Iterator[list[dict[str, Any]]]:
-        """The rows of a query, so many at once, each as its columns by name."""
-        with self.client.execute_query(self._whole(sql)) as cursor:
-            names = [column[0] for column in cursor.description]
+        """The rows of a query, so many at once, each as its columns by name; no more of them are held."""
+        with self._reading(self._whole(sql)) as cursor:
             while page := cursor.fetchmany(rows):
+                names = [column[0] for column in cursor.description]
                 yield [dict(zip(names, row, strict=True)) for row in page]
+
+    @contextmanager
+    def _reading(self, sql: str) -> Iterator[Any]:
+        """A cursor on the rows of a query; psycopg2 has all of them at once unless the cursor has a name."""
+        if self.kind != "postgres":
+            with self.client.execute_query(sql) as cursor:
+                yield cursor
+            return
+        with self.client.native_connection.cursor(f"etl_{uniq_id()}", withhold=True) as cursor:
+            cursor.execute(sql)
+            yield cursor
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

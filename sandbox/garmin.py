@@ -20,7 +20,7 @@ from typing import Any
 from sandbox.exchange import Reply, Request, World
 from sandbox.oauth import CLIENT, AuthorizationServer
 
-ACCOUNTS = ("demo_anna", "demo_boris")
+ACCOUNTS = ("anna", "boris")
 OPENED = date(2024, 2, 26)
 BEGIN = "2024-02-24"
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -583,7 +583,9 @@ def _activity(person: Person, day: date) -> dict[str, Any]:
         "ownerDisplayName": person.name,
         "userRoles": ["ROLE_FITNESS_USER"],
         "distance": 4261.19,
+        "endTimeGMT": _spaced(start + timedelta(minutes=40)),
         "duration": 1800.5,
+        "elapsedDuration": 2400.0,
         "averageHR": 142.0,
         "deviceId": DEVICE,
         "beginTimestamp": _ms(start),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 from sandbox.sound import mp3
+from tests.served import served
 from tests.workspace import Workspace
 
 SPEC = """
@@ -95,30 +95,15 @@ class Host:
 def host() -> Iterator[Host]:
     """A host on loopback: a body of bytes is served, one that is a number is a status, one that lacks is 404."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
+        there.asked[asked.path] += 1
+        body = there.bodies.get(asked.path, 404)
+        return (body, "audio/mpeg", b"") if isinstance(body, int) else (200, "audio/mpeg", body)
 
-        def do_GET(self) -> None:
-            served.asked[self.path] += 1
-            body = served.bodies.get(self.path, 404)
-            content = b"" if isinstance(body, int) else body
-            self.send_response(body if isinstance(body, int) else 200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", "audio/mpeg")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Host(f"http://127.0.0.1:{server.server_port}")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        server.server_close()
+    there = Host("")
+    with served(answer) as url:
+        there.url = url.rstrip("/")
+        yield there
 
 
 def vault(workspace: Workspace, host: Host, count: int, more: str = "", first: int = 1) -> list[dict[str, Any]]:

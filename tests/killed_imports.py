@@ -37,9 +37,11 @@ import pipelines.run
 import pipelines.specs.source
 import sources.kit.ahead
 import sources.kit.http
+from tests.swift import remember
 
 pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears, too
 
+remember()
 cli.grammar()
 gc.freeze()  # a collection in a process would copy what it shares with its server
 

@@ -9,13 +9,19 @@ import threading
 
 @contextlib.contextmanager
 def served(answer):
-    """A server on loopback whose every GET is answered with what `answer` makes of it, as JSON."""
+    """A server on loopback whose every GET is answered with what `answer` makes of it.
+
+    That is JSON, or a tuple of status, content type and body.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self):
-            body = answer(self)
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+            told = answer(self)
+            status, kind, body = told if isinstance(told, tuple) else (200, "application/json", told)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -18,6 +18,7 @@ import sandbox
 from pipelines import build
 from pipelines.build import load_module
 from pipelines.files.declared import files_of
+from pipelines.models.folder import read as models_of
 from pipelines.specs import spec as specs
 from sandbox.server import Sandbox, World, as_environment
 from sources.kit.files import Files
@@ -53,6 +54,7 @@ class Subject:
         self._shared: dict[tuple[int, ...], Site] = {}
         self._asked: dict[tuple[int, ...], int] = {}
         self._full: dict[int, Tables] = {}
+        self._drifted: dict[int, tuple[Site, Result]] = {}
         self._open = ExitStack()
         self._open.callback(sandbox.__path__.__setitem__, slice(None), list(sandbox.__path__))
         self._stand_in = load_module(home, "sandbox", name)
@@ -92,6 +94,12 @@ class Subject:
         return found
 
     @cached_property
+    def derived(self) -> set[str]:
+        """The models of the spec, and of the one into whose tables it loads."""
+        into = specs.load(self.home, self.name).into
+        return {*self.plan["models"], *(models_of(self.home, into).models if into else ())}
+
+    @cached_property
     def keys(self) -> dict[str, list[str]]:
         """The declared key of each resource's table."""
         return {resource["table"]: resource["primary_key"] for resource in self.plan["resources"]}
@@ -106,6 +114,13 @@ class Subject:
     @property
     def resources(self) -> list[str]:
         return [resource["name"] for resource in self.plan["resources"]]
+
+    @property
+    def halves(self) -> list[list[str]]:
+        """The options that select half of the resources, the last ones first."""
+        options = [f"--select={resource}" for resource in self.resources]
+        half = len(options) // 2
+        return [some for some in (options[half:], options[:half]) if some]
 
     @property
     def requests(self) -> int:
@@ -133,6 +148,14 @@ class Subject:
             self._asked[days] = sum(seen.path.startswith(f"/{self.name}/") for seen in self.sandbox.requests)
             self.sandbox.move_to(today)
         return self._shared[days]
+
+    def drifted(self, after: int = 0) -> tuple[Site, Result]:
+        """The site that had one run during which fields changed, and how the run ended; shared, to look at."""
+        if after not in self._drifted:
+            site = self.site()
+            with self.broken("drift", after=after):
+                self._drifted[after] = site, site.run("--output", "json")
+        return self._drifted[after]
 
     @cached_property
     def files(self) -> dict[str, Files]:
@@ -226,11 +249,11 @@ class Site:
 
     def tables(self) -> Tables:
         """The rows of every loaded table that has some, each as its filled columns."""
-        return self._rows(lambda table: table not in self.subject.plan["models"])
+        return self._rows(lambda table: table not in self.subject.derived)
 
     def models(self) -> Tables:
         """The rows of every model."""
-        return self._rows(lambda table: table in self.subject.plan["models"])
+        return self._rows(lambda table: table in self.subject.derived)
 
     def _rows(self, wanted: Callable[[str], bool]) -> Tables:
         with self.query.held():

@@ -15,13 +15,13 @@ from tests.workspace import Workspace
 
 ALWAYS = 1000
 FAULTS: list[tuple[str, dict[str, Any], str, int | None, str]] = [
-    ("empty", {}, "quarantined", None, "an empty file"),
-    ("html", {}, "quarantined", None, "an HTML page"),
-    ("flipped", {}, "quarantined", None, "checksum differs"),
-    ("cut", {"pieces": 1}, "quarantined", None, "cut after"),
-    ("cut", {"pieces": 2}, "quarantined", None, "cut after"),
-    ("cut", {}, "quarantined", None, "cut after"),
-    ("wrong_length", {}, "quarantined", None, "cut "),
+    ("empty", {}, "quarantined", 200, "an empty file"),
+    ("html", {}, "quarantined", 200, "an HTML page"),
+    ("flipped", {}, "quarantined", 200, "checksum differs"),
+    ("cut", {"pieces": 1}, "quarantined", 200, "cut after"),
+    ("cut", {"pieces": 2}, "quarantined", 200, "cut after"),
+    ("cut", {}, "quarantined", 200, "cut after"),
+    ("wrong_length", {}, "quarantined", 200, "cut "),
     ("truncated", {}, "transient", None, ""),
     ("torn", {}, "transient", None, ""),
     ("reset", {}, "transient", None, ""),

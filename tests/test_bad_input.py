@@ -149,12 +149,26 @@ STORABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("row", "sql", "expected"), STORABLE, ids=[row[:40] for row, _, _ in STORABLE])
-def test_odd_but_storable_rows_are_loaded(bad, row, sql, expected):
-    yields(bad, f"[{row}]")
+ONE_EACH = """\
+from functools import reduce
+
+import dlt
+
+
+@dlt.source(name="toy", section="toy")
+def toy():
+    for number, row in enumerate({rows}):
+        yield dlt.resource([row], name=f"things{{number}}", primary_key="id", write_disposition="merge")
+"""
+
+
+def test_odd_but_storable_rows_are_loaded(bad):
+    """Each into a table of its own."""
+    module(bad, ONE_EACH.format(rows=f"[{', '.join(row for row, _, _ in STORABLE)}]"))
     result = run(bad)
     assert (result.code, result.err) == (0, "")
-    assert bad.query(sql) == expected
+    for number, (row, sql, expected) in enumerate(STORABLE):
+        assert bad.query(sql.replace("toy.things", f"toy.things{number}")) == expected, row
 
 
 def test_a_number_beyond_64_bits_fits_a_column_declared_wider(workspace):
@@ -184,13 +198,13 @@ RAISING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code", "said"), RAISING, ids=[said[-30:] for *_, said in RAISING])
-def test_a_source_that_raises_is_one_line_and_loads_nothing(bad, text, code, said):
-    module(bad, text)
-    result = run(bad, "--run-id", "broken")
-    assert (result.code, says(result, said)) == (code, True)
-    assert json.loads((bad.root / "runs/broken/error.json").read_text())["exit_code"] == code
-    assert not (bad.root / "runs/broken/success.ok").exists()
+def test_a_source_that_raises_is_one_line_and_loads_nothing(bad):
+    for number, (text, code, said) in enumerate(RAISING):
+        module(bad, text)
+        result = run(bad, "--run-id", f"broken-{number}")
+        assert (result.code, says(result, said)) == (code, True), text
+        assert json.loads((bad.root / f"runs/broken-{number}/error.json").read_text())["exit_code"] == code
+        assert not (bad.root / f"runs/broken-{number}/success.ok").exists()
     loads_well(bad)
     assert bad.query("SELECT id, of FROM toy.things") == [(1, "a good run")]
 
@@ -204,13 +218,13 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said"), BROKEN, ids=[said[-30:] for _, said in BROKEN])
-def test_a_source_that_is_no_source_is_one_line(bad, text, said):
+def test_a_source_that_is_no_source_is_one_line(bad):
     bad.write("sources/toy_pages.py", "# not Python\n)")
-    if text is not None:
-        module(bad, text)
-    result = run(bad)
-    assert (result.code, says(result, said)) == (2, True)
+    for text, said in BROKEN:
+        if text is not None:
+            module(bad, text)
+        result = run(bad)
+        assert (result.code, says(result, said)) == (2, True), text
     loads_well(bad)
 
 
@@ -385,6 +399,8 @@ def test_a_list_of_recordings_that_is_wrong(workspace, content, code, loaded, sa
     result = made.etl("run", "recordings", "--env", "test", "--exclude", "audio_files", "--output", "json")
     assert (result.code, said in result.out) == (code, True), result.out
     assert result.json[0]["tables"].get("recordings", 0) == loaded
+    if not code:
+        return
     (made.root / "calls.csv").write_bytes(GOOD_LIST)
     assert made.etl("run", "recordings", "--env", "test", "--exclude", "audio_files").code == 0
     assert made.query("SELECT recording_id FROM media_pipeline.recordings ORDER BY 1") == [("r1",), ("r2",)]
@@ -407,10 +423,10 @@ AWAY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("field", "value", "code", "part", "advice"), AWAY, ids=[f"{a[0]}={a[1]}" for a in AWAY])
-def test_a_postgres_that_cannot_be_reached(postgres_toy, field, value, code, part, advice):
-    result = run(postgres_toy, env="pg", **{f"DESTINATION__WAREHOUSE__CREDENTIALS__{field}": value})
-    assert (result.code, says(result, part, advice)) == (code, True)
+def test_a_postgres_that_cannot_be_reached(postgres_toy):
+    for field, value, code, part, advice in AWAY:
+        result = run(postgres_toy, env="pg", **{f"DESTINATION__WAREHOUSE__CREDENTIALS__{field}": value})
+        assert (result.code, says(result, part, advice)) == (code, True), f"{field}={value}"
     loads_well(postgres_toy, env="pg")
 
 

@@ -17,11 +17,19 @@ import typer
 from filelock import FileLock
 
 import cli
+from pipelines.commands import begin
 from tests import killed
 from tests.toys import rows, toy
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 TREE = typer.main.get_command(cli.app)
+THIRD = """
+import dlt
+
+@dlt.source
+def third():
+    return dlt.resource([{"id": 1}], name="only", write_disposition="replace")
+"""
 HOSTILE = "Zürich – 東京 😀"
 
 
@@ -41,6 +49,17 @@ def engine(workspace):
     """A workspace with a toy of ten rows."""
     made = workspace()
     toy(made, rows(10))
+    return made
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Three specs, two of which have the same resources."""
+    made = Workspace(tmp_path_factory.mktemp("three") / "work space")
+    toy(made, rows(1))
+    toy(made, rows(1), name="second")
+    made.source("third", THIRD)
+    made.write("models/toy/few.sql", "SELECT things.id FROM things JOIN others USING (id)")
     return made
 
 
@@ -115,6 +134,8 @@ MISUSE = [
     (["--log-format", "jsn", "list"], "--log-format jsn: must be one of text, json (did you mean 'json'?)"),
     (["list", "--log-level", "loud"], "--log-level loud: must be one of debug, info, warning, error"),
     (["run", "toy", "--env", "test", "--since", "tomorrow"], "--since 'tomorrow': not a date or an ISO 8601 time"),
+    (["run", "toy", "--env", "test", "--days", "-1"], "--days -1: give 0 or more, and no --since beside it"),
+    (["plan", "toy", "--env", "test", "--days", "1", "--since", "2024-01-01"], "--days 1: give 0 or more, and no --s"),
     (["run", "toy", "--env", "test", "--limit", "0"], "--limit 0: must be at least 1"),
     (["run", "toy", "--env", "test", "--max-retry", "-1"], "--max-retry -1: must be 0 or more"),
     (["run", "toy", "--env", "test", "--run-id", "a/b"], "--run-id a/b: names one run of one spec"),
@@ -178,6 +199,38 @@ def test_which_specs_run(engine, arguments, ran):
     assert [planned["spec"] for planned in result.json] == ran
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        (["--select", "only"], {"third": ["only"]}),
+        (["--select", "on*"], {"third": ["only"]}),
+        (["--select", "only,thi*"], {"second": ["things"], "third": ["only"], "toy": ["things"]}),
+        (["toy", "third", "--select", "only,things"], {"toy": ["things"], "third": ["only"]}),
+        (["toy", "third", "--select", "only"], {"third": ["only"]}),
+        (["--all", "--select", "others"], {"second": ["others"], "toy": ["others"]}),
+        (["--all", "--exclude", "things,o*"], "second: nothing is left after --select and --exclude"),
+        (["toy", "third", "--exclude", "others"], {"toy": ["things"], "third": ["only"]}),
+        (["--select", "things"], "--select things: second and toy have it; name one of them"),
+        (["--select", "few"], "--select few: is a model of toy, made of others, things; select these"),
+        (["toy", "--select", "few"], "--select few: is a model of toy, made of others, things; select these"),
+        (["--select", "ony"], "--select ony: no such resource in second, third, toy (did you mean 'only'?)"),
+        (
+            ["toy", "second", "--select", "only"],
+            "--select only: no such resource in toy, second; see: etl list --types",
+        ),
+        (["toy", "second", "--exclude", "only"], "--exclude only: no such resource in toy, second"),
+    ],
+    ids=str,
+)
+def test_what_is_selected_finds_its_specs(three, arguments, ran):
+    result = three.etl("run", *arguments, "--env", "test", "--dry-run", "--output", "json")
+    if isinstance(ran, str):
+        assert (result.code, ran in result.err) == (2, True), result.err
+    else:
+        found = {planned["spec"]: [r["name"] for r in planned["resources"]] for planned in result.json}
+        assert (found, list(found)) == (ran, list(ran))
+
+
 def test_all_specs_run(engine):
     toy(engine, rows(1), name="second")
     result = engine.etl("run", "--all", "--env", "test", "--output", "json")
@@ -192,7 +245,13 @@ def test_the_environment_may_come_from_a_variable(engine):
 
 def test_a_window_and_a_limit_act(engine):
     assert tables(engine, "-s", "things", "--since", "2024-01-01T00:03", "--until", "2024-01-01T00:06") == {"things": 3}
+    assert tables(engine, "-s", "things", "--days", "3") == {}
     assert tables(engine, "-s", "things", "--limit", "2") == {"things": 2}
+
+
+def test_days_are_counted_from_when_the_runs_of_an_environment_ask():
+    assert begin(REPOSITORY, "demo", None, 2) == "2024-02-28"  # in the sandbox it is the first of March
+    assert begin(REPOSITORY, "demo", "2024-01-01", None) == "2024-01-01"
 
 
 def test_mode_and_dry_run_act(engine):
@@ -358,10 +417,10 @@ def test_list(engine):
         ("github", "rest", "github"), ("toy", "python", "toy"),
     ]  # fmt: skip
     types = engine.etl("list", "--types").out.splitlines()
-    assert types == ["GITHUB", "  releases", "  issues", "TOY", "  things", "  others"]
-    assert [spec["resources"] for spec in engine.etl("list", "--types", "--output", "json").json] == [
-        ["releases", "issues"], ["things", "others"],
-    ]  # fmt: skip
+    assert types == ["GITHUB", "  releases  GET releases", "  issues    GET issues", "TOY", "  things", "  others"]
+    documents = engine.etl("list", "--types", "--output", "json").json
+    assert [spec["resources"] for spec in documents] == [["releases", "issues"], ["things", "others"]]
+    assert documents[0]["types"] == {"releases": "GET releases", "issues": "GET issues"}
 
 
 def test_a_wrong_spec_hides_no_other(engine):

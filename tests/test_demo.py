@@ -12,8 +12,8 @@ from tests.toys import toy
 from tests.workspace import DESTINATIONS, REPOSITORY
 
 
-def demo_workspace(workspace, *names):
-    made = workspace(*(names or specs.names(REPOSITORY)))
+def demo_workspace(workspace, *names: str):
+    made = workspace(*names or specs.names(REPOSITORY))
     made.write("destinations.toml", DESTINATIONS.replace("[test", "[demo"))
     return made
 
@@ -42,7 +42,7 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
 
 
 def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
-    made = demo_workspace(workspace, "chess")
+    made = demo_workspace(workspace, "github")
     made.write("specs/lonely.yaml", "name: lonely\nabout: A spec for which nobody wrote a stand-in.\npython: {}\n")
     made.write("sources/lonely.py", "import dlt\n\n\n@dlt.source(name='lonely')\ndef lonely():\n    return []\n")
     result = made.etl("demo", "--records", "5")
@@ -87,3 +87,11 @@ def test_the_doctor_wants_no_settings_that_the_sandbox_gives(workspace):
     assert "OK    setting sources.chess.contact: found in the sandbox" in wanted.out.splitlines()
     made.write("destinations.toml", DESTINATIONS)
     assert "FAIL  setting sources.chess.contact: missing" in made.etl("doctor", "--env", "test").out
+
+
+def test_people_are_signed_in_where_runs_ask_the_sandbox(workspace):
+    made = workspace("spotify")
+    assert made.etl("auth", "status", "--env", "test").code == 6
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    signed_in = made.etl("auth", "status", "--env", "test", "--output", "json")
+    assert (signed_in.code, [one["account"] for one in signed_in.json]) == (0, ["anna", "boris"]), signed_in

@@ -130,6 +130,24 @@ def test_where_the_warehouse_is(home, monkeypatch, variables, dot_env, expected)
         assert warehouse() == expected
 
 
+@pytest.mark.parametrize(
+    ("env", "variables", "expected"),
+    [
+        ("bq", {}, ("of-toml", "destinations.toml")),
+        ("bq", {"GCP_PROJECT_ID": "mine"}, ("mine", "GCP_PROJECT_ID")),
+        ("bq", {"GCP_PROJECT_ID": "mine", "DESTINATION__WAREHOUSE__PROJECT_ID": "own"}, ("own", None)),
+        ("pg", {"GCP_PROJECT_ID": "mine"}, None),
+    ],
+)
+def test_in_which_project_a_bigquery_is(home, monkeypatch, env, variables, expected) -> None:
+    (home / "destinations.toml").write_text(
+        TOML + '[bq.warehouse]\ndestination_type = "bigquery"\nproject_id = "of-toml"\n'
+    )
+    activated(home, monkeypatch, variables, env)
+    found = configuration.setting("project_id", ("destination", "warehouse"), fewest=2)
+    assert (found and (found[0], found[1] if expected[1] else None)) == expected
+
+
 KEYS = ("004key", "K004secret")
 
 

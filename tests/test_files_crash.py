@@ -27,7 +27,7 @@ from tests.workspace import Workspace
 
 LEDGER, JOURNAL = "pipelines.ledger:Ledger", "pipelines.files.journal:Journal"
 PIPELINE = "dlt.pipeline.pipeline:Pipeline"
-KILLS = int(os.environ.get("ETL_KILLS", "4"))
+KILLS = int(os.environ.get("ETL_KILLS", "2"))
 MOMENTS = 5 if "ETL_KILLS" in os.environ else 1
 PLACES = [("DuckDB", "a folder"), ("Postgres", "a bucket"), ("DuckDB", "a bucket"), ("Postgres", "a folder")]
 NEW_ROWS = 2

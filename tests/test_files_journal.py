@@ -52,7 +52,7 @@ def killed(path: Path) -> Iterator[Path]:
 
 def test_what_a_killed_run_leaves(killed: Path) -> None:
     left = read(killed)
-    assert left.receipts == {"a": {"id": "a", "bytes": 3, "at": NOW, "raw": b"\x00"}}
+    assert left.receipts == {"a": {"id": "a", "bytes": 3, "at": NOW.isoformat(), "raw": b"\x00"}}
     assert [(intent.id, intent.key, intent.sha256) for intent in left.intents.values()] == [("b", "b.mp3", "abc")]
     assert (left.runs, left.boot) == (["run 1"], boot())
 

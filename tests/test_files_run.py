@@ -19,7 +19,7 @@ from pipelines.files.declared import Move
 from pipelines.files.folder import Folder
 from pipelines.files.mover import NotMoved
 from pipelines.files.phase import settings_of
-from pipelines.files.receipts import failure_of
+from pipelines.files.receipts import Receipts, failure_of
 from pipelines.files.stores import Refusal
 from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
@@ -93,6 +93,9 @@ def test_what_rows_name_is_moved_once(site: Site) -> None:
     assert set(stored) == {f"calls/{row['id']}.mp3" for row in rows}
     assert site.workspace.query("SELECT sum(bytes), min(seconds) FROM vault.audio_files") == [(4 * 8352, 1.008)]
     assert site.workspace.query("SELECT * FROM _etl.transfers") == []
+    metrics = site.etl("metrics", "vault").out
+    assert 'etl_run_files{spec="vault",environment="test",resource="recordings",state="moved"} 4' in metrics
+    assert 'etl_run_file_bytes{spec="vault",environment="test",resource="recordings"} 33408' in metrics
     second = site.run()
     assert (second.code, site.host.gets, site.objects()) == (0, 4, stored)
     toy.write(site.workspace, [*rows, toy.row(site.host, 9)])
@@ -106,7 +109,7 @@ def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
     first = site.run("--output", "json")
     counts = first.json[0]["files"]["recordings"]
     assert (first.code, counts["moved"], counts["failed"], counts["quarantined"]) == (3, 2, 1, 1)
-    assert [error["unit"] for error in first.json[0]["errors"]] == ["recordings:r002", "recordings:r003"]
+    assert sorted(error["unit"] for error in first.json[0]["errors"]) == ["recordings:r002", "recordings:r003"]
     (refused, strange) = site.failures()
     assert refused[:4] == ("r002", "transient", 404, 1)
     assert (*strange[:2], strange[3]) == ("r003", "quarantined", 1)
@@ -127,6 +130,20 @@ def test_what_fails_is_told_waits_and_is_repaired(site: Site) -> None:
     assert (repaired.code, site.host.gets, site.failures()) == (0, asked + 2, [])
     assert site.receipts() == ["r001", "r002", "r003", "r004"]
     assert not [key for key in site.objects() if key.startswith("quarantine/")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [((503, 503), 5), ((503, None), 3), ((503, 404), 3), ((404, 404), 3), ((503, HTML), 3)],
+    ids=str,
+)
+def test_a_host_that_is_down_is_temporary(site: Site, answers: tuple[Any, Any], code: int) -> None:
+    toy.vault(site.workspace, site.host, 2, "tries: 1")
+    site.host.bodies |= {f"/{number}.mp3": answer for number, answer in enumerate(answers, 1) if answer}
+    ended = site.run()
+    assert ended.code == code
+    assert ("no file got through, the last of 2: answered 503; run again later" in ended.err) == (code == 5)
+    assert len(site.failures()) == sum(answer is not None for answer in answers)
 
 
 def test_what_is_in_quarantine_is_named_until_it_is_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +173,8 @@ def test_retry_makes_failed_files_due(site: Site) -> None:
     site.host.bodies |= {"/1.mp3": 410, "/2.mp3": 404}
     assert site.run().code == 3
     assert site.etl("files", "retry", "vault").code == 2
+    dry = site.etl("files", "retry", "vault", "--failed", "--dry-run")
+    assert (dry.code, "2 files would be due" in dry.out, site.run().code, len(site.failures())) == (0, True, 0, 2)
     due = site.etl("files", "retry", "vault", "--only", "call_p02", "--output", "json")
     assert due.json["due"] == {"recordings": 1}
     site.mend(2)
@@ -175,6 +194,7 @@ def test_a_run_takes_the_files_that_it_is_asked_for(site: Site) -> None:
     some = site.run("--only", "call_p07,r008,r001,nobody")
     assert (some.code, site.receipts()) == (3, ["r002", "r003", "r004", "r005", "r007", "r008"])
     assert "nobody: no row has this name" in some.out
+    assert "0 files moved, 2 stored before" in site.run("--only", "call_p07,r008").out
     assert site.failures("id, attempts") == [("r001", 2)]
     assert (site.run("--select", "notes").code, len(site.receipts())) == (0, 6)
     assert (site.run().code, len(site.receipts())) == (0, 7)
@@ -370,6 +390,19 @@ def test_the_command_line_comes_before_the_spec(
     assert {name: getattr(given, name) for name in settings} == settings
 
 
+def test_transfers_go_on_while_receipts_are_loaded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    usual, taken, record = sys.getswitchinterval(), list[float](), Receipts.record
+
+    def watched(receipts: Receipts, *rows: Any) -> None:
+        taken.append(sys.getswitchinterval())
+        record(receipts, *rows)
+
+    monkeypatch.setattr(Receipts, "record", watched)
+    assert (site.run().code, site.receipts()) == (0, ["r001", "r002", "r003"])
+    assert (min(taken) < usual / 5, sys.getswitchinterval()) == (True, usual)
+
+
 def test_a_tally_says_how_long_it_will_take() -> None:
     tally = Tally(due=10, moved=3, failed=1, bytes=3 * 2**20, seconds=2)
     assert (tally.seconds_left(), Tally(due=3).seconds_left()) == (3, None)
@@ -379,8 +412,8 @@ def test_a_tally_says_how_long_it_will_take() -> None:
 def test_progress_says_how_far_it_is(tmp_path: Path) -> None:
     trace, shown = Trace(tmp_path, Report("run", "vault", "test", "incr", "vault")), list[str]()
     progress = Progress(trace, lambda: None, shown.append)
-    progress.say("files", "3 of 10", done=3, total=10, eta_seconds=7)
-    progress.say("files", "at once again", done=4, total=10, eta_seconds=6)
+    progress.say("files", lambda: ("3 of 10", {"done": 3, "total": 10, "eta_seconds": 7}))
+    progress.say("files", lambda: pytest.fail("nobody needs to know so soon"))
     told = json.loads((tmp_path / "run/progress.json").read_text())
     assert (told["phase"], told["message"], told["done"], told["eta_seconds"]) == ("files", "3 of 10", 3, 7)
     assert shown == ["files: 3 of 10"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +18,11 @@ from pipelines.files.verify import judged
 from sandbox.server import Sandbox, World
 from sources.kit.errors import BadSetting
 from sources.spinoco.processed import kept
+from tests import killed
 from tests.clouds.b2 import B2
 from tests.clouds.s3 import KEY, SECRET
 from tests.files_toy import mp3
+from tests.killed import At
 from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import Result
 
@@ -173,6 +176,34 @@ def test_objects_of_the_original_are_adopted_by_their_names(site: Site) -> None:
     assert "2 files moved" in site.run().out
     assert set(site.host.asked) == {"/vr/PR_3.mp3", "/vr/PR_4.mp3"}
     assert files(site, "verify").out.splitlines()[0] == "= 4 as their rows say"
+
+
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        (At("dlt.pipeline.pipeline:Pipeline.normalize", nth=2), 1),
+        (At("dlt.pipeline.pipeline:Pipeline.load", nth=2), 1),
+        (At("dlt.pipeline.pipeline:Pipeline.load", "after"), 3),
+    ],
+    ids=str,
+)
+def test_an_adoption_that_was_killed_goes_on(site: Site, moment: At, left: int) -> None:
+    spec = site.workspace.root / "specs/recordings.yaml"
+    text = spec.resolve().read_text().replace("failures: audio_failures}", "failures: audio_failures, checkpoint: 2}")
+    spec.unlink()
+    spec.write_text(text)
+    site.list(1, 2, 3, 4, 5)
+    listed_only(site)
+    for number in range(1, 6):
+        path(site, site.key(number)).parent.mkdir(parents=True, exist_ok=True)
+        path(site, site.key(number)).write_bytes(mp3(number, 1))
+    words = ("files", "adopt", "recordings", "--prefix", PREFIX, "--env", "test")
+    assert killed.start(site.workspace, *words, moment=moment).ended().code == -signal.SIGKILL
+    assert f"{left} files adopted, 0 not" in files(site, "adopt", "--prefix", PREFIX).out
+    site.run()
+    assert site.host.gets == 0
+    assert files(site, "verify").out.splitlines()[0] == "= 5 as their rows say"
+    assert site.workspace.query("SELECT count(*), count(DISTINCT url_sha1) FROM media_pipeline.audio_files") == [(5, 5)]
 
 
 def test_rows_of_another_table_are_adopted_once_their_objects_are_there(site: Site) -> None:

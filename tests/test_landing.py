@@ -36,6 +36,7 @@ def test_all_ways_lead_to_the_same_tables(yard, direct):
     assert set(asked.json[0]["tables"]) <= {"things", "things__tags", "things__tags__notes", "things__links"}
 
 
+RESULT = ["service", "environment", "data_types", "timestamp", "success", "files_ingested", "files_failed", "error"]
 ONE = ("--select", "things")
 TWO = ("--select", "events,levels")
 
@@ -207,7 +208,12 @@ def test_strange_files(yard):
     }
     for name, content in files.items():
         (folder / name).write_text(content)
-    yard.etl("ingest")
+    (told,) = yard.etl("ingest", "--output", "json").json
+    assert {key: told[key] for key in RESULT} == {
+        "service": "crash", "environment": "test", "data_types": ["things", "events", "visits", "levels"],
+        "timestamp": told["finished_at"], "success": False, "files_ingested": 2, "files_failed": 2,
+        "error": "2 rows in quarantine, 2 items failed",
+    }  # fmt: skip
     assert ids(yard) == [7]
     assert yard.workspace.query("SELECT number FROM crash.visits") == [(1,)]
     aside = yard.workspace.query("SELECT place, payload FROM _etl.quarantine ORDER BY place")
@@ -217,7 +223,8 @@ def test_strange_files(yard):
     assert reasons.keys() == {"notes.txt.error.json", "2024_01_02_09_00_crash_others.jsonl.error.json"}
     assert "none of events, levels, things, visits" in reasons["2024_01_02_09_00_crash_others.jsonl.error.json"]
     (folder / next(iter(files))).write_text('{"id": 8, "changed": "2024-01-01T00:00:08Z"}\n')
-    yard.etl("ingest", code=0)
+    (told,) = yard.etl("ingest", "--output", "json", code=0).json
+    assert [told[key] for key in ("success", "files_ingested", "files_failed", "error")] == [True, 1, 0, None]
     assert ids(yard) == [7, 8], "another file of a name that was loaded is loaded, too"
     assert [file.name.split(".")[1] for file in yard.files("archive/things")] == ["2", "jsonl"]
     yard.etl("rebuild", code=3)

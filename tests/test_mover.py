@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import resource
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pipelines.errors import Exit, SettingError, SignInNeeded, TryLater
 from pipelines.files import mover as files_mover
@@ -146,10 +154,10 @@ def test_a_receipt_says_what_was_found(site: Site):
         ([reply(410), FINE], "permanent", "answered 410", 410, 1),
         ([reply(400), FINE], "permanent", "answered 400", 400, 1),
         ([reply(204), FINE], "permanent", "answered 204", 204, 1),
-        ([PAGE], "quarantined", "an HTML page", None, 1),
-        ([reply(200, b"", OGG)], "quarantined", "an empty file", None, 1),
-        ([reply(200, SOUND[:-100], OGG)], "quarantined", "", None, 1),
-        ([reply(200, vorbis(1, 9.0), OGG)], "quarantined", "it lasts 9.0 s instead of 2.0 s", None, 1),
+        ([PAGE], "quarantined", "an HTML page", 200, 1),
+        ([reply(200, b"", OGG)], "quarantined", "an empty file", 200, 1),
+        ([reply(200, SOUND[:-100], OGG)], "quarantined", "", 200, 1),
+        ([reply(200, vorbis(1, 9.0), OGG)], "quarantined", "it lasts 9.0 s instead of 2.0 s", 200, 1),
     ],
 )
 def test_each_answer_of_a_source_has_its_end(site: Site, answers, kind, reason, status, asked):
@@ -405,6 +413,53 @@ def test_a_file_that_is_moved_shows_that_others_may_be(site: Site):
         site.answer(f"/{number}", FINE if number == 15 else reply(503))
     outcomes = site.move(*(site.item(str(number)) for number in range(30)), tries=1, transfers=1)
     assert len(outcomes) == 30
+
+
+@pytest.mark.parametrize(
+    ("why", "after"),
+    [("a: answered 503", {}), ("the bucket answered 503 SlowDown", {"backoff_seconds": 3})],
+    ids=["source", "bucket"],
+)
+def test_while_nothing_ends_it_says_what_it_waits_for(site: Site, monkeypatch, why: str, after: dict[str, Any]):
+    monkeypatch.setattr(files_mover, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr("pipelines.files.steps.random.uniform", lambda low, high: 0.2)
+    site.answer("/a", reply(503), FINE) if why.startswith("a:") else site.b2.slow_down(times=1)
+    told: list[str] = []
+    (outcome,) = site.mover(**after).move([site.item()], told.append)
+    assert isinstance(outcome, Moved)
+    assert [text for text in told if text.startswith("1 file waits for another try in ") and why in text]
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[str]:
+    """A host whose certificate nobody but itself has signed."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    began = datetime(2024, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, began, began.replace(year=2200)).sign(
+        key, hashes.SHA256()
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
+    (tmp_path / "own.pem").write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem")
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_source_that_nobody_vouches_for_is_asked_once(site: Site, stranger: str):
+    (outcome,) = site.move(site.item(url=f"{stranger}/a"), tries=9, backoff_seconds=60)
+    assert isinstance(outcome, NotMoved)
+    assert (outcome.kind, "certificate" in outcome.reason) == ("transient", True)
+
+
+def test_a_bucket_that_nobody_vouches_for_is_a_wrong_setting(site: Site, stranger: str):
+    bucket = site.bucket(endpoint=stranger)
+    with pytest.raises(SettingError, match=r"destination\.audio: https://127.*certificate.*; mend endpoint_url"):
+        list(Mover(bucket, Settings(site.folder / "spool"), site.journal, inspect).move([site.item()]))
 
 
 def test_a_bucket_that_does_not_answer_is_weather(site: Site):

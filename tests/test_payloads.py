@@ -48,6 +48,45 @@ def test_chess(workspace, chess, postgres_url, env):
     assert (second.code, second.json[0]["rejected"]) == (0, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "says", "then"),
+    [
+        ("chess_304_not_modified", 0, "", (0, {})),
+        ("chess_403_no_user_agent", 1, "answered 403, as it does to a User-Agent without a contact", (0, {"games": 2})),
+        ("chess_404_unknown_user", 3, "not found (404); check `players`", (0, {"games": 2})),
+        ("chess_410_gone", 3, "gone for good (410); check `players`", (0, {})),
+        ("chess_429_parallel", 5, "429", (0, {"games": 2})),
+    ],
+)
+def test_chess_refuses(workspace, payloads, name, code, says, then):
+    """What it answers in place of a page, and what the next run makes of it."""
+    made, refusing = workspace("chess"), [False]
+
+    def answer(asked: Asked):
+        if refusing[0] and (code or "if-none-match" in asked.headers):
+            return refusal(payloads, name)
+        page = {"/player/player_one/games/archives": "archives", "/player/player_one/games/2024/01": "games_2024_01"}
+        content = (payloads / "chess" / f"{page.get(asked.path, 'games_empty_month')}.json").read_bytes()
+        return reply(200, content, {"ETag": 'W/"1"'})
+
+    with serving(answer) as upstream:
+        words = ("run", "chess", "--env", "test", "--output", "json", "--select", "games")
+        settings = {
+            "SOURCES__CHESS__BASE_URL": upstream.url,
+            "SOURCES__CHESS__PLAYERS": '["player_one"]',
+            "SOURCES__CHESS__CONTACT": "tests@example.org",
+            "SOURCES__CHESS__HTTP__BACKOFF_SECONDS": "0.01",
+        }
+        if code == 0:
+            assert made.etl(*words, **settings).code == 0
+        refusing[0] = True
+        refused = made.etl(*words, **settings)
+        refusing[0] = False
+        again = made.etl(*words, **settings)
+    assert (refused.code, says in refused.err + refused.out) == (code, True), refused
+    assert (again.code, again.json[0]["tables"]) == then, again
+
+
 @pytest.mark.parametrize("env", ["test", "pg"])
 def test_recordings(workspace, payloads, postgres_url, env):
     made = workspace("recordings")

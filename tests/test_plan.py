@@ -72,7 +72,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def test_no_upstream_is_asked(workspace, sandbox):
-    made = workspace("chess", "github", "recordings")
+    made = workspace("chess", "recordings")
     made.point_at(sandbox.settings())
     assert made.etl("plan", "--env", "test").code == 0
     assert sandbox.requests == []

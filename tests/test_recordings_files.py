@@ -12,6 +12,9 @@ from typing import Any
 import psycopg2
 import pytest
 
+from pipelines import configuration, environment
+from pipelines.warehouse import open_warehouse
+from sources.recordings.audio import Naming
 from tests import files_toy as toy
 from tests.recordings_toy import PREFIX, Site, sha1, site
 from tests.workspace import REPOSITORY, Workspace
@@ -232,7 +235,25 @@ def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: 
     assert (site.host.gets, site.objects()) == (0, [])
     missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
     (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
-    assert "no file matches gone.csv" in told["trouble"]
+    assert (missing.code, "no file matches gone.csv" in told["trouble"]) == (2, True)
+
+
+def test_a_work_list_is_read_from_postgres_by_and_by(pg: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pg.workspace.variables.items():
+        monkeypatch.setenv(name, value)
+    loaded = environment.load(pg.workspace.root, "pg")
+    configuration.activate(loaded)
+    with open_warehouse(loaded, "public") as warehouse:
+        pages = warehouse.pages("SELECT n, '%' AS sign FROM generate_series(1, 5) AS rows(n)", 2)
+        assert next(pages) == [{"n": 1, "sign": "%"}, {"n": 2, "sign": "%"}]
+        assert warehouse.ask("SELECT count(*) FROM pg_cursors") == [(1,)], "the rest is still on the server"
+        assert [len(page) for page in pages] == [2, 1]
+        assert warehouse.ask("SELECT count(*) FROM pg_cursors") == [(0,)]
+
+
+def test_what_a_url_says_of_its_user_is_not_handed_on() -> None:
+    row = {"phone": "+1", "url": "https://me:secret@host/a@b.mp3?x=1"}
+    assert Naming("audio", None).line(row)["url"] == "https://…@host/a@b.mp3?x=1"
 
 
 def test_a_row_that_lost_its_object_gets_it_back_though_another_url_is_the_same(

@@ -225,6 +225,7 @@ def test_write_and_is_stale(tmp_path):
         "specs/spec.schema.json",
         "models/models.schema.json",
         "docs/spec.md",
+        "docs/sources.md",
     ]
     assert not schema.is_stale(home)
     assert json.loads(written[0].read_text("utf-8")) == schema.json_schema()

@@ -12,12 +12,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines import configuration, environment
+from pipelines.errors import SettingError
 from pipelines.files import stores
 from pipelines.files.bodies import Body, Incoming
 from pipelines.files.bucket import Bucket, region_of
 from pipelines.files.folder import Folder
 from pipelines.files.steps import Patience, Signature
-from pipelines.files.stores import About, Head, Refusal, Store, Weather
+from pipelines.files.stores import About, CapExceeded, Head, Refusal, Store, Weather
 from tests.clouds.b2 import B2
 from tests.clouds.gcs import GCS
 from tests.clouds.s3 import KEY, SECRET, Refused
@@ -195,6 +196,13 @@ def test_no_answer_to_a_put_is_a_question(b2: B2):
         put = replace(bucket(b2), endpoint=service.url).put("x/1.ogg", what, about(what))
     assert (put.etag, put.version) == ("e", "v")
     assert [asked.method for asked in service.asked] == ["PUT", "HEAD"]
+
+
+@pytest.mark.parametrize(("cap", "error", "says"), [(True, CapExceeded, "cap exceeded"), (False, SettingError, "key")])
+def test_a_refused_head_asks_for_its_reason(b2: B2, cap: bool, error: type[Exception], says: str):
+    b2.exceed("transaction") if cap else b2.refuse("", Refused(403, "AccessDenied", "no rights").answer, 9)
+    with pytest.raises(error, match=says):
+        bucket(b2).head("x/1.ogg")
 
 
 def test_a_body_that_will_be_long_is_not_gathered(tmp_path: Path):

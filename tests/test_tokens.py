@@ -476,11 +476,11 @@ def test_where_no_browser_opens_the_address_is_pasted(engine, monkeypatch):
 
 def test_what_a_person_is_asked_is_read_from_where_they_type(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("  one\ntwo\n"))
-    assert [Terminal(False).ask("what"), Terminal(False).ask("password", secret=True)] == ["one", "two"]
+    assert [Terminal(False, ()).ask("what"), Terminal(False, ()).ask("password", secret=True)] == ["one", "two"]
     assert capsys.readouterr().err == "what: password: "
     monkeypatch.setattr("sys.stdin", Screen("shown\n"))
     monkeypatch.setattr("getpass.getpass", lambda prompt, stream: f"typed at {prompt!r}")
-    assert Terminal(False).ask("password", secret=True) == "typed at 'password: '"
+    assert Terminal(False, ()).ask("password", secret=True) == "typed at 'password: '"
 
 
 class Screen(io.StringIO):

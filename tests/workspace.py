@@ -97,11 +97,16 @@ class Workspace:
             f"sandbox/{name}.py",
             f"models/{name}",
         ):
-            if (home / file).exists():
+            if (home / file).exists() and not (self.root / file).exists():
                 (self.root / file).symlink_to(home / file)
-        for other in _named_by(name, home):
-            if not (self.root / "specs" / f"{other}.yaml").exists():
-                self.link(other, home)
+        for other in {*self._read_by_models(name), *_into(home / "specs" / f"{name}.yaml")}:
+            self.link(other, home)
+
+    def _read_by_models(self, name: str) -> set[str]:
+        """The other specs whose tables the models of one read."""
+        texts = (file.read_text() for file in (self.root / "models" / name).glob("*.sql"))
+        named = {found for text in texts for found in re.findall(r"\b(?:FROM|JOIN) (\w+)\.\w", text)}
+        return {other for other in named if other != name and (REPOSITORY / f"specs/{other}.yaml").exists()}
 
     def write(self, path: str, text: str) -> Path:
         """Write a file of the workspace."""
@@ -173,11 +178,7 @@ class Workspace:
             os.chdir(folder)
 
 
-def _named_by(name: str, home: Path) -> Iterator[str]:
-    """The specs without which one is not valid: into whose tables it loads, and whose tables its models read."""
-    spec = home / "specs" / f"{name}.yaml"
-    if spec.exists() and (into := yaml.safe_load(spec.read_text()).get("into")):
-        yield into
-    known = {path.stem for path in (home / "specs").glob("*.yaml")}
-    for model in (home / "models" / name).glob("*.sql"):
-        yield from sorted(known & set(re.findall(r"(?:FROM|JOIN) (\w+)\.", model.read_text())))
+def _into(spec: Path) -> list[str]:
+    """The spec into whose tables one loads."""
+    into = yaml.safe_load(spec.read_text()).get("into") if spec.exists() else None
+    return [into] if into else []

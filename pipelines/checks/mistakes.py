@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -36,12 +36,13 @@ class Known:
         return self.whole and column not in self.types and not column.startswith(OWN)
 
 
-def loaded_tables(root: Path, spec: Spec) -> dict[str, Known]:
-    """What a spec declares of the tables that it loads."""
+def loaded_tables(root: Path, spec: Spec, wanted: Container[str]) -> dict[str, Known]:
+    """What a spec declares of the tables that it loads, of those that are wanted."""
     source = outline(root, spec)
     name = source.schema.naming.normalize_tables_path
     resources = [each for each in source.resources.values() if isinstance(each.table_name, str)]
-    return {name(str(each.table_name)): _declared(source, each) for each in resources}
+    tables = {name(str(each.table_name)): each for each in resources}
+    return {table: _declared(source, each) for table, each in tables.items() if table in wanted}
 
 
 def _declared(source: DltSource, resource: DltResource) -> Known:

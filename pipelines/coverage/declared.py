@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlt.common.schema.typing import TTableSchema
 from dlt.extract import DltResource, DltSource
 
 from pipelines import build
@@ -121,7 +122,7 @@ def _mistake(source: DltSource, name: str, column: str, types: Sequence[str]) ->
         return f"no such resource{did_you_mean(name, list(source.resources))}"
     if dynamic(resource):
         return f"the rows of {name} name their table, so they cannot be counted; leave it out"
-    hints = _hints(resource, source)
+    hints = _hints(resource.compute_table_schema(), source)
     found = hints.get(_normalized(column, source), {}).get("data_type")
     if found is None:
         return f"no column {column!r} with a data_type is declared{did_you_mean(column, list(hints))}; declare it"
@@ -129,15 +130,15 @@ def _mistake(source: DltSource, name: str, column: str, types: Sequence[str]) ->
 
 
 def _column(resource: DltResource, name: str, source: DltSource) -> Column:
-    column = _normalized(name, source)
-    hints = _hints(resource, source)[column]
-    table = source.schema.naming.normalize_table_identifier(str(resource.compute_table_schema()["name"]))
+    column, schema = _normalized(name, source), resource.compute_table_schema()
+    hints = _hints(schema, source)[column]
+    table = source.schema.naming.normalize_table_identifier(str(schema["name"]))
     return Column(table, column, str(hints["data_type"]), hints.get("timezone") is not False)
 
 
-def _hints(resource: DltResource, source: DltSource) -> dict[str, Any]:
+def _hints(schema: TTableSchema, source: DltSource) -> dict[str, Any]:
     """The declared columns as they are named in the table."""
-    columns = resource.compute_table_schema().get("columns", {})
+    columns = schema.get("columns", {})
     return {_normalized(name, source): hints for name, hints in columns.items()}
 
 

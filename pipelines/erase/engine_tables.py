@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.erase.scope import Counts, Scope
 from pipelines.ledger import DATASET, TABLES, Ledger
 
-KEPT = ("runs", "locks", "erasures", "transfers")  # their rows are about runs; of a run the message may quote a value
+# Their rows are about runs; of a run the message may quote a value, of a raw file the name.
+KEPT = ("runs", "locks", "erasures", "transfers", "raw_files")
 NO_DATA = ("id", "spec", "environment", "run_id")
 
 
@@ -13,6 +14,7 @@ def erase(scope: Scope, ledger: Ledger) -> Counts:
     """Delete the rows of a spec that hold the value, and overwrite it in the messages of its runs."""
     counts = {f"{DATASET}.{table}": _delete(scope, ledger, table) for table in TABLES if table not in KEPT}
     counts[f"{DATASET}.runs"] = _overwrite_messages(scope, ledger)
+    counts[f"{DATASET}.raw_files"] = _rename_files(scope, ledger)
     return {place: count for place, count in counts.items() if count}
 
 
@@ -46,4 +48,17 @@ def _overwrite_messages(scope: Scope, ledger: Ledger) -> int:
     for run_id, message in found if scope.act else ():
         change = "UPDATE {runs} SET message = %s WHERE run_id = %s AND spec = %s AND environment = %s"
         ledger.execute(change, scope.sought.scrubbed(message), run_id, *mine)
+    return len(found)
+
+
+def _rename_files(scope: Scope, ledger: Ledger) -> int:
+    """Overwrite the value in the names of raw files, as the files themselves are called from now on."""
+    if not ledger.has("raw_files"):
+        return 0
+    sql = "SELECT DISTINCT source_file FROM {raw_files} WHERE spec = %s"
+    names = [str(name) for (name,) in ledger.execute(sql, scope.spec.name)]
+    found = {name: scope.sought.renamed(name) for name in names if scope.sought.renamed(name) != name}
+    for name, new in found.items() if scope.act else ():
+        change = "UPDATE {raw_files} SET source_file = %s WHERE source_file = %s AND spec = %s"
+        ledger.execute(change, new, name, scope.spec.name)
     return len(found)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,9 +20,10 @@ import pyarrow.parquet as pq
 
 from pipelines import build
 from pipelines.environment import LANDING
-from pipelines.erase.raw_rows import RawRows
+from pipelines.erase.raw_rows import RawRows, RowsOfOthers
 from pipelines.erase.remembered import without
 from pipelines.erase.scope import Counts, Scope
+from pipelines.landing.foreign import Strangers
 from pipelines.landing.manifest import Manifest, RawFile, digests, resource_of
 from pipelines.landing.store import MANIFESTS, REJECTED, WHY, Store, is_of_rows
 
@@ -133,8 +135,26 @@ class RawFiles:
 
     def _rows(self, folder: str, name: str) -> RawRows:
         listed, archived = self._listed(name), folder.removeprefix("archive/")
+        if not listed and (stranger := self._stranger(name, archived if archived != folder else None)):
+            return stranger
         resource = listed.resource if listed else archived if archived != folder else resource_of(name, self._tables)
         return RawRows(self._scope.subject, self._scope.sought, self._tables.get(resource or ""))
+
+    def _stranger(self, name: str, archived: str | None) -> RawRows | None:
+        """The rows of a file of another program, where the source makes them of its lines."""
+        file = RawFile(archived or resource_of(name, self._foreign.types) or "", name)
+        tables, sought = self._foreign.is_of(file), self._scope.sought
+        if not tables:
+            return None
+        is_named = sought.renamed(name) != name
+        return RowsOfOthers(
+            self._scope.subject, sought, tables, lambda table, line: self._foreign.told(table, file, line), is_named
+        )
+
+    @cached_property
+    def _foreign(self) -> Strangers:
+        root, spec = self._scope.environment.root, self._scope.spec
+        return Strangers(root, spec, build.unasked(root, spec))
 
     def _scrub(self, folder: str, name: str, here: Path) -> int:
         """Overwrite the value where the reason for a rejection quotes it."""

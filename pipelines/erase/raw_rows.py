@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -111,6 +111,32 @@ class RawRows:
 
     def _names(self, value: Any) -> bool:
         return self._sought.stands_in(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+class RowsOfOthers(RawRows):
+    """The lines of a file of another program: about whom the rows are that the source makes of them for some tables.
+
+    `is_named`: the name of the file has the value, so that all of it is about that.
+    """
+
+    def __init__(
+        self, subject: Subject, sought: Sought, tables: Sequence[str], told: Callable[[str, bytes], list[Any]],
+        is_named: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(subject, sought, tables[0])
+        self._tables, self._told, self._is_named = tables, told, is_named
+
+    def line(self, line: bytes) -> bytes | None:
+        """A line without what is about the value; None where all of it is."""
+        if self._is_named or any(
+            self._is_about(table, row) for table in self._tables for row in self._told(table, line)
+        ):
+            self.about += 1
+            return None
+        return super().line(line)
+
+    def _is_about(self, table: str, row: Any) -> bool:
+        return isinstance(row, dict) and self._without(row, table) is None
 
 
 def _matches(column: pa.ChunkedArray, sought: Sought) -> pa.ChunkedArray:

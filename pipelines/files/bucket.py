@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -22,7 +22,7 @@ from pipelines import configuration
 from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
-from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, is_weather
+from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, Untrusted, is_weather
 from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather, metadata_of, sound_in
 
 NOTHING = hashlib.sha256(b"").hexdigest()
@@ -167,13 +167,16 @@ class Bucket:
             try:
                 request.until, request.fresh = patience.until, tried > 1
                 answer: Answer = yield request
+            except Untrusted as stranger:
+                where = f"destination.{self.name}: {self.endpoint}"
+                raise SettingError(f"{where}: {stranger}; mend endpoint_url, or have its certificate trusted") from None
             except Broken as broken:
                 trouble, after, unknown = str(broken), None, True
             else:
                 if answer.status in fine and b"<Error>" not in answer.body[:500]:
                     return answer
                 if not (is_weather(answer.status) or answer.status in fine):
-                    raise self._refused(request, answer)
+                    raise self._refused(request, (yield from self._explained(request, answer)))
                 trouble, after = f"the bucket answered {_said(answer)}", answer.retry_after
                 unknown = answer.status not in (429, 503)
             if unknown and in_doubt and (stored := (yield from self._stored(*in_doubt, patience))):
@@ -181,7 +184,7 @@ class Bucket:
             wait = patience.wait(tried, after)
             if wait is None:
                 raise Weather(trouble)
-            yield Pause(wait)
+            yield Pause(wait, trouble)
             if request.body:
                 request.body.seek(0)
 
@@ -191,6 +194,16 @@ class Bucket:
         if head is None or head.sha256 != about.sha256:
             return None
         return Answer(200, [f"etag: {head.etag or ''}".encode(), f"x-amz-version-id: {head.version or ''}".encode()])
+
+    def _explained(self, request: Request, answer: Answer) -> Steps[Answer]:
+        """The same refusal with its reason, which an answer to HEAD has no room for; a cap is one, too."""
+        if request.method != "HEAD" or answer.status != 403:
+            return answer
+        try:
+            told: Answer = yield replace(request, method="GET", headers={**request.headers, "range": "bytes=0-0"})
+        except Broken:
+            return answer
+        return told if told.status == 403 else answer
 
     def _refused(self, request: Request, answer: Answer) -> Exception:
         """What an answer means that no second try will change."""

@@ -11,10 +11,10 @@ from pipelines import environment as environments
 from pipelines.environment import Environment
 from pipelines.errors import Exit, UsageError
 from pipelines.files.declared import Move, moves_of
+from pipelines.files.verbs import looking
 from pipelines.files.work import Tables
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
-from pipelines.rejects import writing
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
@@ -37,16 +37,19 @@ def status(root: Path, env: str, name: str, printer: Printer) -> Exit:
     return Exit.OK
 
 
-def retry(root: Path, env: str, name: str, only: Sequence[str], failed: bool, printer: Printer) -> Exit:
-    """Make failed files due."""
+def retry(root: Path, env: str, name: str, only: Sequence[str], failed: bool, dry_run: bool, printer: Printer) -> Exit:
+    """Make failed files due, or only say how many would be."""
     if bool(only) == failed:
         raise UsageError("etl files retry: name files with --only, or give --failed for all that failed")
-    spec = moving(root, name)
-    with writing(root, env, name) as (environment, _):
-        counts = {m.resource: tables.forgive(only, datetime.now(UTC)) for m, tables in _tables(environment, spec)}
-    printer.document({"spec": name, "environment": env, "due": counts})
-    run = f"etl run {name} --env {env}"
-    printer.lines(f"{name}.{resource}: {count:,} files are due; run: {run}" for resource, count in counts.items())
+    environment, spec, counts = environments.load(root, env), moving(root, name), dict[str, int]()
+    with looking(environment, spec, writes=not dry_run):
+        for move, tables in _tables(environment, spec):
+            counts[move.resource] = tables.forgivable(only)
+            if not dry_run:
+                tables.forgive(only, datetime.now(UTC))
+    printer.document({"spec": name, "environment": env, "due": counts, "dry_run": dry_run})
+    what = "would be due" if dry_run else f"are due; run: etl run {name} --env {env}"
+    printer.lines(f"{name}.{resource}: {count:,} files {what}" for resource, count in counts.items())
     return Exit.OK
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pycurl
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, lines_of
+from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, Untrusted, lines_of
 
 T = TypeVar("T")
 AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
@@ -20,6 +20,7 @@ BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the 
 CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH)
 BUFFER = 512 * 1024
 SLOW = 1000
+CERTIFICATE_CODES = (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR)
 _OF_THIS_THREAD = threading.local()
 
 
@@ -116,7 +117,7 @@ def _exchanged(request: Request, handle: Any) -> Answer:
 
 def broken(code: int, text: str) -> Broken:
     """What libcurl says went wrong, as a word and a line."""
-    return Broken(text.strip() or f"curl error {code}")
+    return (Untrusted if code in CERTIFICATE_CODES else Broken)(text.strip() or f"curl error {code}")
 
 
 def _milliseconds(until: float) -> int:

@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import datetime
 from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
@@ -114,11 +115,11 @@ class Journal:
         intent = Intent(item.id, item.key, bytes, sha256)
         with self._lock:
             self._intents[item.id] = intent
-            self._write({"intends": asdict(intent)})
+            self._write(_intends(intent))
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
-        receipt = self._files.receipt(item, stored)
+        receipt = {name: _plain(value) for name, value in self._files.receipt(item, stored).items()}
         with self._lock:
             self._intents.pop(item.id, None)
             self._receipts[item.id] = receipt
@@ -162,7 +163,7 @@ class Journal:
         """The file anew, with what is not committed."""
         lines: list[dict[str, Any]] = [
             self._header,
-            *({"intends": asdict(intent)} for intent in self._intents.values()),
+            *map(_intends, self._intents.values()),
             *({"stored": id, "receipt": receipt} for id, receipt in self._receipts.items()),
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +189,16 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         yield opened
     finally:
         opened.close()
+
+
+def _plain(value: Any) -> Any:
+    """A moment as ISO 8601, which costs nothing to write, to read and to load; everything else as it is."""
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _intends(intent: Intent) -> dict[str, Any]:
+    told = {"id": intent.id, "key": intent.key, "bytes": intent.bytes, "sha256": intent.sha256}
+    return {"intends": told}
 
 
 def _line(content: dict[str, Any]) -> bytes:

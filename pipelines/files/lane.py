@@ -44,7 +44,7 @@ class Lane(Generic[T]):
     _flows: set[Flow[T]] = field(default_factory=set)
     _handles: dict[Any, Flow[T]] = field(default_factory=dict)
     _idle: list[Any] = field(default_factory=list)
-    _pauses: list[tuple[float, int, Flow[T]]] = field(default_factory=list)
+    _pauses: list[tuple[float, int, Flow[T], str]] = field(default_factory=list)
     _called: deque[tuple[Flow[T], Future[Any]]] = field(default_factory=deque)
     _number: count[int] = field(default_factory=count)
 
@@ -59,6 +59,10 @@ class Lane(Generic[T]):
                 self._wait()
         finally:
             self._leave()
+
+    def later(self) -> list[tuple[float, str]]:
+        """When transfers go on that wait for a time, by `time.monotonic()`, and why; may be asked from any thread."""
+        return [(when, why) for when, _, _, why in self._pauses]
 
     def _fill(self) -> None:
         while len(self._flows) < self.width and (steps := self.begin()):
@@ -107,7 +111,7 @@ class Lane(Generic[T]):
                 self._handles[handle] = flow
                 self._multi.add_handle(handle)
             case Pause():
-                heapq.heappush(self._pauses, (time.monotonic() + step.seconds, next(self._number), flow))
+                heapq.heappush(self._pauses, (time.monotonic() + step.seconds, next(self._number), flow, step.why))
             case Call():
                 self._called.append((flow, self.pool.submit(step.function)))
 

@@ -43,10 +43,11 @@ class Listing:
 
     def _once(self) -> Iterator[FileItem]:
         """Of files that are the same the first; what fails with that, another run tries with the next."""
-        seen, keys = set[tuple[str, Any]](), self._work.taken
+        seen, keys = set[int](), self._work.taken
         for item in self._move.files.items(self._rows()):
             self._named += 1
-            mine = {(column, value) for column in self._move.files.same if (value := item.row.get(column)) is not None}
+            same = ((column, item.row.get(column)) for column in self._move.files.same)
+            mine = {hash((column, value)) for column, value in same if value is not None}
             if mine & seen:
                 self._tally.same += 1
             elif hash(item.key) in keys:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from pipelines.errors import TryLater
 from pipelines.files.lane import Lane
@@ -30,6 +30,7 @@ from pipelines.files.transfer import (
     sign_in_needed,
 )
 from pipelines.files.turns import Task, Turns
+from pipelines.printing import counted
 from sources.kit.files import FileItem
 
 __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
@@ -39,6 +40,7 @@ LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
 CALLS = 16  # of a store that is no S3, at once
+QUIET_SECONDS = 10.0
 OUTAGE = 20  # files in a row
 Ended = tuple[Task, Outcome | Again]
 
@@ -73,9 +75,12 @@ class Mover:
     def __init__(self, store: Store, settings: Settings, journal: Journal, inspect: Inspect) -> None:
         self._store, self._settings, self._journal, self._inspect = store, settings, journal, inspect
 
-    def move(self, items: Iterable[FileItem]) -> Generator[Outcome, None, None]:
+    def move(
+        self, items: Iterable[FileItem], quiet: Callable[[str], None] = lambda waits: None
+    ) -> Generator[Outcome, None, None]:
         """Outcomes as they come; close it, or let an error pass, and the transfers end within a second.
 
+        `quiet` is called every ten seconds in which there is none, with what is waited for, if that is another try.
         Items are drawn from `items` in the caller's thread, up to a thousand ahead; no two may have the same key.
         What concerns all of them stops it: after the outcomes of what was finished, `SignInNeeded` (401),
         `CapExceeded`, `TryLater` (nothing gets through), `SettingError` (the bucket refuses the key) or an OSError (the
@@ -83,7 +88,7 @@ class Mover:
         """
         moving = _Moving(self._settings)
         with moving.lanes(self._store, self._journal, self._inspect):
-            yield from moving.outcomes(iter(items))
+            yield from moving.outcomes(iter(items), quiet)
         yield from moving.left()
         if moving.failure:
             raise moving.failure
@@ -97,6 +102,7 @@ class _Moving:
         self._settings = settings
         self._turns = Turns(settings.per_host)
         self._results: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        self._lanes: list[Lane[Ended]] = []
         self._stopped = threading.Event()
 
     @contextmanager
@@ -111,6 +117,7 @@ class _Moving:
             for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
                 carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
                 lane = Lane(width, partial(self._begin, carrier), self._ended, stopped, calls)
+                self._lanes.append(lane)
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
         finally:
@@ -118,7 +125,7 @@ class _Moving:
             threads.shutdown()
             calls.shutdown(cancel_futures=True)
 
-    def outcomes(self, items: Iterator[FileItem]) -> Iterator[Outcome]:
+    def outcomes(self, items: Iterator[FileItem], quiet: Callable[[str], None]) -> Iterator[Outcome]:
         """What becomes of each item, until all are through or one has found what stops them all."""
         under_way, in_a_row, more = 0, 0, True
         while True:
@@ -129,7 +136,7 @@ class _Moving:
                     under_way += 1
             if not under_way:
                 return
-            outcome = self._results.get()
+            outcome = self._next(quiet)
             if not isinstance(outcome, (Moved, NotMoved)):
                 self.failure = outcome
                 return
@@ -148,6 +155,22 @@ class _Moving:
                 self.failure = TryLater(f"{OUTAGE} files in a row failed, the last: {outcome.reason}; run again later")
                 return
 
+    def _next(self, quiet: Callable[[str], None]) -> Outcome | BaseException:
+        while True:
+            try:
+                return self._results.get(timeout=QUIET_SECONDS)
+            except Empty:
+                quiet(self._waits())
+
+    def _waits(self) -> str:
+        """What waits for another try, in words; empty where nothing does."""
+        later = sorted([*self._turns.later(), *(wait for lane in self._lanes for wait in lane.later())])
+        if not later:
+            return ""
+        when, why = later[0]
+        tries = "waits for another try" if len(later) == 1 else "wait for another try, the first"
+        return f"{counted(len(later), 'file')} {tries} in {max(0, when - time.monotonic()):.0f} s: {why}"
+
     def left(self) -> Iterator[Outcome]:
         """What was finished and not yet told when they left off."""
         while not self._results.empty():
@@ -164,14 +187,16 @@ class _Moving:
         return self._steps(task, carrier)
 
     def _steps(self, task: Task, carrier: Carrier) -> Steps[Ended]:
-        outcome = yield from carrier.transfer(task.item, self._patience(task))
-        return task, outcome
+        if not task.host:
+            return task, NotMoved(task.item, "permanent", "its URL begins with neither http:// nor https://")
+        return task, (yield from carrier.transfer(task.item, self._patience(task)))
 
     def _ended(self, ended: Ended) -> None:
         task, outcome = ended
         if isinstance(outcome, Again):
             wait = self._patience(task).wait(task.tried, outcome.retry_after)
             if wait is not None and (outcome.retry_after or 0) <= self._settings.retry_after_seconds:
+                task.trouble = outcome.not_moved.reason
                 self._turns.again(task, wait, outcome.retry_after)
                 return
             outcome = outcome.not_moved

@@ -6,14 +6,16 @@ that a run has not come to its end, so that one on another machine asks the stor
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import IO, Any
 
 from pipelines.errors import EtlError, TryLater
 from pipelines.files import stores
@@ -26,16 +28,17 @@ from pipelines.files.receipts import Receipts, Row, failure_of
 from pipelines.files.stores import Refusal, Store, Weather
 from pipelines.files.tally import Tally
 from pipelines.files.transfer import why_unfit
-from pipelines.files.work import Tables, Wanted, Work
+from pipelines.files.work import Tables, Wanted, Work, tables_of
 from pipelines.ledger import Transfer
 from pipelines.load import Load
+from pipelines.logs import LOGGER
 from pipelines.order import Order, bytes_per_second
 from pipelines.specs.types import Moves
-from pipelines.warehouse import open_warehouse
 from sources.kit.files import FileItem, Stored
 
 CHECKPOINT_SECONDS = 60.0
 ASKED_AT_ONCE = 8
+SWITCH_SECONDS = 0.0005  # a tenth of what Python takes by itself
 UNKNOWN = "no row has this name; look for it in {}"
 
 
@@ -71,8 +74,7 @@ class _Phase:
         self.receipts.record(left.receipts.values(), [])
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder) as file:
-            work = Work(file)
-            known = self._look(work, left)
+            work, known = self._look(file, left)
             listing = Listing(self.move, work, self.tally, self.load.order.next_files)
             if before or left.intents or left.receipts or listing.refused or not listing.is_empty:
                 self._move(listing, left, left.is_short_of(before))
@@ -80,14 +82,14 @@ class _Phase:
                 self.journal_file.unlink(missing_ok=True)
         return known
 
-    def _look(self, work: Work, left: Left) -> set[str]:
+    def _look(self, file: IO[bytes], left: Left) -> tuple[Work, set[str]]:
         """Find what is due, and which intents are settled; which names this resource has."""
         with self._tables() as tables:
             for id in tables.recorded(left.intents):
                 del left.intents[id]
             self.tally.left_alone = tables.left_alone(self.wanted)
-            tables.fill(work, self.wanted)
-            return tables.named(self.load.order.only)
+            self.tally.stored_before = tables.stored(self.load.order.only)
+            return tables.due(self.wanted, file), tables.named(self.load.order.only)
 
     def _move(self, listing: Listing, left: Left, in_doubt: bool) -> None:
         """Move what is listed, while the warehouse and a journal say that it goes on."""
@@ -123,10 +125,8 @@ class _Phase:
                 return keys[number:]
         return []
 
-    @contextmanager
-    def _tables(self) -> Iterator[Tables]:
-        with open_warehouse(self.load.environment, self.dataset) as warehouse:
-            yield Tables(warehouse, self.move)
+    def _tables(self) -> AbstractContextManager[Tables]:
+        return tables_of(self.load.environment, self.dataset, self.move)
 
 
 class _Transfer:
@@ -140,12 +140,13 @@ class _Transfer:
         self.failures: list[Row] = []
         self.begun = self.committed = time.monotonic()
         self.is_through = self.is_recorded = False
+        self.in_vain, self.trouble = 0, ""
 
     def run(self) -> None:
         """Move all of it; what was moved is recorded, however it ends."""
         mover = Mover(self.store, self.settings, self.journal, inspect)
         try:
-            with closing(mover.move(self._not_stored())) as outcomes:
+            with closing(mover.move(self._not_stored(), self._quiet)) as outcomes:
                 for outcome in outcomes:
                     self._note(outcome)
                     self._went_on()
@@ -156,6 +157,14 @@ class _Transfer:
             self.tally.seconds = time.monotonic() - self.begun
             self._commit()
             self.is_recorded = True
+        if self.in_vain and not self._got_anywhere:
+            raise TryLater(f"no file got through, the last of {self.in_vain}: {self.trouble}; run again later")
+
+    @property
+    def _got_anywhere(self) -> bool:
+        """Whether a file was stored, or refused for what it is rather than for the weather."""
+        tally = self.tally
+        return bool(tally.moved or tally.found or tally.quarantined or tally.failed > self.in_vain)
 
     def _not_stored(self) -> Iterator[FileItem]:
         """The files that the store has not; where it has one that is in doubt, that is its receipt."""
@@ -212,28 +221,53 @@ class _Transfer:
                 self.failures.append(failure_of(outcome, prior, self.move, self.report.run_id, now))
                 self.tally.quarantined += kind == "quarantined"
                 self.tally.failed += kind != "quarantined"
+                if kind == "transient":
+                    self.in_vain, self.trouble = self.in_vain + 1, reason
                 self.report.failed_items.append({"resource": self.move.resource, "item": item.id, "reason": reason})
+
+    def _quiet(self, waits: str) -> None:
+        """Say what a run waits for in which nothing ends."""
+        if waits:
+            LOGGER.info("%s: %s", self.move.resource, waits)
+        self.load.progress.say("files", lambda: self._told(waits))
 
     def _went_on(self) -> None:
         """Say how far it is, and load receipts when there are many, or it is time."""
-        tally = self.tally
-        tally.seconds = time.monotonic() - self.begun
-        self.load.progress.say(
-            "files", f"{self.move.resource}: {tally.done:,} of {tally.due:,}, {tally.line()}",
-            done=tally.done, total=tally.due, percent=round(100 * tally.done / tally.due, 1) if tally.due else None,
-            bytes=tally.bytes, eta_seconds=tally.seconds_left(),
-        )  # fmt: skip
+        self.load.progress.say("files", self._told)
         many = self.journal.unrecorded + len(self.failures) >= self.move.block.checkpoint
         if many or time.monotonic() - self.committed >= CHECKPOINT_SECONDS:
             self._commit()
 
+    def _told(self, waits: str = "") -> tuple[str, dict[str, Any]]:
+        """How far it is."""
+        tally = self.tally
+        tally.seconds = time.monotonic() - self.begun
+        percent = round(100 * tally.done / tally.due, 1) if tally.due else None
+        told = f"{self.move.resource}: {tally.done:,} of {tally.due:,}, {tally.line()}"
+        return "; ".join(filter(None, (told, waits))), {
+            "done": tally.done, "total": tally.due, "percent": percent, "bytes": tally.bytes,
+            "eta_seconds": tally.seconds_left(),
+        }  # fmt: skip
+
     def _commit(self) -> None:
         """Record what is stored and what failed."""
         receipts = self.journal.receipts()
-        self.receipts.record(receipts.values(), self.failures)
+        with _transfers_first():
+            self.receipts.record(receipts.values(), self.failures)
         self.journal.forget(receipts)
         self.failures = []
         self.committed = time.monotonic()
+
+
+@contextmanager
+def _transfers_first() -> Iterator[None]:
+    """Let transfers interrupt what is done in Python: libcurl calls back a dozen times a file, each waits its turn."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def settings_of(order: Order, block: Moves, spool: Path) -> Settings:

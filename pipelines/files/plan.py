@@ -13,12 +13,11 @@ from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import journal_of, read
 from pipelines.files.listing import Listing
 from pipelines.files.tally import Tally, alone, in_bytes
-from pipelines.files.work import Tables, Wanted, Work
+from pipelines.files.work import Wanted, tables_of
 from pipelines.ledger import open_ledger
 from pipelines.order import Order
 from pipelines.printing import counted
 from pipelines.specs.spec import Spec
-from pipelines.warehouse import open_warehouse
 from pipelines.window import Window
 
 
@@ -65,11 +64,8 @@ def _planned(environment: Environment, spec: Spec, move: Move, wanted: Wanted) -
     with open_ledger(environment, create=False) as ledger:
         transfer = ledger.transfer(dataset, move.resource)
     with tempfile.TemporaryFile() as file:
-        work = Work(file)
-        with open_warehouse(environment, dataset) as warehouse:
-            tables = Tables(warehouse, move)
-            tables.fill(work, wanted)
-            plan.left_alone = tables.left_alone(wanted)
+        with tables_of(environment, dataset, move) as tables:
+            work, plan.left_alone = tables.due(wanted, file), tables.left_alone(wanted)
         in_doubt = 0
         for item in Listing(move, work, Tally(), wanted.order.next_files):
             if item.id not in left.receipts:

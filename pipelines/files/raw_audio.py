@@ -180,13 +180,10 @@ class _HandOn:
 
     def run(self) -> None:
         """Note what was moved and what was not, and write the lines of what was read."""
-        told = "*" if self._load.environment.keeps_audio else self._id
-        receipts = list(self._rows(self._move.block.table, self._of_this_run(), told))
         mine = f"run_id = '{self._load.report.run_id}'"
-        failures = list(self._rows(self._move.block.failures, mine))
-        self._handed.moved += [str(row[self._move.files.identity]) for row in receipts]
+        failures = self._rows(self._move.block.failures, mine)
         self._handed.failed |= {str(row[self._move.files.identity]): _word(row) for row in failures}
-        kept = self._kept(receipts)
+        kept = self._moved()
         for table, lines in _lines(self._move).items():
             where = self._read_or_moved(mine) if table == self._move.table else self._of_this_run()
             self._handed.lines[lines.file] = self._write(lines, self._rows(table, where), kept)
@@ -221,19 +218,24 @@ class _HandOn:
         part.replace(self._folder / lines.file)
         return count
 
-    def _kept(self, receipts: list[Row]) -> dict[str, str]:
-        """Keep the audio of this run beside its lines, where the environment wants that; names by id."""
-        if not self._load.environment.keeps_audio:
-            bucket = self._load.environment.table[self._move.block.to]["bucket_url"]
-            self._handed.audio = str(bucket)
-            return {}
-        store, names = stores.opened(self._move.block.to), dict[str, str]()
-        for row in receipts:
-            key = str(row[self._move.files.named.key])
-            name = Path(self._move.files.kept_as(row) if self._move.files.kept_as else key).name
-            write_bytes(self._folder / AUDIO / name, store.read(key))
-            names[str(row[self._move.files.identity])] = AUDIO + name
+    def _moved(self) -> dict[str, str]:
+        """Note what was moved, and keep it beside its lines where the environment wants that; names by id."""
+        keeps, names = self._load.environment.keeps_audio, dict[str, str]()
+        if not keeps:
+            self._handed.audio = str(self._load.environment.table[self._move.block.to]["bucket_url"])
+        for row in self._rows(self._move.block.table, self._of_this_run(), "*" if keeps else self._id):
+            id = str(row[self._move.files.identity])
+            self._handed.moved.append(id)
+            if keeps:
+                names[id] = self._keep(row)
         return names
+
+    def _keep(self, receipt: Row) -> str:
+        """Keep the audio of a file; how it is called in `data/`."""
+        key = str(receipt[self._move.files.named.key])
+        name = Path(self._move.files.kept_as(receipt) if self._move.files.kept_as else key).name
+        write_bytes(self._folder / AUDIO / name, stores.opened(self._move.block.to).read(key))
+        return AUDIO + name
 
 
 def _lines(move: Move) -> dict[str, Lines]:

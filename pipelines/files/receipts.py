@@ -91,7 +91,7 @@ def schema_name(spec: str) -> str:
 
 def _table(move: Move, name: str, rows: list[Row], columns: dict[str, Any]) -> DltResource:
     resource: DltResource = dlt.resource(
-        rows, name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
+        [rows], name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
         schema_contract={"data_type": "freeze"},
     )  # fmt: skip
     return resource

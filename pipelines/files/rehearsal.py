@@ -9,11 +9,12 @@ from typing import Any
 
 from pipelines import build
 from pipelines.environment import Environment
+from pipelines.errors import EtlError, Exit
 from pipelines.files.declared import Move, moves_of
 from pipelines.order import Order
 from pipelines.rows.intake import NOTICE
 from pipelines.specs.spec import Spec
-from pipelines.translate import translate
+from pipelines.translate import told_of
 
 SHOWN = 3
 FOUND = {"rejected": "rows refused", "failed": "lists that cannot be read"}
@@ -21,16 +22,17 @@ FOUND = {"rejected": "rows refused", "failed": "lists that cannot be read"}
 
 @dataclass
 class Rehearsal:
-    """What the lists of a resource name; `trouble` says why they cannot be read."""
+    """What the lists of a resource name; `trouble` says why they cannot be read, `exit` how a run would end for it."""
 
     resource: str
     files: int = 0
     keys: list[str] = field(default_factory=list)
     noticed: dict[str, int] = field(default_factory=dict)
     trouble: str | None = None
+    exit: Exit = Exit.OK
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "exit": int(self.exit)}
 
     def lines(self) -> list[str]:
         """The rehearsal for a person."""
@@ -49,11 +51,12 @@ def rehearsals(environment: Environment, spec: Spec, order: Order) -> list[Rehea
 def _rehearsed(environment: Environment, spec: Spec, move: Move) -> Rehearsal:
     found = Rehearsal(move.resource)
     try:
-        items = move.files.items(_rows(environment, spec, move, found.noticed))
-        found.keys = [item.key for item in islice(items, SHOWN)]
-        found.files = len(found.keys) + sum(1 for _ in items)
-    except Exception as error:  # noqa: BLE001 the translator decides; lists that are not there are part of a plan
-        found.trouble = str(translate(error, spec.name))
+        with told_of(spec.name, environment.name):
+            items = move.files.items(_rows(environment, spec, move, found.noticed))
+            found.keys = [item.key for item in islice(items, SHOWN)]
+            found.files = len(found.keys) + sum(1 for _ in items)
+    except EtlError as trouble:  # part of the plan: a run would end so
+        found.trouble, found.exit = str(trouble), trouble.exit
     return found
 
 

@@ -19,6 +19,10 @@ class Broken(Exception):
     """No whole answer came: refused, reset, cut short, too slow or too late."""
 
 
+class Untrusted(Broken):
+    """Who answers cannot show who it is: another try will not change that."""
+
+
 class Readable(Protocol):
     """Bytes to send; libcurl goes back in them when it must send them again."""
 
@@ -96,9 +100,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait so many seconds, and why."""
 
     seconds: float
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

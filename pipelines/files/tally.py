@@ -31,7 +31,7 @@ class Tally:
     """Counts of files.
 
     `found` were in the store already, put there by a run that died; `same` have a receipt by another name, or will
-    have; `left_alone` failed before and are not due, `waiting` or `given_up`.
+    have; `left_alone` failed before and are not due, `waiting` or `given_up`; `stored_before` were asked for by name.
     """
 
     due: int = 0
@@ -43,6 +43,7 @@ class Tally:
     bytes: int = 0
     seconds: float = 0
     left_alone: dict[str, int] = field(default_factory=dict)
+    stored_before: int = 0
 
     @property
     def done(self) -> int:
@@ -70,6 +71,6 @@ class Tally:
         size = f" ({in_bytes(self.bytes)}, {in_bytes(self.bytes_per_second)}/s)" if self.moved else ""
         yield f"{counted(self.moved, 'file')} moved{size}"
         named = {"found": "in the store already", "failed": "failed", "quarantined": "quarantined",
-                 "same": "stored under another name"}  # fmt: skip
+                 "same": "stored under another name", "stored_before": "stored before"}  # fmt: skip
         yield from (f"{getattr(self, name):,} {words}" for name, words in named.items() if getattr(self, name))
         yield from alone(self.left_alone)

@@ -13,10 +13,9 @@ from urllib.parse import quote, urlsplit
 from pipelines.errors import SignInNeeded
 from pipelines.files.audio import Sound, Suspicious, agrees
 from pipelines.files.bodies import Body, Incoming
-from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, is_weather
+from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, Untrusted, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
-from pipelines.files.turns import host_of
 from sources.kit.files import FileItem, NoFile, Stored
 
 Kind = Literal["transient", "permanent", "quarantined"]
@@ -97,8 +96,6 @@ class Carrier:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
-        if not host_of(item.url):
-            return NotMoved(item, "permanent", "its URL begins with neither http:// nor https://")
         buffer = self.buffers.pop() if self.buffers else bytearray()
         incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
         try:
@@ -130,7 +127,8 @@ class Carrier:
         except Broken as trouble:
             if incoming.trouble:
                 raise incoming.trouble from None
-            return Again(NotMoved(item, "transient", str(trouble)))
+            failed = NotMoved(item, "transient", str(trouble))
+            return failed if isinstance(trouble, Untrusted) else Again(failed)
         said, after = f"answered {answer.status}", answer.retry_after
         if answer.status == UNAUTHORIZED and item.headers:
             raise sign_in_needed(item)
@@ -202,7 +200,7 @@ class Carrier:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
-        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, quarantine_key=key)
+        return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
 
     def _put(self, item: FileItem, key: str, body: Body, about: About, patience: Patience) -> Steps[Put | NotMoved]:
         try:

@@ -31,6 +31,8 @@ class Task:
     tried: int = 0
     until: float = 0.0
     """When its time is up, by `time.monotonic()`; 0 before it began."""
+    trouble: str = ""
+    """Why it was asked for in vain last."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,11 @@ class Turns:
                     self._hosts[name] = self._hosts.pop(name)  # the other hosts come first now
                     return host.waiting.popleft()
         return None
+
+    def later(self) -> list[tuple[float, str]]:
+        """When tasks are to be had again, by `time.monotonic()`, and why."""
+        with self._lock:
+            return [(when, f"{task.item.id}: {task.trouble}") for when, _, task in self._later]
 
     def done(self, task: Task) -> None:
         """Nothing more is asked of the host for this task."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
 from sqlglot import exp
 
+from pipelines.environment import Environment
 from pipelines.files.declared import Move
 from pipelines.order import Order
 from pipelines.queries import parse
-from pipelines.warehouse import Warehouse
+from pipelines.warehouse import Warehouse, open_warehouse
 from pipelines.window import Window
 
 PAGE_ROWS, KEYS = 1000, 50_000  # of a page
@@ -80,12 +82,14 @@ class Tables:
             table in self._there for table in (move.table, move.block.table, move.block.failures)
         )
 
-    def fill(self, work: Work, wanted: Wanted) -> None:
-        """Put into it what is to be moved, the oldest first and what failed before last."""
+    def due(self, wanted: Wanted, file: IO[bytes]) -> Work:
+        """What is to be moved, the oldest first and what failed before last; the file is where it is kept."""
+        work = Work(file)
         if self._has_items:
             for page in self._warehouse.pages(self._written(self._waiting(wanted)), PAGE_ROWS):
                 work.add(page)
             work.taken = self._taken() if work.rows else set()
+        return work
 
     def unrecorded(self) -> Iterator[Row]:
         """Every item without a receipt."""
@@ -101,6 +105,12 @@ class Tables:
         columns = [_text(f"i.{column}") for column in self._naming()]
         rows = self._ask(f"SELECT {_listed(columns)} FROM {self._items} AS i WHERE {_any_in(columns, names)}")
         return {str(value) for row in rows for value in row} & set(names)
+
+    def stored(self, names: Collection[str]) -> int:
+        """How many of the items that have some names are stored."""
+        if not names or not (self._has_items and self._has_receipts):
+            return 0
+        return self._count(f"{self._items} AS i WHERE {self._only(names)} AND NOT ({self._unrecorded('i')})")
 
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of some items have a receipt."""
@@ -133,17 +143,16 @@ class Tables:
         groups += self._failed(f"{state}, f.http_status, f.error")
         return [{"state": s, "files": int(files), "http_status": h, "error": e} for s, h, e, files in groups]
 
-    def forgive(self, ids: Collection[str], now: datetime) -> int:
-        """Make failed files due, those that are named or all of them; how many there are."""
-        if not self._has_failures:
-            return 0
-        named = f"SELECT i.{self._id} FROM {self._items} AS i WHERE {self._only(ids)}"
-        mine = f"{self._unrecorded('f')} AND {f'f.{self._id} IN ({named})' if ids else 'TRUE'}"
-        count = self._count(f"{self._failures} AS f WHERE {mine}")
-        chosen = self._written(f"SELECT f.{self._id} FROM {self._failures} AS f WHERE {mine}")
-        moment = self._literal(_moment(now))
-        self._change(f"UPDATE {{}} SET status = 'transient', ignore_until = {moment} WHERE {{}} IN ({chosen})")
-        return count
+    def forgivable(self, ids: Collection[str]) -> int:
+        """How many failed files there are, of those that are named or of all."""
+        return self._count(self._failures_of(ids)) if self._has_failures else 0
+
+    def forgive(self, ids: Collection[str], now: datetime) -> None:
+        """Make failed files due, those that are named or all of them."""
+        if self._has_failures:
+            chosen = self._written(f"SELECT f.{self._id} FROM {self._failures_of(ids)}")
+            moment = self._literal(_moment(now))
+            self._change(f"UPDATE {{}} SET status = 'transient', ignore_until = {moment} WHERE {{}} IN ({chosen})")
 
     def repaired(self) -> list[str]:
         """The objects in quarantine of files that are stored by now."""
@@ -159,6 +168,13 @@ class Tables:
             if left:
                 stored += f" AND NOT COALESCE({_any_in(['f.quarantine_key'], left)}, FALSE)"
             self._change(f"DELETE FROM {{}} WHERE {{}} IN ({self._written(stored)})")
+
+    def _failures_of(self, ids: Collection[str]) -> str:
+        """The failures of files that are not stored, of those that are named or of all."""
+        mine = [self._unrecorded("f")]
+        if ids:
+            mine.append(f"f.{self._id} IN (SELECT i.{self._id} FROM {self._items} AS i WHERE {self._only(ids)})")
+        return f"{self._failures} AS f WHERE {' AND '.join(mine)}"
 
     def _taken(self) -> set[int]:
         """Hashes of the keys that receipts name."""
@@ -274,6 +290,13 @@ class Tables:
 
     def _literal(self, text: str) -> str:
         return self._warehouse.sql(exp.maybe_parse(text, dialect="duckdb"))
+
+
+@contextmanager
+def tables_of(environment: Environment, dataset: str, move: Move) -> Iterator[Tables]:
+    """The tables of a resource, for as long as the warehouse is open."""
+    with open_warehouse(environment, dataset) as warehouse:
+        yield Tables(warehouse, move)
 
 
 def _parted(row: Row) -> tuple[Row, Prior | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import dlt
@@ -11,33 +10,22 @@ from dlt.extract import DltSource
 from pipelines import build
 from pipelines.environment import LANDING, Environment
 from pipelines.landing.fetch import sorted_out
-from pipelines.landing.manifest import Manifest, RawFile, in_order, resource_of, was_cut_off
+from pipelines.landing.foreign import Strangers
+from pipelines.landing.manifest import Manifest, RawFile, in_order, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
-from pipelines.landing.store import Store, is_of_rows, strangers
+from pipelines.landing.store import Store, strangers
 from pipelines.load import Load
 from pipelines.order import Order, settle
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
 
-UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
-NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
 KNOWN = "is in the archive already, and not loaded again"
 
 
 def ingest(load: Load, store: Store) -> None:
     """Load every fetch that waits, oldest first, and put its files away."""
     _Ingest(load, store).run()
-
-
-def _stranger(store: Store, name: str, known: Collection[str]) -> Manifest | str:
-    """What stands for a file that somebody put there, or why it cannot be loaded."""
-    resource = resource_of(name, known)
-    if not is_of_rows(name):
-        return NO_ROWS
-    if resource is None:
-        return UNKNOWN.format(", ".join(sorted(known)))
-    return Manifest.foreign(store.spec, RawFile(resource, name, size=store.size(name)), store.mark(name))
 
 
 def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
@@ -48,13 +36,13 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     store = Store(environment, spec.name)
     names = store.names()
     manifests = store.manifests(names=names)
+    foreign = Strangers(environment.root, spec, source)
     loadable = (
-        _stranger(store, name, source.resources)
-        for name in strangers(names, manifests)
-        if not was_cut_off(name, spec.name)
+        foreign.waiting(store, name) for name in strangers(names, manifests) if not was_cut_off(name, spec.name)
     )
     waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
-    return [file for each in in_order(waiting) for file in each.files if file.resource in chosen]
+    wanted = [(each, [name for name in each.resources if name in chosen]) for each in in_order(waiting)]
+    return [file for each, names in wanted for file in each.files if any(file in each.files_of(name) for name in names)]
 
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
@@ -101,8 +89,9 @@ class _Ingest:
     def run(self) -> None:
         self.report.resources = self.report.resources or self.chosen
         manifests, strange = sorted_out(self.load, self.store)
+        foreign = Strangers(self.load.environment.root, self.load.spec, self.source)
         for name in strange:
-            match _stranger(self.store, name, self.source.resources):
+            match foreign.waiting(self.store, name):
                 case Manifest() as manifest if self.store.is_archived(manifest.files[0]):
                     self.report.warnings.append(f"{self.store.spec}: {name}: {KNOWN}")
                     self.store.archive(manifest.files[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,6 +29,7 @@ Refresh = Literal["drop_sources", "drop_resources"]  # what of the tables is dro
 class RawFile:
     """One file of rows; `rows` and `size` (bytes) are unknown of one that nobody of us wrote.
 
+    `resource`: of a stranger's file its type, which may fill other tables, or several.
     `typed`: values that JSON has not stand in it in dlt's encoding.
     """
 
@@ -93,10 +94,14 @@ class Manifest:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EtlError(f"{name}: is no manifest of raw files; move it away and fetch again") from error
 
+    def files_of(self, resource: str) -> list[RawFile]:
+        """The files that a resource has its rows from; a stranger's has some for all that it fills."""
+        return [file for file in self.files if self.is_foreign or file.resource == resource]
+
     @classmethod
-    def foreign(cls, spec: str, file: RawFile, mark: str) -> Manifest:
+    def foreign(cls, spec: str, file: RawFile, mark: str, resources: Sequence[str] = ()) -> Manifest:
         """What stands for a file that somebody put there; `mark` tells it from others of its name."""
-        return cls(file.name, spec, mark, moment(file.name), [file.resource], [file])
+        return cls(file.name, spec, mark, moment(file.name), list(resources) or [file.resource], [file])
 
 
 def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import dlt
@@ -16,11 +17,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines.coverage.claims import Claims
 from pipelines.coverage.declared import declared
 from pipelines.environment import LANDING
+from pipelines.landing.foreign import Strangers
 from pipelines.landing.manifest import Manifest, RawFile, Refresh, digests, filed
 from pipelines.landing.position import Position
 from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store
-from pipelines.ledger import Covered
+from pipelines.ledger import Covered, Origin
 from pipelines.load import Load
 from pipelines.refusals import appends, dated, emptied_tables, manner
 from pipelines.rows.declared import dynamic
@@ -99,9 +101,27 @@ class OneFetch:
                     self._leave_out(name, EMPTIED)
             load.set_aside(intake)
             if not emptied:
+                self._tell_origins()
                 load.load(pipeline, self._refresh)
                 self._claim()
         return not emptied
+
+    def _tell_origins(self) -> None:
+        """Note which files the rows come from, where the environment has views that show it."""
+        load, manifest = self._load, self._manifest
+        if load.spec.name not in load.environment.views:
+            return
+        read = {
+            name: [file.name for file in manifest.files_of(name) if file.name not in self._unread]
+            for name in self._resources
+        }
+        names = {name: files for name, files in read.items() if files}
+        fetched_at = _moment(manifest.fetched_at)
+        (load_id,) = self._pipeline.list_extracted_load_packages()
+        place = (load.spec.name, load.report.dataset, load_id)
+        load.ledger.add_origins(
+            [Origin(*place, name, ", ".join(files), fetched_at, manifest.run_id) for name, files in names.items()]
+        )
 
     def _claim(self) -> None:
         """Tell what the fetch had asked for, of that which is loaded whole."""
@@ -132,11 +152,16 @@ class OneFetch:
     def _rows(self, resource: str) -> Iterator[Any]:
         self._note(pipeline_state(Container())[0])
         by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
-        for file in self._manifest.files:
-            if file.resource == resource and file.name not in self._unread:
-                folder = f"archive/{filed(resource)}" if self._rebuilding else LANDING
+        for file in self._manifest.files_of(resource):
+            if file.name not in self._unread:
+                folder = f"archive/{filed(file.resource)}" if self._rebuilding else LANDING
                 path = self._store.path(folder, file.name)
-                yield from pages(self._store, path, file, self._load.scratch, by_row)
+                for page in pages(self._store, path, file, self._load.scratch, by_row):
+                    yield self._foreign.page(resource, file, page) if self._manifest.is_foreign else page
+
+    @cached_property
+    def _foreign(self) -> Strangers:
+        return Strangers(self._load.environment.root, self._load.spec, self._source)
 
     def _note(self, state: Any) -> None:
         """Put cursors and position into the state that is committed with the rows."""
@@ -154,18 +179,20 @@ class OneFetch:
                 mine |= {key: fetched[key]} if key in fetched else {}
 
     def _lose(self, broken: Unreadable) -> None:
-        """Do without a file: its resource keeps its cursor, and a table that is replaced whole its rows."""
+        """Do without a file: its resources keep their cursors, and a table that is replaced whole its rows."""
         file = broken.file
+        lost = {name for name in self._manifest.resources if file in self._manifest.files_of(name)}
         self._unread.add(file.name)
-        self._lost.add(file.resource)
-        self._held.add(file.resource)
+        self._lost |= lost
+        self._held |= lost
+        if self._manifest.is_foreign:  # it may be put into the landing again as it is, and is then not loaded yet
+            self._position.loaded.pop(self._manifest.note, None)
         self._tell(file.resource, file.name, str(broken))
         if self._rebuilding:
-            self._position.held = sorted({*self._position.held, file.resource})
+            self._position.held = sorted({*self._position.held, *lost})
         else:
             self._reject(file, str(broken))
-        if manner(self._source.resources[file.resource]) in WHOLE:
-            self._left_out.add(file.resource)
+        self._left_out |= {name for name in lost if manner(self._source.resources[name]) in WHOLE}
 
     def _put_aside(self, resource: str) -> None:
         """Reject files whose rows came by another way, lest a rebuild load them beside those."""
@@ -192,6 +219,15 @@ class OneFetch:
 
     def _tell(self, resource: str, item: str, reason: str) -> None:
         self._load.report.failed_items.append({"resource": resource, "item": item, "reason": reason})
+
+
+def _moment(text: str) -> datetime | None:
+    """When a fetch was; a stranger's file may say nothing, or nonsense, and its clock is taken for UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _unreadable(failed: PipelineStepFailed) -> Unreadable:

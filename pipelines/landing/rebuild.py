@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import dlt
+from dlt.extract import DltSource
 
 from pipelines import build
 from pipelines.errors import EtlError, UsageError
 from pipelines.landing.expiry import expired_until, forget_expired
+from pipelines.landing.foreign import Strangers
 from pipelines.landing.ingest import end_archiving, whole
 from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
 from pipelines.landing.one_fetch import OneFetch
@@ -52,7 +54,7 @@ def rebuild(load: Load, store: Store) -> None:
     pipeline = load.synced(source.schema.name)
     end_archiving(load, store, pipeline)
     _refuse_part(load, store, Position.of(pipeline.state))
-    archived = _archived(store)
+    archived = _archived(load, store, source)
     if not load.order.drop_direct:
         _refuse_others(store, Position.of(pipeline.state))
         _refuse_expired(load, store, archived)
@@ -68,7 +70,8 @@ def rebuild(load: Load, store: Store) -> None:
 def bring_to_end(load: Load, pipeline: dlt.Pipeline) -> None:
     """Go on with a rebuild that was killed."""
     store = Store(load.environment, load.spec.name)
-    archived, reached = _archived(store), Position.of(pipeline.state).rebuilt
+    source = build.unasked(load.environment.root, load.spec)
+    archived, reached = _archived(load, store, source), Position.of(pipeline.state).rebuilt
     if reached not in [list(manifest.key) for manifest in archived]:
         raise EtlError(ELSEWHERE.format(load.spec.name, store.home, load.environment.name))
     _Rebuild(load, store, pipeline).run(archived)
@@ -114,13 +117,14 @@ class _Rebuild:
         forget_expired(self.store)
 
 
-def _archived(store: Store) -> list[Manifest]:
+def _archived(load: Load, store: Store, source: DltSource) -> list[Manifest]:
     """All that is in the archive, in the order of the fetches, what strangers left among it."""
     manifests = store.manifests(f"archive/{MANIFESTS}")
+    foreign = Strangers(load.environment.root, load.spec, source)
     for resource in store.folders("archive"):
         names = strangers(store.names(f"archive/{resource}"), [*manifests, *store.manifests()])
         files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
-        manifests += [Manifest.foreign(store.spec, file, "") for file in files]
+        manifests += [foreign.standing(store, file) for file in files]
     return in_order(manifests)
 
 

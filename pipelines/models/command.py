@@ -16,6 +16,7 @@ from pipelines.printing import Printer
 from pipelines.rejects import writing
 from pipelines.report import Report
 from pipelines.specs.spec import Spec
+from pipelines.views import keep_views
 
 
 def make(root: Path, env: str, chosen: Sequence[Spec], printer: Printer) -> Exit:
@@ -33,5 +34,6 @@ def _made(root: Path, env: str, spec: Spec) -> Report:
     with writing(root, env, spec.name) as (environment, ledger):
         report = Report(str(ULID()), spec.name, env, "models", environment.dataset(dataset_name(spec)))
         keep_promises(environment, spec, Order(), report, ledger, anew=True)
+        keep_views(environment, spec, report.dataset, ledger)
     report.finish()
     return report

@@ -13,6 +13,7 @@ from typing import Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.exceptions import DatabaseException
+from sqlglot import exp
 
 from pipelines.ledger import Ledger, ModelRow
 from pipelines.models.folder import Model
@@ -120,7 +121,9 @@ class Maker:
         if model.name not in self._known:
             self._claim(row)
         before = "" if not there else "VIEW" if model.name in self._views else "TABLE"
-        put(self._warehouse, Target(model.name, before, self._views_on(model.name)), sql, model.words)
+        views = self._views_on(model.name)
+        target = Target(model.name, before, views, self._aliases([model.name, *views]))
+        put(self._warehouse, target, sql, model.words)
         self._rows.append(row)
         return Made(model.name, "made")
 
@@ -135,6 +138,12 @@ class Maker:
             if any(r.table in below and self._names.is_own(r) for r in model.query.references):
                 below.add(model.name)
         return sorted(below & self._views - {name})
+
+    def _aliases(self, names: list[str]) -> list[exp.Table]:
+        """The views of models under the names that the environment gives them once more."""
+        environment, spec = self._warehouse.environment, self._promises.spec.name
+        views = [environment.view(spec, name) for name in names] if spec in environment.views else []
+        return [self._warehouse.named(view, dataset) for dataset, view in views]
 
     def _row(self, model: Model, sql: str) -> ModelRow:
         """What the model is made from now: rows, its text, and that of the models it reads."""

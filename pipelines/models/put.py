@@ -22,12 +22,14 @@ PATIENCE = "60s"  # with a reader who holds a table fast; while we wait in Postg
 class Target:
     """Where a query goes: `before` is TABLE, VIEW or, where nothing has the name, empty.
 
-    `views_on` are views of the same spec that read it. They are made again after it, so they may be dropped.
+    `views_on` are views of the same spec that read it, `aliases` views of it and of those under other names. They are
+    made again after it, so they may be dropped.
     """
 
     name: str
     before: str
     views_on: list[str]
+    aliases: list[exp.Table]
 
 
 def put(warehouse: Warehouse, target: Target, sql: str, words: ModelWords | None) -> None:
@@ -63,6 +65,7 @@ def _in_postgres(warehouse: Warehouse, target: Target, sql: str, form: str) -> I
     warehouse.ask(f'CREATE TEMP {form} "{target.name}" AS {sql}')
     kept = target.before == form and _columns(warehouse, table) == _columns(warehouse, new)
     if not kept:
+        yield from (f"DROP VIEW IF EXISTS {warehouse.sql(alias)}" for alias in target.aliases)
         yield from _dropped_views(warehouse, target.views_on)
         if target.before:
             yield f"DROP {target.before} IF EXISTS {table}"  # a view may have gone with one above

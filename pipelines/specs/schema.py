@@ -1,4 +1,4 @@
-"""The JSON Schemas of specs and of models.yaml for editors, and the reference page: from the models that read them."""
+"""The JSON Schemas for editors and the reference pages, made from what reads specs, models.yaml and sources."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from pipelines import catalogue
 from pipelines.atomic import write_text
 from pipelines.specs import rest_model
 from pipelines.specs.messages import Strict
@@ -20,6 +21,7 @@ from pipelines.specs.spec import FOLDER, Spec
 SCHEMA_FILE = f"{FOLDER}/spec.schema.json"
 MODELS_SCHEMA_FILE = "models/models.schema.json"
 REFERENCE_FILE = "docs/spec.md"
+SOURCES_FILE = "docs/sources.md"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -60,7 +62,7 @@ def reference() -> str:
 
 
 def write(root: Path) -> list[Path]:
-    """Write the schema and the reference page; returns the files."""
+    """Write the schemas and the pages; returns the files."""
     for path, text in _files(root).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
@@ -75,7 +77,7 @@ def is_stale(root: Path) -> bool:
 def _files(root: Path) -> dict[Path, str]:
     schemas = {SCHEMA_FILE: json_schema(), MODELS_SCHEMA_FILE: models_schema()}
     written = {root / file: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for file, schema in schemas.items()}
-    return {**written, root / REFERENCE_FILE: reference()}
+    return {**written, root / REFERENCE_FILE: reference(), root / SOURCES_FILE: catalogue.page(root)}
 
 
 def _plain(schema: Any) -> Any:

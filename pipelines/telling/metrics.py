@@ -129,6 +129,15 @@ def _asked(count: str) -> Callable[[Latest], Iterable[Sample]]:
     return lambda latest: [({"source": name}, told[count]) for name, told in latest.numbers.get("http", {}).items()]
 
 
+def _files(*counts: str) -> Callable[[Latest], Iterable[Sample]]:
+    """One sample per resource with files and, of several counts, for each of them."""
+    return lambda latest: [
+        ({"resource": resource, **({"state": name} if len(counts) > 1 else {})}, told[name])
+        for resource, told in latest.numbers.get("files", {}).items()
+        for name in counts
+    ]
+
+
 def _at(moment: Callable[[Latest], datetime | None]) -> Callable[[Latest], Iterable[Sample]]:
     """Seconds since 1970, where it is known: a run that was killed has no end."""
     return lambda latest: [({}, found.timestamp())] if (found := moment(latest)) else []
@@ -148,6 +157,8 @@ FAMILIES = (
     Family("etl_run_table_rows", "Rows it left in each table.", _by("table", "tables")),
     Family("etl_run_rows_rejected", "Rows it set aside in quarantine.", _of_run(lambda run: run.rows_rejected)),
     Family("etl_run_items_failed", "Items it could not read.", _of_run(lambda run: run.items_failed)),
+    Family("etl_run_files", "Files by what became of them.", _files("moved", "found", "failed", "quarantined", "same")),
+    Family("etl_run_file_bytes", "Bytes of the files it moved.", _files("bytes")),
     Family("etl_run_checks", "Checks after it, by how they came out.", _by("status", "checks")),
     Family("etl_run_http_requests", "Requests to the upstream, repetitions included.", _asked("requests")),
     Family("etl_run_http_retries", "Requests that were repetitions.", _asked("retries")),

@@ -14,6 +14,7 @@ from ulid import ULID
 from pipelines import environment as environments
 from pipelines.build import sign_in_of
 from pipelines.configuration import setting
+from pipelines.demo import asked
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit, UsageError
 from pipelines.lock import held, holder_of
@@ -22,7 +23,7 @@ from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.tokens.accounts import standings
-from pipelines.tokens.settings import packed, variable_of
+from pipelines.tokens.settings import packed, sections_of, variable_of
 from pipelines.tokens.stores import Standing, Store, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
 from pipelines.translate import told_of
@@ -37,7 +38,7 @@ def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
         store, sign_in = _named(environment, name, account)
         with _alone(environment, name):
             store.prepare()
-        token = sign_in.login(Terminal(browser))
+        token = sign_in.login(Terminal(browser, sections_of(sign_in.name, account)))
         with _when_runs_end(environment, name), _kit().exclusively(sign_in.name, account) as kept:
             kept.write(token)
             now = standing(store, sign_in.name, account)
@@ -98,8 +99,8 @@ def warn_of_ends(environment: Environment) -> None:
 
 def _standings(environment: Environment, name: str, account: str) -> list[Standing]:
     spec = specs.load(environment.root, name)
-    with told_of(name):
-        store = settle(environment, spec, Order(), read_only=True)
+    with told_of(name), asked(environment, [spec], Order()) as order:
+        store = settle(environment, spec, order, read_only=True)
         return standings(environment, spec, store, _kit().checked(account))
 
 

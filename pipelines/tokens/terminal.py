@@ -22,10 +22,13 @@ Query = dict[str, str]
 
 
 class Terminal:
-    """Asks on stderr and reads from stdin; `browser` is false where there is none."""
+    """Asks on stderr and reads from stdin; `browser` is false where there is none.
 
-    def __init__(self, browser: bool) -> None:
-        self._browser = browser
+    `sections` is where settings that stand for answers are.
+    """
+
+    def __init__(self, browser: bool, sections: tuple[str, ...]) -> None:
+        self._browser, self.sections = browser, sections
 
     def visit(self, address: Callable[[str], str], redirect_uri: str, state: str) -> tuple[str, Query]:
         """Let them open an address; where they were sent back to, and with which query."""

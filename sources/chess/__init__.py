@@ -16,20 +16,28 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
-from types import NoneType
 from typing import Any
 
 import dlt
 from dlt.extract import DltResource
 
-from sources.chess.months import Month, Window, parsed, unlisted
-from sources.chess.tables import CLUBS, GAMES, PROFILE, STATS, TOURNAMENTS, told
+from sources.chess import files
+from sources.chess.months import Month, Window, unlisted
+from sources.chess.tables import CLUBS, GAMES, PROFILE, STATES, STATS, TOURNAMENTS, game, statistic, told
 from sources.chess.upstream import API, Memory, Page, Row, Upstream
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
+from sources.kit.given import askable, bound
+from sources.kit.resources import Resource
 
-STATES = ("registered", "in_progress", "finished")  # of a tournament in two lists the later one counts
-TIME_CLASSES = frozenset({"daily", "rapid", "blitz", "bullet"})
+RESOURCES = {
+    "player_profile": Resource("GET /player/{player}", "ETag"),
+    "player_stats": Resource("GET /player/{player}/stats", "ETag, and a digest of each category"),
+    "games": Resource("GET /player/{player}/games/{year}/{month}", "ETag of each month that can still grow"),
+    "clubs": Resource("GET /player/{player}/clubs", "ETag"),
+    "tournaments": Resource("GET /player/{player}/tournaments", "ETag"),
+}
 REFRESHED = timedelta(days=2)  # after this an answer about a past month cannot come from an old cache
 
 
@@ -41,10 +49,10 @@ def chess(
     since: str | None = None,
     until: str | None = None,
 ) -> Iterable[DltResource]:
-    """Five tables; `since` and `until` (ISO 8601 with an offset, half-open) narrow the games by their end."""
+    """Five tables; `since` and `until` (ISO 8601, half-open) narrow the games by their end."""
     names = _names(players)
-    upstream = Upstream(base_url.rstrip("/"), http.open_session("chess", _user_agent(contact)))
-    window = Window(parsed("since", since), parsed("until", until))
+    upstream = Upstream(askable("chess.base_url", base_url), http.open_session("chess", _user_agent(contact)))
+    window = Window(bound("chess.since", since), bound("chess.until", until))
     return (
         player_profile(upstream, names),
         player_stats(upstream, names),
@@ -52,6 +60,11 @@ def chess(
         clubs(upstream, names),
         tournaments(upstream, names),
     )
+
+
+def foreign() -> Foreign:
+    """Files of others: games, profiles and statistics, one a line, as older ingestors have written them."""
+    return Foreign(files.rows, {})
 
 
 def estimate(state: Memory, players: list[str], **_: Any) -> dict[str, int]:
@@ -91,7 +104,7 @@ def player_stats(upstream: Upstream, players: list[str]) -> Iterator[Any]:
                 digests = {category: _digest(value) for category, value in page.object().items()}
                 known = memory.get("digests", {})
                 changed = [category for category in digests if digests[category] != known.get(category)]
-                yield [_statistic(category, page.object()[category], owner) for category in changed]
+                yield [statistic(category, page.object()[category], owner) for category in changed]
                 memory["digests"] = digests
                 page.remember(memory)
 
@@ -152,7 +165,7 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
             reason = f"{page.absent}, though the archive lists it"
             yield notices.failed(f"{player} {month}", reason, unit=str(month).replace("/", "-"), part=player)
         if page.found:
-            yield [_game(game) for game in page.listed("games") if window.holds(game)]
+            yield [game(found) for found in page.listed("games") if window.holds(found)]
         if not page.absent:
             yield [notices.covered(unit, part=player) for unit in window.part_of(month, fresh_until)]
         _remember_month(month, page, archive.sent_at, known)
@@ -172,25 +185,6 @@ def _remember_month(month: Month, page: Page, now: datetime, known: Memory) -> N
 
 def _settled(month: Memory) -> bool:
     return "closed" in month or "gone" in month
-
-
-def _game(game: Row) -> Row:
-    row: Row = told(game)
-    return row if row.get("uuid") else {**row, "uuid": row.get("url")}
-
-
-def _statistic(category: str, value: Any, owner: Row) -> Row:
-    """One entry of the map of statistics as a row; a bare number is a rating."""
-    if not isinstance(value, (dict, int, float, NoneType)):
-        return notices.rejected({category: value}, "is no object and no rating", f"statistics of {owner['username']}")
-    rules, _, time_class = category.rpartition("_")
-    named = {"rules": rules, "time_class": time_class} if time_class in TIME_CLASSES else {}
-    return {
-        **owner,
-        "category": category,
-        **named,
-        **(told(value) if isinstance(value, dict) else {"rating": value}),
-    }
 
 
 def _with_removals(rows: list[Row], owner: Row, memory: Memory) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sources.chess.tables import from_epoch
 from sources.kit import http
-from sources.kit.errors import BadSetting, SourceError
+from sources.kit.errors import SourceError
 
 BEGAN = datetime(2007, 5, 1, tzinfo=UTC)  # Chess.com opened in this month
 ZONES = timedelta(days=1)  # a window and the archive may not agree on when a day ends
@@ -85,17 +85,3 @@ def unlisted(months: Iterable[Month], until: datetime) -> Iterator[str]:
 def _interval(since: datetime, until: datetime) -> Iterator[str]:
     if since < until:
         yield f"{since.isoformat()}/{until.isoformat()}"
-
-
-def parsed(name: str, text: str | None) -> datetime | None:
-    """A bound of the window; BadSetting when it is no ISO 8601 time with an offset."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        example = "2024-01-01T00:00:00Z"
-        raise BadSetting(f"chess: {name}: {text!r} is no ISO 8601 time; write e.g. {example}") from error
-    if moment.tzinfo is None:
-        raise BadSetting(f"chess: {name}: {text!r} has no offset from UTC; add one, e.g. Z")
-    return moment

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import Any
 
 from dlt.common.schema.typing import TTableSchemaColumns
 
+from sources.kit import notices
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STATES = ("registered", "in_progress", "finished")  # of a tournament in two lists the later one counts
+TIME_CLASSES = frozenset({"daily", "rapid", "blitz", "bullet"})
 EPOCHS = frozenset({"date", "end_time", "joined", "last_activity", "last_online", "start_time"})
 RENAMED = {"@id": "id_url"}  # a name no column can carry
 
@@ -96,6 +101,26 @@ def told(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {RENAMED.get(key, key): _iso(one) if key in EPOCHS else told(one) for key, one in value.items()}
+
+
+def game(found: dict[str, Any]) -> dict[str, Any]:
+    """A game as a row."""
+    row: dict[str, Any] = told(found)
+    return row if row.get("uuid") else {**row, "uuid": row.get("url")}
+
+
+def statistic(category: str, value: Any, owner: dict[str, Any]) -> dict[str, Any]:
+    """One entry of the map of statistics as a row; a bare number is a rating."""
+    if not isinstance(value, (dict, int, float, NoneType)):
+        return notices.rejected({category: value}, "is no object and no rating", f"statistics of {owner['username']}")
+    rules, _, time_class = category.rpartition("_")
+    named = {"rules": rules, "time_class": time_class} if time_class in TIME_CLASSES else {}
+    return {
+        **owner,
+        "category": category,
+        **named,
+        **(told(value) if isinstance(value, dict) else {"rating": value}),
+    }
 
 
 def _iso(value: Any) -> Any:

@@ -20,7 +20,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dlt
 from dlt.extract import DltResource
 
+from sources.garmin import columns as c
+from sources.garmin import files
 from sources.garmin.activities import ACTIVITIES, PARTS
+from sources.garmin.catalogue import described
 from sources.garmin.days import window
 from sources.garmin.metrics import METRICS, Table
 from sources.garmin.reading import ACCOUNT, Reading
@@ -28,8 +31,10 @@ from sources.garmin.sign_in import SIGN_IN as SIGN_IN
 from sources.garmin.upstream import Account
 from sources.kit import tokens
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
 
 API = "https://connectapi.garmin.com"
+RESOURCES = dict(described())
 
 
 @dlt.source(name="garmin", section="garmin", max_table_nesting=0)
@@ -55,6 +60,11 @@ def garmin(
     )
 
 
+def foreign(accounts: list[str] = dlt.config.value) -> Foreign:
+    """Files of others: answers of the API, one a line, as older ingestors have written them."""
+    return files.read(_names(accounts))
+
+
 def _resource(table: Table, rows: Iterator[Any]) -> DltResource:
     whole: Any = (ACCOUNT, *table.whole) if table.whole else None
     return dlt.resource(
@@ -63,7 +73,7 @@ def _resource(table: Table, rows: Iterator[Any]) -> DltResource:
         write_disposition="merge",
         primary_key=(ACCOUNT, *table.key),
         merge_key=whole,
-        columns=table.columns,
+        columns={**table.columns, **(c.REMOVED if table.is_of_days else {})},
     )
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dlt.common.schema.typing import TTableSchemaColumns
 
+REMOVED: TTableSchemaColumns = {
+    "removed": {
+        "data_type": "bool", "hard_delete": True,
+        "description": "never true in the table: marks days whose rows are to be deleted",
+    }
+}  # fmt: skip
 DESCRIPTIONS = {
     "account": "whose row it is: a name of `accounts`",
     "calendar_date": "day on the wall clock of the person; nights and what follows from them have the day of waking",

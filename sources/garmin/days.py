@@ -32,6 +32,11 @@ class Span:
             return ""
         return str(self.first) if self.first == self.last else f"{self.first}/{self.last + DAY}"
 
+    @property
+    def days(self) -> list[date]:
+        """Each of them."""
+        return [self.first + DAY * number for number in range((self.last - self.first).days + 1)]
+
 
 @dataclass(frozen=True)
 class Window:

@@ -8,6 +8,7 @@ from dlt.common.schema.typing import TTableSchemaColumns
 
 from sources.garmin import columns as c
 from sources.garmin import shapes as s
+from sources.garmin.flat import Row
 
 DATE = s.DATE
 YEAR, MONTH = 364, 28  # days that the API answers at once
@@ -22,6 +23,17 @@ class Table:
     columns: TTableSchemaColumns
     key: tuple[str, ...] = (DATE,)
     whole: tuple[str, ...] = ()
+
+    @property
+    def is_of_days(self) -> bool:
+        """Whether the rows of a day are what an answer about it replaces."""
+        return DATE in (*self.key, *self.whole)
+
+    def removal(self, day: str) -> Row:
+        """What takes the rows of a day away; it is no row itself, so that the rest of its key may be anything."""
+        anything = {"timestamp": f"{day}T00:00:00Z", "date": day, "text": "-", "bigint": 0}
+        key = {name: anything[str(self.columns[name]["data_type"])] for name in self.key}
+        return {**key, DATE: day, "removed": True}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,22 +13,27 @@ import dlt
 
 from sources.garmin import activities as acts
 from sources.garmin.days import Memory, Span, Window, asked, failed
-from sources.garmin.metrics import Metric, Table
+from sources.garmin.metrics import DATE, Metric, Table
+from sources.garmin.moments import DAY
 from sources.garmin.upstream import Account, Unanswered, checked
 from sources.kit import notices
 
 ACCOUNT = "account"
+FILLED = "filled"  # days of which there are rows
 Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
 class Told:
-    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity."""
+    """What an account answered to one request, or why there is no answer; `about` is the day, or the activity.
+
+    `span` has the days that were asked for, where it was days.
+    """
 
     account: str
     about: str
     item: str
-    unit: str = ""
+    span: Span | None = None
     answer: Any = None
     failure: str = ""
 
@@ -38,6 +44,7 @@ class Ended:
 
     account: str
     memory: Memory
+    recent: str = ""  # the first day that the next run asks for again
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Listed:
         """The same as an answer."""
         name = self.account.name
         item = f"{name} activities {self.span.unit}"
-        yield Told(name, str(self.span.first), item, self.span.unit, self.found, self.failure)
+        yield Told(name, str(self.span.first), item, self.span, self.found, self.failure)
         if not self.failure:
             yield Ended(name, {"until": str(self.span.last)})
 
@@ -84,12 +91,14 @@ class Reading:
 
     def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
         for each in told:
+            memory = {} if self.window else _memory(table.name, each.account)
             if isinstance(each, Told):
-                yield _page(table, each)
-            elif not self.window:
-                memory = _memory(table.name, each.account)
+                page = _page(table, each)
+                yield [*page, *_emptied(table, each, page, memory)]
+            else:
+                filled = [day for day in memory.get(FILLED, []) if day >= each.recent]
                 memory.clear()
-                memory.update(each.memory)
+                memory.update({**each.memory, FILLED: filled} if each.recent and filled else each.memory)
 
     def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
         for account in self.accounts:
@@ -106,17 +115,18 @@ class Reading:
         again: list[list[str]] = []
         paths = (metric.path.format(name=account.display_name, first=span.first, last=span.last) for span in spans)
         for span, ask in zip(spans, account.asked(paths, failed_before=missed), strict=False):
-            item, unit = f"{account.name} {metric.name} {span.unit}", span.unit if metric.dated else ""
+            item, days = f"{account.name} {metric.name} {span.unit}", span if metric.dated else None
             try:
                 answer = ask()
                 account.refuse_stranger(answer)
-                yield Told(account.name, str(span.first), item, unit, checked(answer, metric.kind))
+                yield Told(account.name, str(span.first), item, days, checked(answer, metric.kind))
             except Unanswered as why:
-                yield Told(account.name, str(span.first), item, unit, failure=str(why))
+                yield Told(account.name, str(span.first), item, days, failure=str(why))
                 if why.lasting:
                     return
                 again.append([str(span.first), str(span.last)])
-        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})})
+        recent = str(until - metric.look_back * DAY) if metric.dated else ""
+        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})}, recent)
 
     def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
         for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
@@ -164,12 +174,29 @@ class Reading:
 def _page(table: Table, told: Told) -> list[Any]:
     """The rows that a table takes from an answer, and what is to be said of it."""
     if told.failure:
-        return [notices.failed(told.item, told.failure, told.unit, told.account)]
+        return [notices.failed(told.item, told.failure, told.span.unit if told.span else "", told.account)]
     page = [] if told.answer is None else list(table.shape(told.answer, told.about))
     rows = [row for row in page if not getattr(row, "is_notice", False)]
     for row in page:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
-    return [*page, notices.covered(told.unit, len(rows), told.account)] if told.unit else page
+    return [*page, *_covered(told, Counter(row.get(DATE) for row in rows))]
+
+
+def _emptied(table: Table, told: Told, page: list[Any], memory: Memory) -> list[Any]:
+    """What takes away the rows of days that had some in the last run, and have none any more."""
+    if told.failure or told.span is None or not table.is_of_days:
+        return []
+    known = {*memory.get(FILLED, [])}
+    asked = known & {str(day) for day in told.span.days}
+    days = {str(row[DATE]) for row in page if not getattr(row, "is_notice", False) and row.get(DATE)}
+    memory[FILLED] = sorted((known - asked) | days)
+    return [{**table.removal(day), ACCOUNT: told.account} for day in sorted(asked - days)]
+
+
+def _covered(told: Told, rows: Counter[Any]) -> Iterator[Any]:
+    """Each day that was asked for, with its rows: of several at once some may have had none."""
+    for day in told.span.days if told.span else ():
+        yield notices.covered(str(day), rows[str(day)], told.account)
 
 
 def _running(tables: Iterable[Table]) -> list[str]:

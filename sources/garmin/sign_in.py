@@ -52,7 +52,7 @@ class GarminSignIn(OAuth2):
 
     def login(self, person: Person) -> Token:
         """Let a person sign in with a password, and a code where Garmin asks for one."""
-        given = resolve_configuration(Credentials(), sections=("sources", self.name))
+        given = resolve_configuration(Credentials(), sections=person.sections)
         username = given.username or person.ask("Garmin e-mail address")
         password = str(given.password or person.ask("Garmin password", secret=True))
         keep_out(password)

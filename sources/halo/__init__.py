@@ -1,7 +1,7 @@
 """Halo Infinite: the reference files that give ids and words their meaning, and commendations of Halo 5.
 
 Docs:   https://openspartan.com/docs (the game's own metadata); the other files are made by players
-Auth:   none for the files; the host of the icons wants the tokens of a game (`spartan_token`, `clearance_token`)
+Auth:   none for the files; the game's own host, which has the icons, wants `spartan_token` and `clearance_token`
 Limits: none are told.
 Cursor: none, each file is read whole; only rows that are new or have changed are loaded.
 
@@ -17,11 +17,13 @@ from functools import partial
 from typing import Any
 
 import dlt
+from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 from pydantic import ValidationError
 
 from sources.halo import lists, shapes
 from sources.halo.documents import Documents
+from sources.halo.icons import API, Images
 from sources.halo.icons import medal_icons as medal_icons
 from sources.halo.icons import rank_icons as rank_icons
 from sources.halo.likeness import candidates
@@ -29,9 +31,27 @@ from sources.halo.lists import Listed
 from sources.halo.shapes import Reference
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.resources import Resource
 from sources.kit.whole import Whole
 
 ReadList = Callable[[], Listed]
+TABLES: dict[str, tuple[type[Reference], tuple[str, ...]]] = {
+    "playlists": (shapes.Playlist, ("uuid",)),
+    "game_modes": (shapes.GameMode, ("id",)),
+    "categories": (shapes.Category, ("name_en",)),
+    "medal_labels": (shapes.MedalLabel, ("name_id", "locale")),
+    "medals": (shapes.Medal, ("name_id",)),
+    "medal_texts": (shapes.MedalText, ("name_id", "locale")),
+    "medal_sheets": (shapes.Sheet, ("size",)),
+    "medal_icons": (shapes.MedalIcon, ("icon",)),
+    "commendations": (shapes.Commendation, ("commendation_id",)),
+    "commendation_tiers": (shapes.Tier, ("commendation_id", "tier")),
+    "commendation_exclusions": (shapes.Exclusion, ("kind", "value")),
+    "commendation_candidates": (shapes.Candidate, ("commendation_id", "kind", "target")),
+    "career_ranks": (shapes.CareerRank, ("rank",)),
+    "career_icons": (shapes.CareerIcon, ("path",)),
+}
+RESOURCES = {name: Resource("", "", str(shape.__doc__)) for name, (shape, _) in TABLES.items()}
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,17 @@ def halo(
     career_ranks: str = "career_ranks_metadata.json",
     medal_metadata: str = "medal_metadata.json",
     sheet: str = "medium",
+    base_url: str = API,
+    spartan_token: TSecretStrValue | None = None,
+    clearance_token: TSecretStrValue | None = None,
 ) -> Iterable[DltResource]:
-    """Fourteen tables. A file is a name in `json_dir` or a URL; labels of medals are in `medals_<locale>.json`.
+    """The tables of `RESOURCES`. A file is a name in `json_dir` or a URL; labels are in `medals_<locale>.json`.
 
-    `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large.
+    `sheet` is the size of the sheet of which medals get their icons: small, medium or extra-large. `base_url` is the
+    game's own host: what is asked of it, icons or a URL, is asked with the tokens.
     """
-    documents = Documents(json_dir, http.open_session("halo"))
+    images = Images(base_url, spartan_token, clearance_token)
+    documents = Documents(json_dir, http.open_session("halo"), images)
     labels = {f"medals_{locale}.json": locale for locale in _locales(locales)}
 
     def of(file: str, read: Callable[[Any], Listed]) -> dict[str, ReadList]:
@@ -69,31 +94,37 @@ def halo(
         return lists.medal_labels(documents.get(file), locale)
 
     def guesses() -> Listed:
-        known = [row for file, locale in labels.items() for _, row in labels_of(file, locale)]
-        named = [(row["name_id"], row["label"]) for row in known if row["label"] and isinstance(row["label"], str)]
-        return candidates(lists.commendations(documents.get(commendations)), named)
+        return candidates(lists.commendations(documents.get(commendations)), _names(labels, labels_of))
 
-    tables = (
-        Table("playlists", shapes.Playlist, ("uuid",), of(playlist_modes, lists.playlists)),
-        Table("game_modes", shapes.GameMode, ("id",), of(playlist_modes, lists.game_modes)),
-        Table("categories", shapes.Category, ("name_en",), of(playlist_modes, lists.categories)),
-        Table("medal_labels", shapes.MedalLabel, ("name_id", "locale"),
-              {file: partial(labels_of, file, locale) for file, locale in labels.items()}),
-        Table("medals", shapes.Medal, ("name_id",), of(medal_metadata, lists.medals)),
-        Table("medal_texts", shapes.MedalText, ("name_id", "locale"), of(medal_metadata, lists.medal_texts)),
-        Table("medal_sheets", shapes.Sheet, ("size",), of(medal_metadata, lists.sheets)),
-        Table("medal_icons", shapes.MedalIcon, ("icon",),
-              of(medal_metadata, partial(lists.medal_icons, size=sheet))),
-        Table("commendations", shapes.Commendation, ("commendation_id",), of(commendations, lists.commendations)),
-        Table("commendation_tiers", shapes.Tier, ("commendation_id", "tier"), of(commendations, lists.tiers)),
-        Table("commendation_exclusions", shapes.Exclusion, ("kind", "value"),
-              of(commendation_exclusions, lists.exclusions)),
-        Table("commendation_candidates", shapes.Candidate, ("commendation_id", "kind", "target"),
-              {commendations: guesses}),
-        Table("career_ranks", shapes.CareerRank, ("rank",), of(career_ranks, lists.career_ranks)),
-        Table("career_icons", shapes.CareerIcon, ("path",), of(career_ranks, lists.career_icons)),
-    )  # fmt: skip
-    return [_resource(table) for table in tables]
+    files: dict[str, dict[str, ReadList]] = {
+        "playlists": of(playlist_modes, lists.playlists),
+        "game_modes": of(playlist_modes, lists.game_modes),
+        "categories": of(playlist_modes, lists.categories),
+        "medal_labels": {file: partial(labels_of, file, locale) for file, locale in labels.items()},
+        "medals": of(medal_metadata, lists.medals),
+        "medal_texts": of(medal_metadata, lists.medal_texts),
+        "medal_sheets": of(medal_metadata, lists.sheets),
+        "medal_icons": of(medal_metadata, partial(lists.medal_icons, size=sheet)),
+        "commendations": of(commendations, lists.commendations),
+        "commendation_tiers": of(commendations, lists.tiers),
+        "commendation_exclusions": of(commendation_exclusions, lists.exclusions),
+        "commendation_candidates": {commendations: guesses},
+        "career_ranks": of(career_ranks, lists.career_ranks),
+        "career_icons": of(career_ranks, lists.career_icons),
+    }
+    return [_resource(Table(name, *TABLES[name], files[name])) for name in TABLES]
+
+
+def _names(labels: dict[str, str], of: Callable[[str, str], Listed]) -> Iterator[tuple[int, str]]:
+    """The labels that medals have, by their numbers."""
+    for file, locale in labels.items():
+        try:
+            rows = [row for _, row in of(file, locale)]
+        except Unreadable as problem:
+            raise Unreadable(f"wants {file}, which {problem}") from problem
+        for row in rows:
+            if isinstance(row["name_id"], int) and isinstance(row["label"], str):
+                yield row["name_id"], row["label"]
 
 
 def _resource(table: Table) -> DltResource:

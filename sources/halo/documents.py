@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from sources.halo.icons import Images
 from sources.kit import http
 from sources.kit.errors import BadSetting, Unreadable
 
@@ -14,8 +15,9 @@ from sources.kit.errors import BadSetting, Unreadable
 class Documents:
     """Each file parsed once, however many tables come out of it."""
 
-    def __init__(self, json_dir: str, session: http.Session) -> None:
-        self._home, self._session = json_dir, session
+    def __init__(self, json_dir: str, session: http.Session, images: Images) -> None:
+        """A file of the host of `images` is asked for with its tokens."""
+        self._home, self._session, self._images = json_dir, session, images
         self._parsed: dict[str, Any] = {}
 
     def get(self, file: str) -> Any:
@@ -27,7 +29,7 @@ class Documents:
 
     def _asked(self, url: str) -> Any:
         with self._session:
-            response = self._session.get(url)
+            response = self._session.get(url, headers=self._images.headers_to(url))
         if response.status_code in (404, 410):
             raise Unreadable(f"is not there ({response.status_code}); check json_dir, or leave its tables out")
         http.raise_for_status(response)

@@ -77,6 +77,10 @@ class Images:
         """The rows whose images can be had: none without a token, and none that has left its file."""
         yield from (row for row in rows if self._answers and row["deleted_at"] is None)
 
+    def headers_to(self, url: str) -> dict[str, str]:
+        """The tokens, for an address of this host."""
+        return self.headers if url.startswith(f"{self._base_url}/") else {}
+
     def url(self, path: str) -> str:
         """The address of an image."""
         return f"{self._base_url}/hi/images/file/{quote(path)}"

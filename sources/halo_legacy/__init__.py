@@ -12,7 +12,7 @@ table of each input. No extension of any database is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,13 +20,13 @@ import dlt
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.extract import DltResource
 
-from sources.halo_legacy import known
 from sources.halo_legacy.inputs import inputs
+from sources.halo_legacy.known import Known, seen_names, whole_matches
 from sources.halo_legacy.merge import SUMS, Merge, Piece
-from sources.halo_legacy.sums import TABLES as OF_SUMS
 from sources.kit.errors import BadSetting
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import TABLES, Table
+from sources.kit.resources import Resource
 
 IMPORTS: TTableSchemaColumns = {
     "input_sha256": {"data_type": "text", "nullable": False},
@@ -38,6 +38,8 @@ IMPORTS: TTableSchemaColumns = {
     "empty": {"data_type": "bigint", "description": "rows that know nothing: a skill of nobody, a blank name"},
     "rejected": {"data_type": "bigint", "description": "rows without a key, or no JSON: in quarantine"},
 }
+
+RESOURCES = {name: Resource("", "", table.about) for name, table in TABLES.items()}
 
 
 @dlt.source(name="halo_legacy", section="halo_legacy", max_table_nesting=0)
@@ -86,22 +88,32 @@ def _rows(table: str, merge: _Merged) -> Iterator[Any]:
     every, done = merge.get(), _done()
     pieces = [piece for piece in every.pieces(table) if piece.part.input.sha256 not in done]
     yield every.told()
-    whole = known.whole_matches() if any(_is_sum(piece) for piece in pieces) else set()
-    seen = known.seen_names() if table == "aliases" and pieces else {}
-    for piece in pieces:
-        rows = every.rows(piece)[table]
-        if _is_sum(piece) and table in OF_SUMS:
-            rows = [row for row in rows if row.get("match_id") not in whole]
-        yield [row for row in rows if _is_news(row, seen)] if seen else rows
+    if pieces:
+        news = _unseen() if table == "aliases" else _of_matches(table)
+        for piece in pieces:
+            yield news(piece, every.rows(piece)[table])
     _remember(every)
 
 
-def _is_sum(piece: Piece) -> bool:
-    return piece.part.table in SUMS
+def _of_matches(table: str) -> Callable[[Piece, list[Row]], list[Row]]:
+    """What tells the rows that the warehouse lacks; a sum counts where it lacks the match."""
+    known, whole = Known(table), whole_matches()
+
+    def news(piece: Piece, rows: list[Row]) -> list[Row]:
+        if piece.part.table in SUMS:
+            return [row for row in rows if row.get("match_id") not in whole]
+        return known.lacking(rows)
+
+    return news
+
+
+def _unseen() -> Callable[[Piece, list[Row]], list[Row]]:
+    """What tells the names that were not known, or are seen later than before; when they were seen first stays."""
+    seen = seen_names()
+    return lambda _, rows: [row for row in rows if _is_news(row, seen)]
 
 
 def _is_news(row: Row, seen: dict[tuple[str, str, str], tuple[Any, Any]]) -> bool:
-    """Whether a name was not known, or is seen later than before; when it was seen first stays."""
     before = seen.get((row.get("xuid", ""), row.get("gamertag", ""), row.get("source", "")))
     if before is None:
         return True

@@ -34,7 +34,7 @@ from sources.kit.halo.tables import STATS as STATS_TABLES
 FILLS: dict[str, tuple[str, ...]] = {
     STATS: (*(table.name for table in STATS_TABLES), "match_history", "match_payloads"),
     SKILL: (*(table.name for table in SKILL_TABLES), "match_payloads"),
-    EVENTS: ("highlight_events", "aliases"),
+    EVENTS: ("highlight_events", "aliases", "match_payloads"),
     **dict.fromkeys(KINDS, ("assets",)),
     CACHE: sums.TABLES,
     sums.PARQUET: sums.TABLES,
@@ -159,7 +159,7 @@ class Merge:
                 elif table == EVENTS:
                     for found in piece.found:
                         events = map(orjson.loads, legacy.events(database, found.key[0]))
-                        _add(made, [event_rows(found.key[0], events)])
+                        _add(made, [event_rows(found.key[0], events), _kept(found.key[0], "film", None)])
                 else:
                     by_row = {found.row: found.key for found in piece.found}
                     bodies = legacy.bodies(database, table, [*by_row])
@@ -204,8 +204,10 @@ def _refused(database: Any, piece: Piece) -> Iterator[Row]:
         yield notices.rejected({"text": body}, "is no JSON, or lacks its id", f"{where}:{number}")
 
 
-def _kept(match_id: str, part: str, body: str) -> Rows:
-    return {"match_payloads": [{"match_id": match_id, "part": part, "payload": body}]}
+def _kept(match_id: str, part: str, body: str | None) -> Rows:
+    """That a part of a match is there, with the answer where the input has it: of a film it has but the events."""
+    row: Row = {"match_id": match_id, "part": part, "source": "legacy"}
+    return {"match_payloads": [row if body is None else {**row, "payload": body}]}
 
 
 def _add(made: Rows, more: Any) -> None:

@@ -88,7 +88,9 @@ class TokenStore(Protocol):
 
 
 class Person(Protocol):
-    """Who signs in."""
+    """Who signs in; `sections` is where dlt's configuration has what they would be asked for their account."""
+
+    sections: tuple[str, ...]
 
     def visit(self, address: Callable[[str], str], redirect_uri: str, state: str) -> tuple[str, dict[str, str]]:
         """Let them open the address made for a redirect URI; that URI, and the query with which they came back."""

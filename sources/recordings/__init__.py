@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import aiohttp
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,6 +40,8 @@ from dlt.extract import DltResource
 
 from sources.kit import notices
 from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.given import bound
+from sources.kit.resources import Resource
 from sources.recordings.files import ListFile, find
 from sources.recordings.ledger import SCHEMA, Ledger
 from sources.recordings.reader import Item, Reading, items
@@ -49,6 +50,7 @@ from sources.recordings.rows import READ
 from .audio import audio as audio  # relative, as `etl validate` looks for what a spec names
 
 TABLE = "recordings"
+RESOURCES = {TABLE: Resource("files of csv_path", "size and version of each file", "One row per recording URL.")}
 TYPES = {"string": "text", "double": "double", "int64": "bigint", "timestamp[us, tz=UTC]": "timestamp"}
 MEANING = {
     "recording_id": "the vendor's name of the recording; of a grouped list the `PR_<uuid>` in the URL",
@@ -103,7 +105,7 @@ def recordings(
     """
     zone = _zone(timezone)
     reading = Reading(zone, _delimiter(delimiter), _encoding(encoding))
-    window = Window(_moment("since", since, zone), _moment("until", until, zone))
+    window = Window(bound("recordings.since", since, zone), bound("recordings.until", until, zone))
 
     @dlt.resource(
         name=TABLE,
@@ -167,7 +169,7 @@ def _into(ledger: Ledger, file: ListFile, reading: Reading, window: Window) -> G
                     ledger.add(window.of(item))
     except Unreadable as problem:
         yield [notices.failed(file.name, str(problem))]
-    except (OSError, UnicodeError, aiohttp.ClientError) as problem:
+    except (OSError, UnicodeError) as problem:
         yield [notices.failed(file.name, f"cannot be read: {problem}; check the file and the rights to read it")]
     else:
         return True
@@ -203,15 +205,3 @@ def _encoding(name: str | None) -> str | None:
     except LookupError as unknown:
         raise BadSetting(f"recordings.encoding: {name!r} is no encoding; use e.g. utf-8, utf-16, cp1252") from unknown
     return codecs.lookup(name).name
-
-
-def _moment(setting: str, value: str | None, zone: ZoneInfo) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as wrong:
-        raise BadSetting(
-            f"recordings.{setting}: {value!r} is no ISO 8601 time; use e.g. 2025-06-03T00:00:00Z"
-        ) from wrong
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)

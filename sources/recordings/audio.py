@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from dlt.common import json
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
 from sources.kit.files import Columns, FileItem, Files, Lines, Row, Stored
+from sources.kit.given import askable
 from sources.kit.secrets import keep_out
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-+]+")
@@ -112,7 +113,7 @@ class Naming:
     def line(self, row: Row) -> dict[str, Any]:
         """A recording as the folder of a run has it; where phones give way, without what may tell one."""
         if self.secret is None:
-            return dict(row)
+            return {**row, "url": re.sub(r"(?<=://)[^/?#]*@", "…@", row["url"])}
         kept = {name: value for name, value in row.items() if name not in TELL_PHONES}
         return {**kept, "phone": self._phone(row)}
 
@@ -136,8 +137,10 @@ class Naming:
 
     def _tells_phone(self, row: Row, text: str | None) -> bool:
         """Whether a text that stands in the name would tell the phone that the name is to keep back."""
+        if self.secret is None:
+            return False
         digits = _digits(row["phone"])[-FEWEST_DIGITS:]
-        return self.secret is not None and len(digits) == FEWEST_DIGITS and digits in _digits(text)
+        return len(digits) == FEWEST_DIGITS and digits in _digits(text)
 
 
 def audio(
@@ -154,12 +157,13 @@ def audio(
     hosts that the lists name, say since the vendor has moved; the identity of a recording stays the URL in the list.
     """
     naming = Naming(_prefix(b2_prefix), _secret(pseudonym_secret) if pseudonymise else None)
+    host = None if base_url is None else askable("recordings.base_url", base_url)
 
     def items(rows: Iterable[Row]) -> Iterator[FileItem]:
         for row in rows:
             yield FileItem(
                 id=row["url_sha1"],
-                url=_address(row["url"], base_url),
+                url=_address(row["url"], host),
                 key=naming.key(row),
                 row=row,
                 media="mp3",
@@ -229,15 +233,14 @@ def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
         "file_size_bytes": stored.bytes,
         "content_sha256": stored.sha256,
         "created_at": stored.stored_at,
-        "metadata": {name: value for name, value in found.items() if value is not None},
+        "metadata": json.dumps({name: value for name, value in found.items() if value is not None}),  # cheap to load
     }
 
 
-def _address(url: str, base_url: str | None) -> str:
-    if base_url is None:
-        return url
-    _, _, path, query, _ = urlsplit(url)
-    return base_url.rstrip("/") + urlunsplit(("", "", path, query, ""))
+def _address(url: str, host: str | None) -> str:
+    """Where a URL of the list is asked for; one that is none stays as it is, and is refused by that."""
+    found = re.match(r"[a-z]+://[^/?#]*([^#]*)", url, re.I)
+    return url if host is None or found is None else f"{host}{found[1]}"
 
 
 def _digits(text: str | None) -> str:

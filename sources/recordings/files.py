@@ -63,8 +63,17 @@ def local_copy(file: ListFile) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="recordings-") as folder:
         copy = Path(folder) / "list.csv"
-        file.filesystem.get_file(file.path, str(copy))
+        _fetch(file, copy)
         yield copy
+
+
+def _fetch(file: ListFile, copy: Path) -> None:
+    from aiohttp import ClientError  # 7 MB that lists of this machine do without
+
+    try:
+        file.filesystem.get_file(file.path, str(copy))
+    except ClientError as problem:
+        raise OSError(str(problem)) from problem
 
 
 def _filesystem(csv_path: str) -> tuple[AbstractFileSystem, str]:

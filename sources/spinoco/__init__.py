@@ -25,8 +25,10 @@ from dlt.extract import DltResource
 
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting, SourceError
+from sources.kit.given import askable, bound
+from sources.kit.resources import Resource
 from sources.spinoco.audio import audio as audio
-from sources.spinoco.reading import Reading, bound, is_task
+from sources.spinoco.reading import Reading, is_task
 from sources.spinoco.syncing import tagged
 from sources.spinoco.tables import (
     CALL_RECORDINGS,
@@ -56,6 +58,12 @@ REPLACED = {  # what this program calls otherwise, or does not need
     "audio_dir": "set bucket_url of the environment's audio, or keep_audio = true for runs/<id>/data/audio",
     "run_mode": "use --mode backfill, incr or dry",
     "test_mode": "run against etl sandbox",
+}
+RESOURCES = {
+    "calls": Resource("POST /task/query", "lastUpdate, less overlap_minutes"),
+    "call_recordings": Resource("POST /task/query", "that of calls"),
+    "transcripts": Resource("GET /task/transcription/{task}/{recording}", "that of calls"),
+    "labels": Resource("GET /skill/labels, /hashtag/labels, /user/names", "a digest of what was told"),
 }
 LABELLED = {"skills": "/skill/labels", "hashtags": "/hashtag/labels", "users": "/user/names"}
 
@@ -88,9 +96,9 @@ def spinoco(
     if page_size < 1:
         raise BadSetting(f"spinoco: page_size: {page_size} is no number of tasks; use e.g. 50")
     session = http.open_session("spinoco", retry_post=True, max_attempts=max_retry + 1, backoff_seconds=delay_seconds)
-    upstream = Upstream(base_url, token, page_size, session)
+    upstream = Upstream(askable("spinoco.base_url", base_url), token, page_size, session)
     overlap, patience = timedelta(minutes=overlap_minutes), timedelta(days=patience_days)
-    begin, end = bound("since", since), bound("until", until)
+    begin, end = bound("spinoco.since", since), bound("spinoco.until", until)
     filters = {
         "skillsMust": skills_must,
         "skillsShould": skills_should,
@@ -174,7 +182,8 @@ def _transcript(task: Row, guid: str, reading: Reading) -> Iterator[Row]:
         reading.come_again(task)
         return
     if told is not None:
-        yield transcript(task, guid, told, reading.known.call_id(task))
+        known = reading.known
+        yield transcript(task, guid, told, known.call_id(task), known.recording_ids(task)[guid])
 
 
 def _digest(value: Any) -> str:

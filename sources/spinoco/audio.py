@@ -13,6 +13,7 @@ from dlt.common.typing import TSecretStrValue
 
 from sources.kit import http, secrets
 from sources.kit.files import FileItem, Files, Release, Row, Stored
+from sources.kit.given import askable
 from sources.spinoco.lines import LINES
 from sources.spinoco.processed import kept
 from sources.spinoco.tables import columns
@@ -51,6 +52,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
     """
     secrets.keep_out(token)
     headers = {"Authorization": f"Bearer {token}", **PROTOCOL}
+    base_url = askable("spinoco.base_url", base_url)
     media = "ogg" if validate_ogg_header else "any"
 
     def items(rows: Iterable[Row]) -> Iterator[FileItem]:
@@ -58,7 +60,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
             if row["available"]:
                 yield FileItem(
                     id=row[IDENTITY],
-                    url=_address(base_url.rstrip("/"), row),
+                    url=_address(base_url, row),
                     key=object_key(row),
                     row=row,
                     headers=headers,
@@ -103,7 +105,7 @@ def _delete(base_url: str, headers: dict[str, str], receipt: Row) -> str | None:
     """Delete a recording at the vendor, for good, or say why it is still there."""
     task, recording = (quote(str(receipt[name]), safe="") for name in ("spinoco_call_guid", IDENTITY))
     with http.open_session("spinoco") as session:
-        response = session.delete(f"{base_url.rstrip('/')}/recording/{task}/{recording}", headers=headers)
+        response = session.delete(f"{base_url}/recording/{task}/{recording}", headers=headers)
     gone = response.ok or response.status_code == 404
     return None if gone else f"the vendor answered {response.status_code}"
 

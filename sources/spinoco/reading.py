@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dlt
 
-from sources.kit.errors import BadSetting
 from sources.spinoco.known import Known
 from sources.spinoco.syncing import Tagged
 from sources.spinoco.tables import Row, is_number, is_waited_for, milliseconds, recordings_of
@@ -119,18 +118,6 @@ class Reading:
 def is_task(task: Any) -> bool:
     """Whether it is an object with an id."""
     return isinstance(task, dict) and isinstance(task.get("id"), str)
-
-
-def bound(name: str, text: str | None) -> datetime | None:
-    """A bound of the window; BadSetting when it is no ISO 8601 time."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        example = "2024-01-01T00:00:00Z"
-        raise BadSetting(f"spinoco: {name}: {text!r} is no ISO 8601 time; write e.g. {example}") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_news(task: Any, memory: Memory) -> bool:

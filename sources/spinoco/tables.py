@@ -87,7 +87,7 @@ CALL_RECORDINGS = columns(
 )
 TRANSCRIPTS = columns(
     "spinoco_recording_id spinoco_call_guid",
-    text="spinoco_recording_id spinoco_call_guid call_id direction caller callee text",
+    text="spinoco_recording_id spinoco_call_guid call_id recording_id direction caller callee text",
 )
 LABELS = columns("kind id", text="kind id label", bool="deactivated")
 
@@ -173,7 +173,7 @@ def recording(task: Row, guid: str, told: Row, call_id: str | None, recording_id
     }
 
 
-def transcript(task: Row, guid: str, told: Row, call_id: str | None) -> Row:
+def transcript(task: Row, guid: str, told: Row, call_id: str | None, recording_id: str | None) -> Row:
     """One transcript as a row of `transcripts`, its phrases below it; offsets come in ticks of 100 ns."""
     listed = told.get("transcription")
     channels = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
@@ -183,6 +183,7 @@ def transcript(task: Row, guid: str, told: Row, call_id: str | None) -> Row:
         "spinoco_recording_id": guid,
         "spinoco_call_guid": task.get("id"),
         "call_id": call_id,
+        "recording_id": recording_id,
         **ends(task),
         "text": "\n".join(str(phrase["text"]) for phrase in phrases if phrase["text"]) or None,
         "phrases": phrases,

@@ -34,7 +34,7 @@ class Upstream:
     """Spinoco behind one session; a request that was answered a moment ago is not made again."""
 
     def __init__(self, base_url: str, token: str, page_size: int, session: http.Session) -> None:
-        self.base_url, self.page_size, self.session = base_url.rstrip("/"), page_size, session
+        self.base_url, self.page_size, self.session = base_url, page_size, session
         session.origin = urlsplit(self.base_url).netloc.rpartition("@")[2].lower()
         session.headers.update({"Authorization": f"Bearer {token}", **PROTOCOL})
         self._kept: OrderedDict[str, Any] = OrderedDict()

@@ -26,8 +26,10 @@ from dlt.extract import DltResource
 
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting
+from sources.kit.foreign import Foreign
 from sources.kit.oauth2 import OAuth2
-from sources.spotify import history, library
+from sources.kit.resources import Resource
+from sources.spotify import files, history, library
 from sources.spotify.plays import Plays, remember
 from sources.spotify.removals import removed
 from sources.spotify.tables import (
@@ -65,6 +67,19 @@ SIGN_IN = OAuth2(
     lasts=timedelta(days=180),
     secret="if_set",
 )
+RESOURCES = {
+    "user_profile": Resource("GET /me", "a digest of what was told"),
+    "recently_played": Resource("GET /me/player/recently-played", "the plays of the last run, to meet one of them"),
+    "gaps": Resource("GET /me/player/recently-played", "that of recently_played"),
+    "saved_tracks": Resource("GET /me/tracks", "the newest added_at, and all every whole_pass_days"),
+    "saved_albums": Resource("GET /me/albums", "the newest added_at, and all every whole_pass_days"),
+    "playlists": Resource("GET /me/playlists", "a digest of what was told"),
+    "playlist_items": Resource("GET /playlists/{playlist}/items", "snapshot_id of each playlist"),
+    "top_artists": Resource("GET /me/top/artists?time_range={range}", "a digest of each range"),
+    "top_tracks": Resource("GET /me/top/tracks?time_range={range}", "a digest of each range"),
+    "followed_artists": Resource("GET /me/following?type=artist", "a digest of what was told"),
+    "streaming_history": Resource("files of history_path", "each file of an export once"),
+}
 TIME_RANGES = ("short_term", "medium_term", "long_term")
 LISTS = ("user_profile", "recently_played", "saved_tracks", "saved_albums", "playlists", "followed_artists")
 
@@ -96,6 +111,11 @@ def spotify(
         followed_artists(upstream, names),
         streaming_history(history_path, owner),
     )
+
+
+def foreign(accounts: list[str] | None = None) -> Foreign:
+    """Files of others: entries of the API's lists, one a line, as older ingestors have written them."""
+    return files.read(_names(accounts))
 
 
 def estimate(state: Memory, accounts: list[str] | None = None, **_: Any) -> dict[str, int]:

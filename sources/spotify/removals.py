@@ -13,8 +13,8 @@ from typing import Any
 
 import dlt
 from dlt.common.schema import Schema
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
+from sources.kit.destination import is_loaded
 from sources.spotify.tables import Row
 
 AT_ONCE = 500  # rows named in one query
@@ -22,9 +22,9 @@ AT_ONCE = 500  # rows named in one query
 
 def removed(table: str, key: tuple[str, ...], listed: set[tuple[Any, ...]], at: datetime, **of: str) -> list[Row]:
     """The rows that stand in a table, of an account and perhaps a playlist, and are not in the list as it is now."""
-    schema = dlt.current.source_schema()
-    if not _is_loaded(table, schema):
+    if not is_loaded(table):
         return []
+    schema = dlt.current.source_schema()
     with dlt.current.pipeline().dataset() as dataset:
         standing = dataset.table(table).where("removed_at IS NULL")
         for column, value in of.items():
@@ -35,15 +35,6 @@ def removed(table: str, key: tuple[str, ...], listed: set[tuple[Any, ...]], at: 
             row for some in iter(lambda: list(islice(left, AT_ONCE)), []) for row in _rows(dataset, schema, table, some)
         ]
     return [{**row, "removed_at": _iso(at)} for row in rows]
-
-
-def _is_loaded(table: str, schema: Schema) -> bool:
-    """Whether the table is there, and not about to be dropped; outside of a load there is none."""
-    try:
-        package = dlt.current.load_package_state()["state"]
-    except CurrentLoadPackageStateNotAvailable:
-        return False
-    return table in schema.data_table_names(seen_data_only=True) and "refresh" not in package
 
 
 def _rows(dataset: Any, schema: Schema, table: str, ids: list[str]) -> list[Row]:

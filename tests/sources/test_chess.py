@@ -624,7 +624,7 @@ def test_a_strange_name_stays_in_its_place(world):
         ({"players": []}, "players: names nobody"),
         ({"players": ["ann", " "]}, "players: names nobody"),
         ({"since": "soon"}, "since: 'soon' is no ISO 8601 time"),
-        ({"until": "2024-01-01T00:00:00"}, "until: '2024-01-01T00:00:00' has no offset"),
+        ({"base_url": "api.chess.com"}, "chess.base_url: no address that can be asked"),
     ],
 )
 def test_settings_that_cannot_work_are_named(world, arguments, says):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from datetime import date
 
@@ -189,7 +190,7 @@ def test_sets_are_asked_for_where_there_may_be_some():
 def site(workspace, sandbox):
     """A workspace with Garmin behind the sandbox."""
     made = workspace("garmin")
-    made.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    made.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["anna"]})
     return made
 
 
@@ -200,11 +201,13 @@ def run(site, *options, **variables):
 
 def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
     some = ("--select", "sleep,sleep_stages,stress,user_summary,weight,body_composition,training_readiness,"
-            "activities,activity_splits")  # fmt: skip
+            "activities,activity_splits,activity_details_samples")  # fmt: skip
     first, _ = run(site, *some)
     assert first.code == 0, first.err
     paths = Counter(seen.path for seen in sandbox.requests)
     assert max(paths.values()) == 1, "an endpoint is asked twice for the same"
+    told = site.etl("coverage", "garmin", "--env", "test", "--since", "2024-02-24", "--until", "2024-03-01").out
+    assert "garmin.weight of anna: 6 days: 2 loaded, 4 empty" in told, "a day without a weigh-in had been asked for"
     nights = "SELECT sleep_scores__overall__value FROM garmin.sleep WHERE calendar_date = '2024-03-01'"
     stages = "SELECT count(*) FROM garmin.sleep_stages WHERE calendar_date = '2024-03-01'"
     (draft,), drafts = site.query(nights)[0], site.query(stages)
@@ -223,8 +226,28 @@ def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
         "SELECT count(*) FROM garmin.activities WHERE activity_name = 'Named'": 1,
         "SELECT count(*) FROM garmin.activity_splits WHERE activity_id = 20000000003": 1,
         "SELECT weigh_ins FROM garmin.stats_and_body WHERE calendar_date = '2024-03-02'": 2,
+        "SELECT count(*) FROM garmin.laps WHERE activity_type = 'running' AND pace_seconds_per_km > 200": 5,
+        "SELECT count(DISTINCT activity_id) FROM garmin.activity_samples WHERE heart_rate_bpm > 0": 6,
     }
     assert {sql: site.query(sql)[0][0] for sql in facts} == facts
+
+
+@pytest.mark.skipif(os.environ.get("ETL_CONFORMANCE") != "whole", reason="takes half a minute")
+def test_a_year_asks_once_for_each_day_and_then_for_the_last_ones(workspace, sandbox):
+    sandbox.move_to(363)
+    site = workspace("garmin")
+    site.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    sandbox.fault(".*", "slow", 10**6, seconds=0.005)
+    asked = []
+    for _ in range(2):
+        sandbox.forget_requests()
+        result, _ = run(site)
+        assert result.code == 0, result.err
+        asked.append(Counter(seen.path for seen in sandbox.requests))
+    assert [max(paths.values()) for paths in asked] == [1, 1]
+    first, second = (sorted(path[-10:] for path in paths if "dailyStress" in path) for paths in asked)
+    assert (len(first), first[0], second) == (369, "2024-02-24", [f"2025-02-{day}" for day in (23, 24, 25, 26)])
+    assert asked[1].total() < 100
 
 
 ALONE = {"SOURCES__GARMIN__HTTP__REQUESTS_AT_ONCE": "1"}
@@ -238,7 +261,7 @@ def test_a_day_that_fails_leaves_the_others_and_is_asked_for_again(site, sandbox
     assert (result.code, tables["stress"], tables["heart_rate"]) == (3, 4, 5), result.err
     assert result.json[0]["counts"]["items_failed"] == 2  # the day, and its samples
     failed = "SELECT DISTINCT part, state, reason FROM _etl.coverage WHERE reason <> ''"
-    assert [(part, state) for part, state, _ in site.query(failed)] == [("demo_anna", "failed")]
+    assert [(part, state) for part, state, _ in site.query(failed)] == [("anna", "failed")]
     sandbox.forget_requests()
     sandbox.move_to(8)
     result, _ = run(site, *SOME, **twice)
@@ -297,6 +320,30 @@ def test_an_answer_for_strangers_is_no_data(site):
     assert (result.code, len(result.err.splitlines())) == (6, 1), result.err
 
 
+def test_a_day_that_is_emptied_has_no_rows_any_more(site):
+    """What was measured is deleted in the app; another day stays, and so does all if no answer comes."""
+    now, states = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, ["there", "unanswered", "gone"]
+
+    def answer(asked):
+        if "dailyStress" not in asked.path:
+            return reply(200, {"displayName": "x"}, now)
+        day = asked.path[-10:]
+        if day == "2024-02-29" and states[0] != "there":
+            return reply(404, {}, now) if states[0] == "unanswered" else reply(200, b"null", now)
+        return reply(200, {"calendarDate": day, "avgStressLevel": 7, "stressValuesArray": [[MS, 7]]}, now)
+
+    days = []
+    with serving(answer) as server:
+        site.point_at({"sources.garmin.base_url": server.url, "sources.garmin.begin": "2024-02-28"})
+        for _ in range(3):
+            run(site, "--select", "stress*", **ALONE)
+            states.pop(0)
+            days.append([site.query(f"SELECT DISTINCT calendar_date::text FROM garmin.{table} ORDER BY 1")
+                         for table in ("stress", "stress_samples")])  # fmt: skip
+    whole = [(f"2024-{day}",) for day in ("02-28", "02-29", "03-01")]
+    assert days == [[whole, whole], [whole, whole], [[whole[0], whole[2]]] * 2]
+
+
 def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
     sandbox.fault("activitylist", "403", 1)
     result, tables = run(site, "--select", "activities,activity_splits")
@@ -310,6 +357,12 @@ def test_a_token_that_has_ended_is_renewed_once(site, sandbox):
     result, tables = run(site, "--select", "stress", **ALONE)
     assert (result.code, tables) == (0, {"stress": 5}), result.err
     assert [seen.status for seen in sandbox.requests if seen.path.endswith("/oauth/token")] == [200]
+
+
+def test_what_takes_a_day_away_has_the_whole_key():
+    for table in (table for metric in METRICS for table in metric.tables if table.is_of_days):
+        row = table.removal("2024-02-29")
+        assert ({*table.key, "removed"} <= row.keys(), None in row.values()) == (True, False), table.name
 
 
 def test_every_metric_is_there_once():

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-from sources.garmin import METRICS
+import pytest
+
+from sources.garmin import METRICS, files
 from sources.garmin.activities import PARTS
+from sources.kit.foreign import Line
 from tests.scripted_server import Asked, reply, serving
 
 FILES = {
@@ -147,10 +150,36 @@ class Upstream:
         return found
 
 
-def run(workspace, url):
+def run(workspace, url, *words):
     return workspace.etl(
-        "run", "garmin", "--env", "test", "--output", "json", SOURCES__GARMIN__BASE_URL=url, **SETTINGS
+        "run", "garmin", "--env", "test", "--output", "json", *words, SOURCES__GARMIN__BASE_URL=url, **SETTINGS
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says", "state"),
+    [
+        ("garmin_204_no_data", 0, "", "empty"),
+        ("garmin_200_null_body", 0, "", "empty"),
+        ("garmin_401_token_not_active", 6, "etl auth login garmin --env test --account me", None),
+    ],
+)
+def test_a_day_is_refused_or_empty_as_recorded(workspace, payloads, name, code, says, state):
+    made, upstream = workspace("garmin"), Upstream(payloads)
+    told = json.loads((payloads / f"errors/{name}.json").read_text())
+    body = told.get("raw", json.dumps(told["body"]) if told["body"] else "").encode()
+
+    def answer(asked: Asked):
+        is_stress = "dailyStress" in asked.path
+        return reply(told["status"], body, TODAY) if is_stress else upstream.answer(asked)
+
+    with serving(answer) as server:
+        result = run(made, server.url, "--select", "stress")
+    assert (result.code, says in result.err + result.out) == (code, True), result
+    if state:
+        assert made.query("SELECT state FROM _etl.coverage WHERE resource = 'stress'") == [(state,)]
+    with serving(upstream.answer) as server:
+        assert run(made, server.url, "--select", "stress").json[0]["tables"] == {"stress": 1}
 
 
 def test_every_recorded_answer_becomes_its_rows_with_each_value_in_its_column(workspace, payloads):
@@ -170,6 +199,53 @@ def test_a_day_without_data_is_no_row_and_known_to_be_empty(workspace, payloads)
     states = made.query("SELECT DISTINCT resource, state FROM _etl.coverage")
     assert {state for _, state in states} == {"empty"}
     assert {resource for resource, _ in states} == {metric.name for metric in METRICS if metric.dated} | {"activities"}
+
+
+def as_older_programs_keep_it(answer):
+    """An answer without nulls, its pairs of an array as objects."""
+    names = files.PLACES
+    if isinstance(answer, list):
+        return [as_older_programs_keep_it(each) for each in answer]
+    if not isinstance(answer, dict):
+        return answer
+    kept = {}
+    for key, value in answer.items():
+        arrays = isinstance(value, list) and bool(value) and all(isinstance(entry, list) for entry in value)
+        wide = names.get(key, ()) if arrays and (len(value[0]) > 2 or key == "stressValuesArray") else files.PAIR
+        entries = [dict(zip(wide, entry, strict=False)) for entry in value] if arrays else value
+        if value is not None and value != {}:
+            kept[key] = as_older_programs_keep_it(entries)
+    return kept
+
+
+def without_nulls(value):
+    """The same without what is null, at any depth."""
+    if isinstance(value, list):
+        return [without_nulls(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: without_nulls(each) for key, each in value.items() if each is not None and each != {}}
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.dated], ids=lambda metric: metric.name)
+def test_a_file_of_older_programs_becomes_the_rows_of_the_answer(payloads, metric):
+    answer = json.loads((payloads / "garmin" / f"{FILES[metric.name]}.json").read_text())
+    lists = {
+        "weight": lambda whole: [one for day in whole["dailyWeightSummaries"] for one in day["allWeightMetrics"]],
+        "body_composition": lambda whole: whole["dateWeightList"],
+    }
+    taken_apart = lists.get(metric.name, lambda whole: whole if isinstance(whole, list) else [whole])
+    beside = {"data_type": metric.name, **({} if metric.name in files.OWN_DATE else {"date": "2026-09-02"})}
+    lines = [{**as_older_programs_keep_it(each), **beside} for each in taken_apart(answer)]
+    for table in metric.tables:
+        wanted = without_nulls(list(table.shape(answer, "2026-09-02")))
+        read = files.read(["me"])
+        found = [
+            {key: value for key, value in row.items() if key != "account"}
+            for place, line in enumerate(lines, 1)
+            for row in read.rows(table.name, Line(line, place, metric.name, "x", ""))
+        ]
+        assert without_nulls(found) == wanted, table.name
 
 
 def test_every_type_has_a_recorded_answer():

@@ -25,11 +25,12 @@ class Sso:
     """Asks for a code, then gives a ticket, for which there is a token."""
 
     def __init__(self, status: int = 200, answer: str = "MFA_REQUIRED") -> None:
-        self.status, self.first = status, answer
+        self.status, self.first, self.username = status, answer, ""
 
     def answer(self, asked: Asked):
         path = asked.path.partition("?")[0]
         if path == "/mobile/api/login":
+            self.username = json.loads(asked.body)["username"]
             return reply(self.status, {"responseStatus": {"type": self.first}})
         if path.endswith("/mfa/verifyCode"):
             right = json.loads(asked.body)["mfaVerificationCode"] == CODE
@@ -71,11 +72,20 @@ def login(workspace, monkeypatch):
     [
         (f"ada@example.org\na secret word\n{CODE}\n", {}),
         (f"{CODE}\n", {"GARMIN_USERNAME": "ada@example.org", "GARMIN_PASSWORD": "a secret word"}),
+        (
+            f"{CODE}\n",
+            {
+                "GARMIN_USERNAME": "eve@example.org",
+                "SOURCES__GARMIN__ME__USERNAME": "ada@example.org",
+                "SOURCES__GARMIN__ME__PASSWORD": "a secret word",
+            },
+        ),
     ],
 )
 def test_a_person_signs_in_with_a_code(login, typed, variables):
-    result, _, made = login(Sso(), typed, **variables)
-    assert result.code == 0, result
+    sso = Sso()
+    result, _, made = login(sso, typed, **variables)
+    assert (result.code, sso.username) == (0, "ada@example.org"), result
     assert "a secret word" not in result.out + result.err
     kept = json.loads((made.root / ".dlt/tokens/test/garmin.me.json").read_text())
     assert (kept["access_token"], kept["refresh_token"], kept["extra"]) == (BEARER, "refresh-1", {"client_id": "APP"})

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.halo import FILES, TOKENS
+from sandbox import picture
+from sandbox.halo import CELL, COLUMNS, FILES, TOKENS
 from sandbox.server import World
 from sources.halo import lists, shapes
 from sources.halo.documents import Documents
@@ -19,6 +20,7 @@ from sources.halo.likeness import candidates, normal
 from sources.kit import http
 from sources.kit.errors import BadSetting, Unreadable
 from sources.kit.files import NoFile
+from sources.kit.png import Sheet
 from sources.kit.whole import LEFT, Whole
 
 UUID = "2825d417-93e6-4366-98f9-839a2dc41fe4"
@@ -175,8 +177,20 @@ def folder(tmp_path: Path) -> Path:
     return home
 
 
+def documents_of(home: Path | str) -> Documents:
+    return Documents(str(home), http.open_session("halo"), Images("https://example.org", None, None))
+
+
+def test_tokens_go_to_the_games_own_host_alone(sandbox):
+    url = f"{sandbox.url}/halo/json/medals_fr.json"
+    for home in (f"{sandbox.url}/halo", "https://example.org"):
+        Documents(url, http.open_session("halo"), Images(home, "v4=token", None)).get(url)
+    sent = [asked.headers.get("x-343-authorization-spartan") for asked in sandbox.requests]
+    assert sent == ["v4=token", None]
+
+
 def test_files_are_found_wherever_they_lie(folder):
-    documents = Documents(str(folder), http.open_session("halo"))
+    documents = documents_of(folder)
     assert documents.get("medals_fr.json")
     (folder / "data").mkdir()
     (folder / "data" / "medals_en.json").write_bytes(b"{}")
@@ -185,7 +199,7 @@ def test_files_are_found_wherever_they_lie(folder):
         with pytest.raises(Unreadable, match=why):
             documents.get(file)
     with pytest.raises(BadSetting, match="there is no folder"):
-        Documents(str(folder / "elsewhere"), http.open_session("halo")).get("medals_fr.json")
+        documents_of(folder / "elsewhere").get("medals_fr.json")
 
 
 def test_rows_that_vanish_are_kept_and_one_that_is_wrong_goes_aside_alone(workspace, folder):
@@ -284,14 +298,28 @@ def test_icons_are_asked_for_by_who_has_a_token_alone():
     assert list(Images("https://mirror.example.org", None, None).offered(rows)) == rows[:1]
 
 
-def test_icons_that_are_no_pictures_go_aside(workspace, sandbox):
-    """Career icons as they should be, one of them damaged on its way; the shared one is stored once."""
+def test_icons_are_stored_and_what_is_no_picture_goes_aside(workspace, sandbox):
+    """A rank's icon is a file, one of them damaged on its way; medals are cut out of a sheet that is asked for once."""
     made = workspace("halo")
     made.point_at(sandbox.settings("halo"))
     sandbox.fault("101_Cadet.png", "flipped", at=60)
-    result = made.etl("run", "halo", "--env", "test", "--select=career_icons", "--output", "json")
+    result = made.etl("run", "halo", "--env", "test", "--select=career_icons,medal_icons", "--output", "json")
     assert result.code == 3, result
     stored = made.query("SELECT rank, object_key, content_type FROM halo.career_icon_files ORDER BY rank")
     assert stored == [(rank, f"career_ranks/rank_{rank:03}_large.png", "image/png") for rank in (2, 3)]
     ((error,),) = made.query("SELECT error FROM halo.career_icon_failures")
     assert "a PNG with a part that has changed on its way" in error
+    cells = made.query("SELECT icon, sprite_row, sprite_column FROM halo.medal_icons ORDER BY icon")
+    whole = Sheet(picture.sheet([picture.colour(at + 1) for at in range(len(cells))], COLUMNS, CELL))
+    for icon, row, column in cells:
+        cut = whole.cut(column * CELL, row * CELL, CELL, CELL)
+        assert (made.root / "audio" / "medals" / f"{icon}.png").read_bytes() == cut
+    assert len(made.query("SELECT * FROM halo.medal_icon_files")) == len(cells)
+    assert [asked.path.endswith("sheet.png") for asked in sandbox.requests].count(True) == 1
+
+
+def test_tokens_that_have_ended_need_a_person(workspace, sandbox):
+    made = workspace("halo")
+    made.point_at(sandbox.settings("halo") | {"sources.halo.spartan_token": "v4=has-ended"})
+    result = made.etl("run", "halo", "--env", "test", "--select=medal_icons")
+    assert (result.code, "answered 401" in result.err) == (6, True), result

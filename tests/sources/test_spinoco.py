@@ -452,6 +452,7 @@ def test_a_transcript_is_asked_for_where_one_is_announced(world, announced, sett
     assert (len(rows), sum("transcription" in path for path in world.server.paths)) == (asked, asked)
     for row in rows:
         assert (row["spinoco_recording_id"], row["call_id"]) == ("r", "20240822_054336_71da9579")
+        assert row["recording_id"] == "20240822_054336_71da9579_p01"
         assert row["text"] == "Dobrý den\nHello"
         phrase = {"channel_id": "1", "speaker": "ContactEndPoint", "offset_seconds": 0.82, "seconds": 0.5}
         assert row["phrases"][0] == {**phrase, "text": "Dobrý den"}

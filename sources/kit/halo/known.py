@@ -1,6 +1,9 @@
-"""What the warehouse has of matches that nobody asked the API for: those that were imported."""
+"""What the warehouse has of matches, whoever loaded them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -8,22 +11,29 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from sources.kit.halo.tables import MATCH_PAYLOADS
 
-IMPORTED = "SELECT match_id, part FROM {table} WHERE source = 'legacy'"
+IMPORTED = f"SELECT match_id, part FROM {{{MATCH_PAYLOADS.name}}} WHERE source = 'legacy'"
 
 
 def imported_parts() -> dict[str, set[str]]:
-    """The parts of each imported match; none where this is no run, or nothing was loaded yet."""
+    """The parts of each match that was imported: nobody asked the API for them."""
+    found: dict[str, set[str]] = {}
+    for match_id, part in asked(IMPORTED, MATCH_PAYLOADS.name):
+        found.setdefault(match_id, set()).add(part)
+    return found
+
+
+def asked(sql: str, *tables: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of the destination; `{table}` in the SQL names a table in full.
+
+    None where this is no run, or a table is not there. It need not be one of this source's own.
+    """
     try:
         dlt.current.load_package_state()
     except CurrentLoadPackageStateNotAvailable:
-        return {}
-    found: dict[str, set[str]] = {}
+        return
     with dlt.current.pipeline().sql_client() as client:
         try:
-            name = client.make_qualified_table_name(MATCH_PAYLOADS.name)
-            rows = client.execute_sql(IMPORTED.format(table=name)) or ()
+            rows = client.execute_sql(sql.format(**{name: client.make_qualified_table_name(name) for name in tables}))
         except DestinationUndefinedEntity:
-            return {}
-    for match_id, part in rows:
-        found.setdefault(match_id, set()).add(part)
-    return found
+            return
+    yield from map(tuple, rows or ())

@@ -1,0 +1,142 @@
+"""Files in which other programs have kept answers of the API: one a line, arrays of arrays made arrays of objects.
+
+The names of the objects' values stand for places: in `stressValuesArray` the level is called `type`. Values that were
+null were left out, and so were the names of what was asked for, but for the day (`date`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from sources.garmin import activities as acts
+from sources.garmin import series, shapes
+from sources.garmin.flat import Row
+from sources.garmin.metrics import METRICS, Metric, Table
+from sources.kit import notices
+from sources.kit.foreign import Foreign, Line, owner, whose
+
+ACCOUNT = "account"
+BOTH = "stats_and_body"  # the summary of a day, and beside it what was weighed in a time
+WEIGHED = frozenset(
+    {
+        "from", "until", "weight", "bmi", "bodyFat", "bodyWater", "boneMass", "muscleMass", "physiqueRating",
+        "visceralFat", "metabolicAge",
+    }
+)  # fmt: skip
+OWN_DATE = ("body_battery", "weight", "body_composition")  # whose `date` is Garmin's
+WRAPPED: dict[str, Callable[[Row], Row]] = {  # what stood in lists of an answer, which were taken apart
+    "weight": lambda row: {"dailyWeightSummaries": [{"allWeightMetrics": [row]}]},
+    "body_composition": lambda row: {"dateWeightList": [row]},
+}
+PAIR = ("timestamp", "value")
+PLACES = {  # the names of values by their places, where an entry has more than two or other ones
+    "stressValuesArray": ("timestamp", "type"),
+    "bodyBatteryValuesArray": ("timestamp", "type", "value", "score"),
+    "respirationAveragesValuesArray": ("timestamp", "average", "high", "low"),
+    "floorValuesArray": ("start_time", "end_time", "ascended", "descended"),
+}
+SERIES = tuple(each for each in vars(shapes).values() if isinstance(each, series.Series))
+DETAILS = "detailed_data"
+SPLITS = {
+    "activity_splits": "splits",
+    "activity_typed_splits": "typed_splits",
+    "activity_split_summaries": "split_summaries",
+}
+METRIC_OF = {table.name: (metric, table) for metric in METRICS for table in metric.tables}
+PART_OF = {table.name: (part, table) for part in acts.PARTS for table in part.tables}
+
+
+def read(accounts: list[str]) -> Foreign:
+    """How such files become rows of these accounts."""
+    tables = {metric.name: tuple(table.name for table in metric.tables) for metric in METRICS}
+    parts = {part.name: tuple(table.name for table in part.tables) for part in acts.PARTS}
+    whole = {**tables, **parts, BOTH: ("user_summary",), "activity_splits": tuple(SPLITS)}
+    return Foreign(partial(_rows, accounts), whole)
+
+
+def _rows(accounts: list[str], table: str, line: Line) -> Iterable[Row]:
+    """The rows of a line; one that has an account is a row already."""
+    account = line.content.get(ACCOUNT) or owner(line, accounts)
+    if account is None:
+        return [notices.failed(line.file, whose(accounts))]
+    if ACCOUNT in line.content:
+        return [line.content]
+    return (_owned(row, account) for row in _told(table, line))
+
+
+def _owned(row: Row, account: str) -> Row:
+    (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = account
+    return row
+
+
+def _told(table: str, line: Line) -> Iterator[Row]:
+    content = {key: value for key, value in line.content.items() if key != "data_type"}
+    if table == acts.ACTIVITIES.name:
+        return acts.ACTIVITIES.shape([content], "")
+    if table in PART_OF:
+        return _of_activity(*PART_OF[table], content)
+    return _of_day(*METRIC_OF[table], line, content)
+
+
+def _of_day(metric: Metric, table: Table, line: Line, content: Row) -> Iterator[Row]:
+    day = str(content.get("date") or content.get("calendarDate") or line.at[:10])
+    if line.type == BOTH:
+        content = {key: value for key, value in content.items() if key not in WEIGHED}
+    if metric.name not in OWN_DATE:
+        content.pop("date", None)
+    wrap = WRAPPED.get(metric.name)
+    answer = wrap(content) if wrap else with_arrays(content)
+    return table.shape([answer] if metric.kind is list else answer, day)
+
+
+def _of_activity(part: acts.Part, table: Table, content: Row) -> Iterator[Row]:
+    """What belongs to an activity stands beside what the list says of it, under one name or two."""
+    names = (SPLITS.get(table.name, ""), f"{table.name}_data", f"{table.name.removeprefix('activity_')}_data", DETAILS)
+    found = next((content[name] for name in names if content.get(name)), None)
+    activity = str(content.get("activityId"))
+    if found is None:
+        return iter(())
+    if not isinstance(found, part.kind) or not activity.isdigit():
+        return iter([notices.rejected(content, "is no activity with what belongs to it", table.name)])
+    return table.shape(_with_metrics(found) if isinstance(found, dict) else found, activity)
+
+
+def with_arrays(content: Row) -> Row:
+    """An answer whose entries are arrays again."""
+    there = {each.values for each in SERIES if isinstance(content.get(each.values), list)}
+    return {**content, **{values: _arrays(values, content) for values in there}}
+
+
+def _arrays(values: str, content: Row) -> list[Any]:
+    entries = content[values]
+    lists = [content.get(each.descriptors or "") for each in SERIES if each.values == values]
+    told = max((len(described) for described in lists if isinstance(described, list)), default=0)
+    used = {name for entry in entries if isinstance(entry, Mapping) for name in entry}
+    names = PAIR if told <= len(PAIR) and used <= {*PAIR} else PLACES.get(values, PAIR)
+    return [_array(entry, names, told or len(names)) for entry in entries]
+
+
+def _array(entry: Any, names: tuple[str, ...], width: int) -> Any:
+    """An entry as an array; where nobody had a name for its values they are numbered."""
+    if not isinstance(entry, Mapping):
+        return entry
+    numbered = tuple(f"val_{place}" for place in range(width))
+    known = numbered if numbered[0] in entry else names
+    return [entry.get(name) for name in known[:width]]
+
+
+def _with_metrics(details: Row) -> Row:
+    """The details of an activity whose measurements are arrays, as their descriptors say."""
+    entries, described = details.get(acts.METRICS), details.get(acts.DESCRIPTORS)
+    if not isinstance(entries, list) or not isinstance(described, list):
+        return details
+    keys = {each.get("metricsIndex"): each.get("key") for each in described if isinstance(each, dict)}
+    order = [keys.get(place) for place in range(len(keys))]
+    again = [{"metrics": [each.get(key) for key in order]} if _is_named(each) else each for each in entries]
+    return {**details, acts.METRICS: again}
+
+
+def _is_named(entry: Any) -> bool:
+    return isinstance(entry, dict) and "metrics" not in entry

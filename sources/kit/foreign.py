@@ -1,0 +1,51 @@
+"""Files that another program fetched, as a source can read them: which tables they fill, and what a line becomes.
+
+A source that can has a public function `foreign`, which takes arguments as the source does and returns `Foreign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a file: what it says, its number from 1 on, the type of the file and its name without an ending.
+
+    `at` is the minute that the name begins with, `2026-03-20T08:00` for `2026_03_20_08_00`, or empty.
+    """
+
+    content: Row
+    number: int
+    type: str
+    file: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """How to read them.
+
+    `rows` gives the rows (and notices) that a line is to a table. Where it gives the notice `failed`, the file is put
+    aside with that reason. `tables` are those that a type of file fills; of a type that it does not name, the table of
+    that name.
+    """
+
+    rows: Callable[[str, Line], Iterable[Row]]
+    tables: Mapping[str, tuple[str, ...]]
+
+
+def owner(line: Line, accounts: Sequence[str]) -> str | None:
+    """The account that stands behind the type in the name of a file, or the only one; None where that is open."""
+    named = (account for account in accounts if line.file.endswith(f"_{line.type}_{account}"))
+    return next(named, accounts[0] if len(accounts) == 1 else None)
+
+
+def whose(accounts: Sequence[str]) -> str:
+    """Why a file without an owner cannot be read."""
+    endings = " or ".join(f"_{account}" for account in accounts)
+    return f"does not say whose it is; let its name end with {endings}, and put it into landing again"

@@ -1,0 +1,198 @@
+"""Files that older ingestors have left in a landing: which rows they become, and what of them cannot be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.warehouse import Ask, contents
+
+BATTERY = ("timestamp", "bodyBatteryStatus", "bodyBatteryLevel", "bodyBatteryVersion")
+STRESS = {
+    "calendarDate": "2024-02-01",
+    "maxStressLevel": 97,
+    "stressValueDescriptorsDTOList": [{"key": "timestamp", "index": 0}, {"key": "stressLevel", "index": 1}],
+    "stressValuesArray": [{"timestamp": 1706770800000, "type": -1}, {"timestamp": 1706770980000, "type": 25}],
+    "bodyBatteryValueDescriptorsDTOList": [
+        {"bodyBatteryValueDescriptorIndex": place, "bodyBatteryValueDescriptorKey": key}
+        for place, key in enumerate(BATTERY)
+    ],
+    "bodyBatteryValuesArray": [
+        {"timestamp": 1706770800000, "score": 2.0},
+        {"timestamp": 1706770980000, "type": "MEASURED", "value": 47, "score": 2.0},
+    ],
+    "date": "2024-02-01",
+    "data_type": "stress",
+}
+SPLITS = {
+    "activityId": 7,
+    "activityName": "Run",
+    "splits": {"activityId": 7, "lapDTOs": [{"lapIndex": 1, "distance": 1000.0}, {"lapIndex": 2, "distance": 900.0}]},
+    "typed_splits": {"splits": [{"type": "RWD_RUN", "messageIndex": 0}]},
+    "split_summaries": {"splitSummaries": [{"splitType": "RWD_RUN", "noOfSplits": 1}]},
+    "data_type": "activity_splits",
+}
+BOTH = {"includesWellnessData": True, "totalSteps": 9, "calendarDate": "2024-02-01", "from": "x", "weight": 70000.0}
+PLAY = {"played_at": "2024-02-01T07:00:00.000Z", "track": {"uri": "spotify:track:a", "name": "A"}, "context": None}
+PROFILE = {"player_id": 41, "username": "player_one", "joined": 1, "data_type": "player_profile"}
+STATISTICS = {
+    "chess_daily": {"last": {"rating": 1157, "date": 1715447742, "rd": 99}},
+    "fide": 0,
+    "data_type": "player_stats",
+    "fetch_timestamp": "2024-02-01T09:00:10.000001",
+}
+GAME = {"uuid": "g", "end_time": 1706770800, "white": {"username": "Player_One"}, "data_type": "games"}
+
+
+@pytest.fixture
+def site(workspace):
+    """Makes workspaces with a spec, and in its landing some files of lines."""
+
+    def make(spec, files):
+        made = workspace(spec)
+        put(made, spec, files)
+        return made
+
+    return make
+
+
+def put(made, spec, files):
+    home = made.root / "landing" / spec / "landing"
+    home.mkdir(parents=True, exist_ok=True)
+    for name, lines in files.items():
+        content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+        (home / f"{name}.jsonl").write_text(content)
+
+
+def etl(made, *words):
+    result = made.etl(*words, "--env", "test", "--output", "json")
+    return result.code, result.json[0]
+
+
+def there(made, spec, folder):
+    home = made.root / "landing" / spec / folder
+    return sorted(file.relative_to(home).as_posix() for file in home.rglob("*.jsonl"))
+
+
+def reasons(made, spec):
+    home = made.root / "landing" / spec / "rejected"
+    return [json.loads(file.read_text())["reason"] for file in sorted(home.glob("*.error.json"))]
+
+
+def test_answers_of_garmin_fill_all_their_tables_and_are_rebuilt(site):
+    made = site(
+        "garmin",
+        {
+            "2024_02_02_11_00_garmin_stress": [STRESS, "{broken"],
+            "2024_02_02_11_00_garmin_activity_splits": [SPLITS],
+            "2024_02_01_to_2024_02_02_HISTORICAL_garmin_stats_and_body": [BOTH],
+            "2024_02_02_11_00_garmin_hrv": [{"hrvSummary": [1]}],
+        },
+    )
+    code, report = etl(made, "ingest", "garmin")
+    assert (code, report["tables"], report["rejected"]) == (
+        3,
+        {
+            "stress": 1, "stress_samples": 2, "user_summary": 1,
+            "activity_splits": 2, "activity_typed_splits": 1, "activity_split_summaries": 1,
+        },
+        {"stress": 1, "hrv": 1},
+    )  # fmt: skip
+    assert made.query(
+        "SELECT account, stress_level, body_battery_status, body_battery_level FROM garmin.stress_samples ORDER BY 2"
+    ) == [("me", -1.0, None, None), ("me", 25.0, "MEASURED", 47.0)]
+    assert made.query("SELECT activity_id, sum(distance_m) FROM garmin.activity_splits GROUP BY 1") == [(7, 1900.0)]
+    columns = [name for (name,) in made.query("SELECT column_name FROM (DESCRIBE garmin.user_summary)")]
+    assert not {"weight", "from", "data_type", "date"} & set(columns)
+    archive = ["activity_splits", "hrv", "stats_and_body", "stress"]
+    assert [name.split("/")[0] for name in there(made, "garmin", "archive")] == archive
+    before = contents(Ask(made), "garmin")
+    assert etl(made, "rebuild", "garmin")[0] == 3
+    assert contents(Ask(made), "garmin") == before
+
+
+def test_a_file_for_two_accounts_has_to_say_whose_it_is(site):
+    name = "2024_02_02_08_00_spotify_recently_played"
+    made = site("spotify", {name: [PLAY], f"{name}_boris": [PLAY]})
+    made.point_at({"sources.spotify.accounts": ["anna", "boris"]})
+    code, _ = etl(made, "ingest", "spotify")
+    assert (code, made.query("SELECT account, track__name FROM spotify.recently_played")) == (3, [("boris", "A")])
+    assert there(made, "spotify", "rejected") == [f"{name}.jsonl"]
+    (reason,) = reasons(made, "spotify")
+    assert reason.startswith("does not say whose it is; let its name end with _anna or _boris")
+
+
+def test_statistics_wait_for_a_profile(site):
+    """A name with underscores, too; the file itself has no number of the player."""
+    name = "2024_02_02_09_00_chess_player_one_{}"
+    files = {"player_stats": [STATISTICS], "games": [GAME]}
+    made = site("chess", {name.format(kind): lines for kind, lines in files.items()})
+    code, report = etl(made, "ingest", "chess")
+    assert (code, report["tables"]) == (3, {"games": 1})
+    assert "nothing is known of the player 'player_one'" in reasons(made, "chess")[0]
+    put(made, "chess", {name.format("player_profile"): [PROFILE], name.format("player_stats"): [STATISTICS]})
+    code, report = etl(made, "ingest", "chess")
+    assert (code, report["tables"]) == (0, {"player_profile": 1, "player_stats": 2})
+    assert made.query(
+        "SELECT player_id, username, category, snapshot_date::text, last__rating, rating FROM chess.player_stats "
+        "ORDER BY category"
+    ) == [
+        (41, "player_one", "chess_daily", "2024-02-01", 1157, None),
+        (41, "player_one", "fide", "2024-02-01", None, 0),
+    ]
+    assert etl(made, "rebuild", "chess")[0] == 0
+    assert made.query("SELECT count(*) FROM chess.player_stats") == [(2,)]
+
+
+def test_lines_about_somebody_go_though_they_do_not_say_so(site):
+    """The one account a file may be of, or the name of the file."""
+    made = site("garmin", {"2024_02_02_11_00_garmin_stress": [STRESS]})
+    made.point_at({"sources.garmin.accounts": ["anna"]})
+    assert etl(made, "ingest", "garmin")[0] == 0
+    erased = made.etl("erase", "--account", "anna", "--env", "test", "--yes")
+    assert erased.code == 0, erased
+    home = made.root / "landing"
+    assert [file.read_text().strip() for file in home.rglob("*stress.jsonl")] == [""]
+    put(made, "chess", {"2024_02_02_09_00_chess_player_one_player_stats": [STATISTICS]})
+    made.link("chess")
+    erased = made.etl("erase", "--player", "player_one", "--env", "test", "--yes")
+    assert erased.code == 0, erased
+    (left,) = (home / "chess").rglob("*stats.jsonl")
+    assert ("player_one" in left.name, left.read_text().strip()) == (False, "")
+
+
+def test_places_in_a_top_list_are_those_of_the_lines(site):
+    made = site("spotify", {"2024_02_02_08_00_spotify_top_artists": [{"id": "x", "name": "X"}, {"id": "y"}]})
+    assert etl(made, "ingest", "spotify")[0] == 0
+    asked = "SELECT snapshot_date::text, time_range, rank, id FROM spotify.top_artists ORDER BY rank"
+    assert made.query(asked) == [("2024-02-02", "medium_term", 1, "x"), ("2024-02-02", "medium_term", 2, "y")]
+
+
+RECORDED = {
+    "garmin": {
+        "stress": 1, "stress_samples": 60, "hrv": 1, "hrv_samples": 81, "activity_splits": 2,
+        "activity_typed_splits": 1, "activity_split_summaries": 1, "activity_weather": 1,
+    },
+    "spotify": {
+        "recently_played": 5, "recently_played__track__artists": 5, "recently_played__track__album__artists": 5,
+    },
+    "chess": {"player_profile": 1, "player_stats": 7},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", RECORDED)
+def test_recorded_files(site, payloads: Path, spec):
+    """A profile stands beside statistics, as that ingestor fetches them."""
+    found = {file.stem: [*file.read_text().splitlines()] for file in (payloads / "landing").glob(f"*_{spec}_*")}
+    if spec == "chess":
+        profile = json.loads((payloads / "chess/player_profile.json").read_text())
+        found["2024_01_02_09_00_chess_playerone_player_profile"] = [{**profile, "username": "playerone"}]
+    made = site(spec, found)
+    code, report = etl(made, "ingest", spec)
+    tables = {name: rows for name, rows in report["tables"].items() if name != "games"}
+    assert (code, tables, report["rejected"]) == (0, RECORDED[spec], {}), report["errors"]
+    if spec == "garmin":
+        levels = "SELECT count(stress_level), min(stress_level), max(body_battery_level) FROM garmin.stress_samples"
+        assert made.query(levels) == [(60, -1.0, 47.0)]
