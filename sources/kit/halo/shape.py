@@ -13,7 +13,7 @@ Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = dict[str, list[Row]]
 
 WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-DURATION = re.compile(r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+DURATION = re.compile(r"(-)?P(?=[\dT])(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 MOMENT = "ISO8601Date"  # an object of this key alone is a moment
 XUID = re.compile(r"(?:xuid\()?(\d+)\)?")
 
@@ -22,15 +22,15 @@ def flat(told: Row, prefix: str = "", without: frozenset[str] = frozenset()) -> 
     """The fields of an object in one row; those of an object in it after its name and `__`, lists as they are."""
     row: Row = {}
     for key, value in told.items():
+        kind = type(value)
         if value is None or key in without:
             continue
         name = prefix + snake(key)
-        if type(value) is dict:
-            if MOMENT in value:
-                row[name] = value[MOMENT]
-            else:
-                row |= flat(value, f"{name}__")
-        elif type(value) is str and value[:1] in "-P" and (length := seconds(value)) is not None:
+        if kind is int:  # most are
+            row[name] = value
+        elif kind is dict:
+            row |= {name: value[MOMENT]} if MOMENT in value else flat(value, f"{name}__")
+        elif kind is str and value.startswith(("P", "-P")) and (length := seconds(value)) is not None:
             row[f"{name}_seconds"] = length
         else:
             row[name] = value
@@ -46,11 +46,11 @@ def snake(name: str) -> str:
 def seconds(text: Any) -> float | None:
     """An ISO 8601 duration, of any number of decimals; None for what is none."""
     match = DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None or text.endswith(("P", "T")):
+    if match is None:
         return None
-    sign, *parts = match.groups()
-    days, hours, minutes, rest = (float(part or 0) for part in parts)
-    length = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    sign, days, hours, minutes, rest = match.groups()
+    whole = (int(days or 0) * 24 + int(hours or 0)) * 60 + int(minutes or 0)
+    length = whole * 60 + float(rest or 0)
     return -length if sign else length
 
 
