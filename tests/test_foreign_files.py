@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.warehouse import Ask, contents
@@ -161,6 +163,38 @@ def test_lines_about_somebody_go_though_they_do_not_say_so(site):
     assert erased.code == 0, erased
     (left,) = (home / "chess").rglob("*stats.jsonl")
     assert ("player_one" in left.name, left.read_text().strip()) == (False, "")
+
+
+def test_a_file_of_arrow_rows_that_are_all_about_somebody_is_emptied(site):
+    """One without rows is looked into, too, and so are the values of a dictionary."""
+    made = site("garmin", {})
+    home = made.root / "landing/garmin/landing"
+    rows = pa.table({"account": ["anna"], "calendar_date": ["2024-02-01"], "max_stress_level": [1]})
+    pq.write_table(rows, home / "2024_02_02_11_00_garmin_stress.parquet")
+    pq.write_table(rows.slice(0, 0), home / "2024_02_03_11_00_garmin_stress.parquet")
+    encoded = rows.set_column(0, "account", rows["account"].dictionary_encode())
+    pq.write_table(encoded, home / "2024_02_04_11_00_garmin_stress.parquet")
+    erased = made.etl("erase", "--account", "anna", "--env", "test", "--yes")
+    assert (erased.code, erased.err) == (0, ""), erased
+    assert [pq.read_table(file).num_rows for file in home.iterdir()] == [0, 0, 0]
+
+
+def test_another_file_of_the_same_name_is_rebuilt_too(site):
+    """The archive gives it a number, behind what says whose it is."""
+    stress, statistics = "2024_02_02_11_00_garmin_stress_me", "2024_02_02_09_00_chess_chess_king_player_stats"
+    king = {"2024_02_02_08_00_chess_chess_king_player_profile": [{**PROFILE, "username": "chess_king"}]}
+    for spec, name, firsts, line, table in (
+        ("garmin", stress, {}, STRESS, "stress"),
+        ("chess", statistics, king, STATISTICS, "player_stats"),
+    ):
+        made = site(spec, {**firsts, name: [line]})
+        made.point_at({"sources.garmin.accounts": ["me", "boris"]})
+        assert etl(made, "ingest", spec)[0] == 0
+        put(made, spec, {name: [{**line, "more": {"x": 1}}]})
+        assert etl(made, "ingest", spec)[0] == 0
+        rows = made.query(f"SELECT count(*) FROM {spec}.{table}")
+        assert f"{table}/{name}.2.jsonl" in there(made, spec, "archive")
+        assert (etl(made, "rebuild", spec)[0], made.query(f"SELECT count(*) FROM {spec}.{table}")) == (0, rows)
 
 
 def test_places_in_a_top_list_are_those_of_the_lines(site):

@@ -42,7 +42,9 @@ def test_the_skeleton_keeps_its_promise(subject: Subject, promise: Promise):
 
 def test_the_skeleton_is_valid_and_listed(orders):
     assert orders.etl("validate").out == "1 valid spec: orders\n"
-    assert orders.etl("list", "--types").out == "ORDERS\n  items\n"
+    assert orders.etl("list", "--types").out == (
+        "ORDERS\n  items  Pages of `{id, name, updated_at}` from `GET /items?since=&page=`.\n"
+    )
 
 
 @pytest.mark.parametrize("rule", [["check"], ["format", "--check"]], ids=["check", "format"])

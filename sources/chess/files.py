@@ -15,7 +15,7 @@ from sources.kit.foreign import Line
 
 PROFILES = "player_profile"
 THEIRS = ("data_type", "fetch_timestamp")  # what those programs add to a line
-PLAYER = re.compile(r"(?:.*_)?chess_(?P<name>.+)")
+PLAYER = re.compile(r"(?:.*?_)?chess_(?P<name>.+)")
 NOBODY = "does not say whose it is; call it …_chess_NAME_{}.jsonl, and put it into landing again"
 STRANGER = "nothing is known of the player {!r}; load a profile first, and put this into landing again"
 
@@ -29,7 +29,7 @@ def rows(table: str, line: Line) -> Iterable[Row]:
 
 
 def _owned(table: str, line: Line, content: Row) -> Iterator[Row]:
-    player = PLAYER.fullmatch(line.file.removesuffix(f"_{line.type}"))
+    player = PLAYER.fullmatch(line.first_name.removesuffix(f"_{line.type}"))
     if player is None:
         yield notices.failed(line.file, NOBODY.format(line.type))
         return

@@ -5,6 +5,7 @@ A source that can has a public function `foreign`, which takes arguments as the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,11 @@ class Line:
     file: str
     at: str
 
+    @property
+    def first_name(self) -> str:
+        """The name before an archive that had one like it gave it a number."""
+        return re.sub(r"\.\d+$", "", self.file)
+
 
 @dataclass(frozen=True)
 class Foreign:
@@ -41,7 +47,8 @@ class Foreign:
 
 def owner(line: Line, accounts: Sequence[str]) -> str | None:
     """The account that stands behind the type in the name of a file, or the only one; None where that is open."""
-    named = (account for account in accounts if line.file.endswith(f"_{line.type}_{account}"))
+    names = (line.file, line.first_name)
+    named = (account for name in names for account in accounts if name.endswith(f"_{line.type}_{account}"))
     return next(named, accounts[0] if len(accounts) == 1 else None)
 
 

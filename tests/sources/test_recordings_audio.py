@@ -164,7 +164,7 @@ def test_a_receipt_has_the_columns_of_its_table() -> None:
         "file_size_bytes": 1000,
         "source_table": None,
         "source_row_id": 7,
-        "metadata": {"codec": "mp3", "content_type": "audio/mpeg", "etag": "e"},
+        "metadata": '{"codec":"mp3","content_type":"audio/mpeg","etag":"e"}',
         "created_at": datetime(2025, 7, 1, tzinfo=UTC),
     }
     assert (item.id, item.url, item.media, item.seconds) == (SHA1, URL, "mp3", 65.223)
