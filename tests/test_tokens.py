@@ -234,6 +234,14 @@ def test_a_sign_in_that_was_withdrawn_needs_a_person(engine, sandbox, store):
     assert (login(engine).code, status(engine)[0], engine.etl(*RUN, "test").code) == (0, 0, 0)
 
 
+def test_a_run_that_is_answered_takes_a_refusal_back(engine):
+    login(engine)
+    change(engine, refused_at=days(-1))
+    assert status(engine)[0] == 6
+    result = engine.etl(*RUN, "test")
+    assert (result.code, result.err, status(engine)[0]) == (0, "", 0)
+
+
 def test_a_refusal_does_not_take_the_place_of_a_newer_token(engine, monkeypatch):
     choose(engine, "test", "destination")
     login(engine)

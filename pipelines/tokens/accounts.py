@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dlt.common.configuration.utils import deserialize_value
 
 from pipelines.build import arguments, sign_in_of
@@ -32,7 +34,8 @@ def standings(environment: Environment, spec: Spec, store: Store, account: str =
     return [standing(store, sign_in.name, one) for one in chosen]
 
 
-def ending_soon(environment: Environment, spec: Spec, store: Store) -> list[str]:
-    """The sign-ins of a spec that a person should make anew, each with how."""
+def ending_soon(environment: Environment, spec: Spec, store: Store, since: datetime) -> list[str]:
+    """The sign-ins of a spec that a person should make anew, each with how; a run `since` then tells of its own."""
     near = [one for one in standings(environment, spec, store) if is_near(one.sign_in_ends)]
+    near = [one for one in near if one.refused_at is None or one.refused_at < since]
     return [f"{named(one.name, one.account)}: {one}; {store.way_in(one.name, one.account)}" for one in near]

@@ -356,6 +356,14 @@ def test_the_names_of_other_programs_will_do(stranger, sandbox):
     assert (code, "client_id of [sources.spotify]" in report["message"]) == (2, True)
 
 
+def test_an_account_whose_sign_in_has_ended_costs_no_other_its_plays(site):
+    site.point_at({"sources.spotify.accounts": ["carl", "boris"], "sources.spotify.history_account": "boris"})
+    code, report, _ = run(site, "--select", "recently_played,gaps,user_profile")
+    assert (code, report["tables"]["user_profile"], "recently_played" in report["tables"]) == (6, 1, True)
+    assert [error["message"].split(";")[0] for error in report["errors"]] == ["spotify (carl): nobody has signed in"]
+    assert report["message"] == report["errors"][0]["message"]
+
+
 def test_a_sign_in_that_has_ended_asks_for_a_person(stranger):
     code, report, _ = run(stranger, *PROFILE, SPOTIFY_CLIENT_ID="sandbox-app", SPOTIFY_REFRESH_TOKEN="long-gone")
     assert code == 6
