@@ -15,10 +15,10 @@ from pipelines.tokens.stores import Standing, Store, is_near, named, standing
 
 def accounts(environment: Environment, spec: Spec, store: Store, system: str) -> list[str]:
     """The accounts by name, or the unnamed one; the settings of the spec must be in force."""
-    return sorted({*_asked_for(environment, spec), *store.accounts(system)}) or [""]
+    return sorted({*asked_for(environment, spec), *store.accounts(system)}) or [""]
 
 
-def _asked_for(environment: Environment, spec: Spec) -> list[str]:
+def asked_for(environment: Environment, spec: Spec) -> list[str]:
     """What a source that reads several accounts takes as `accounts`."""
     takes_them = "accounts" in arguments(environment.root, spec)
     found = setting("accounts", ("sources", spec.name)) if takes_them else None

@@ -93,7 +93,7 @@ def spotify(
     history_account: str | None = None,
 ) -> Iterable[DltResource]:
     """Eleven tables; every `whole_pass_days` saved things are read whole; an export belongs to `history_account`."""
-    names = _names(accounts)
+    names, history_path = _names(accounts), history_path or None
     owner = _owner(history_account, names, history_path)
     upstream = Upstream(base_url.rstrip("/"), SIGN_IN)
     played = Plays(upstream)

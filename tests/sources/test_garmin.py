@@ -285,7 +285,7 @@ def test_days_that_fail_for_good_stop_no_run(site, sandbox):
 @pytest.mark.parametrize(
     ("path", "select", "rows", "all_rows"),
     [
-        ("hrv-service", "sleep,hrv,steps", {"sleep": 5, "steps": 7}, {"hrv": 5}),
+        ("hrv-service", "sleep,hrv,steps", {"sleep": 5, "steps": 108}, {"hrv": 5}),
         ("/splits", "activities,activity_splits", {"activities": 4}, {"activity_splits": 8}),
     ],
 )
