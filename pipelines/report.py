@@ -45,6 +45,7 @@ class Report:
     tables: dict[str, int] = field(default_factory=dict)
     gears: Counter[tuple[str, str]] = field(default_factory=Counter)
     raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    raw_home: str = ""
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
     postponed: bool = False
@@ -190,11 +191,12 @@ class Report:
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
+        out += [f"{self.spec}: raw files are in {self.raw_home}"] if self.raw_files else []
         see = f"etl quarantine list {self.spec} --env {self.environment}"
         out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
         out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
-        out += [f"{reason}; nothing more of it was read, the other accounts were" for reason in self.signed_out]
+        out += [f"{reason}; this account was left out" for reason in self.signed_out]
         more = len(self.failed_items) - MOST_ITEMS
         out += [f"{self.spec}: {more:,} more failed; see runs/{self.run_id}/error.json"] if more > 0 else []
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]

@@ -46,7 +46,7 @@ def refuse_of_others(root: Path, spec: Spec, others: Sequence[Spec], select: Ite
         having = [] if own(root, spec, [pattern]) else [each.name for each in others if own(root, each, [pattern])]
         if having:
             raise UsageError(
-                f"--select {pattern}: {spec.name} has no such resource, {' and '.join(having)} has; name that"
+                f"--select {pattern}: {spec.name} has no such resource; name the spec: {', '.join(having)}"
             )
 
 

@@ -221,6 +221,7 @@ def test_which_specs_run(engine, arguments, ran):
             ["toy", "second", "--select", "only"],
             "--select only: no such resource in toy, second; see: etl list --types",
         ),
+        (["toy", "--select", "only"], "--select only: toy has no such resource; name the spec: third"),
         (["toy", "second", "--exclude", "only"], "--exclude only: no such resource in toy, second"),
     ],
     ids=str,

@@ -303,6 +303,12 @@ def test_an_export_that_is_none_is_named(site, tmp_path, make, says):
     assert says in report["message"]
 
 
+def test_an_export_without_a_name_is_none(site):
+    account(site, "boris")
+    code, report, _ = run(site, "--select", "streaming_history", "--with", "history_path=")
+    assert (code, report["tables"]) == (0, {})
+
+
 def test_a_file_of_an_export_that_is_encrypted_is_named(site, tmp_path):
     account(site, "boris")
     packed = tmp_path / "export.zip"
@@ -351,6 +357,8 @@ def test_the_names_of_other_programs_will_do(stranger, sandbox):
     assert stranger.query("SELECT account, id FROM spotify.user_profile") == [("me", "demo_anna")]
     sent = [seen.headers.get("authorization", "") for seen in sandbox.requests if seen.path == "/oauth/token"]
     assert [text.split()[0] for text in sent] == ["Basic"]
+    empty, _, said = run(stranger, *PROFILE, **names, SPOTIFY_REFRESH_TOKEN="")
+    assert (empty, "nobody has signed in" in said) == (6, True), "an empty variable is as good as none"
     wrong = {**names, "SPOTIFY_CLIENT_SECRET": "another-secret"}
     code, report, _ = run(stranger, *PROFILE, **wrong, SPOTIFY_REFRESH_TOKEN=f"{refresh}x")
     assert (code, "client_id of [sources.spotify]" in report["message"]) == (2, True)
