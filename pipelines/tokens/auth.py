@@ -133,7 +133,7 @@ def _refuse_nobody(spec: Spec, known: Sequence[str], account: str) -> None:
 
 def _refuse_unnamed(name: str, known: Sequence[str], account: str) -> None:
     if not account and known != [""]:
-        raise UsageError(f"auth export {name}: has several accounts; name one with --account: {', '.join(known)}")
+        raise UsageError(f"auth export {name}: is of no account; name one with --account: {', '.join(known)}")
 
 
 def _nobody(environment: Environment, name: str) -> str:

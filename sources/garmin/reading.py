@@ -52,7 +52,6 @@ class Ended:
 class SignedOut:
     """A person must sign in to an account; the others are read."""
 
-    account: str
     reason: str
 
     @property
@@ -119,7 +118,7 @@ class Reading:
 
     def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended | SignedOut]:
         for account in self.accounts:
-            yield from self._unless_signed_out(account, self._of_account(account, metric, users))
+            yield from self._unless_signed_out(self._of_account(account, metric, users))
 
     def _of_account(self, account: Account, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
         memories = [_memory(user, account.name) for user in users]
@@ -128,14 +127,14 @@ class Reading:
         now = asked(span, metric.days, metric.weekly) if metric.dated else [Span(span.last, span.last)]
         yield from self._asked(account, metric, [*missed, *now], len(missed), span.last)
 
-    def _unless_signed_out(self, account: Account, read: Iterator[Shared]) -> Iterator[Shared | SignedOut]:
+    def _unless_signed_out(self, read: Iterator[Shared]) -> Iterator[Shared | SignedOut]:
         """What is read of an account; that a person must sign in to it keeps no other from being read."""
         try:
             yield from read
         except SignInNeeded as needed:
             if len(self.accounts) == 1:
                 raise
-            yield SignedOut(account.name, str(needed))
+            yield SignedOut(str(needed))
 
     def _asked(
         self, account: Account, metric: Metric, spans: list[Span], missed: int, until: date
@@ -168,7 +167,7 @@ class Reading:
             if isinstance(listed, SignedOut):
                 yield listed
             elif listed.found is not None:
-                yield from self._unless_signed_out(listed.account, self._of_activities(listed, part, users))
+                yield from self._unless_signed_out(self._of_activities(listed, part, users))
 
     def _of_activities(self, listed: Listed, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
         account, span, found = listed.account, listed.span, listed.found or []
@@ -198,7 +197,7 @@ class Reading:
 
     def _lists(self, users: list[str]) -> Iterator[Listed | SignedOut]:
         for account in self.accounts:
-            yield from self._unless_signed_out(account, self._list(account, users))
+            yield from self._unless_signed_out(self._list(account, users))
 
     def _list(self, account: Account, users: list[str]) -> Iterator[Listed]:
         memories = [_memory(user, account.name) for user in users]
