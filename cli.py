@@ -194,7 +194,7 @@ def ingest(
 
 @app.command()
 def rebuild(
-    names: Names = None, env: Env = "dev",
+    names: Names = None, env: Env = "dev", service: Service = None,
     drop_direct: Annotated[
         bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
@@ -208,7 +208,7 @@ def rebuild(
     from pipelines import commands
 
     order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
-    chosen = commands.specs(root(), listed(names), False)
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], False)
     what = "--drop-direct gives up rows for good" if drop_direct else "rebuild drops tables and loads them again"
     commands.confirm(root(), env, what, yes, always=drop_direct)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))

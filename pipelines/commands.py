@@ -37,10 +37,12 @@ def specs(root: Path, names: Sequence[str], everything: bool, select: Sequence[s
     if problems:
         raise SpecError(problems)
     if select:
-        from pipelines.selection import having_any, refuse_models
+        from pipelines.selection import having_any, refuse_models, refuse_of_others
 
         refuse_models(root, chosen, select)
-        return having_any(root, chosen, select) if len(chosen) > 1 else chosen
+        if len(chosen) > 1:
+            return having_any(root, chosen, select)
+        refuse_of_others(root, chosen[0], specs_.load_each(root)[0], select)
     return chosen
 
 

@@ -58,7 +58,7 @@ class Variables(EnvironProvider):
         if not sections:
             return None, name
         for short in familiar.of_a_sign_in(key, sections):
-            if short in self.values and name not in self.values:
+            if self.values.get(short) and name not in self.values:
                 return self.values[short], short
         if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
             return self.values.get(name), name

@@ -50,7 +50,9 @@ def database(environment: Environment, variables: Mapping[str, str]) -> dict[str
 def project(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:
     """The project of GCP_PROJECT_ID, where the environment has a BigQuery."""
     name = variables.get(PROJECT)
-    return {"destination": {WAREHOUSE: {"project_id": name}}} if name and environment.kind == "bigquery" else {}
+    if not name or environment.kind != "bigquery":
+        return {}
+    return {"destination": {WAREHOUSE: {"project_id": name, "credentials": {"project_id": name}}}}
 
 
 def bucket(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Manifest:
     """One fetch. `state` is the source's after it, None where the cursor was frozen; `begun` tells where it began.
 
     `begun` has a digest of the state of each resource, and under "" that of the source itself. `claims` are the rows of
-    `_etl.coverage` that are due once it is loaded.
+    `_etl.coverage` that are due once it is loaded. `tables` are the resources whose table is to be there without rows.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Manifest:
     begun: dict[str, str] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
+    tables: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -151,6 +151,8 @@ class OneFetch:
 
     def _rows(self, resource: str) -> Iterator[Any]:
         self._note(pipeline_state(Container())[0])
+        if resource in self._manifest.tables:
+            yield dlt.mark.materialize_table_schema()
         by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
         for file in self._manifest.files_of(resource):
             if file.name not in self._unread:

@@ -38,7 +38,7 @@ class Store:
                 "lie; add it with destination_type = 'filesystem' and bucket_url"
             )
         self.spec = spec
-        self.filesystem, folder = buckets.at(environment, url) if url else buckets.opened(LANDING)
+        self.filesystem, folder = buckets.at(environment, url) if url is not None else buckets.opened(LANDING)
         self.home = f"{folder}/{spec}"
         self.is_local = "file" in self._protocols
 
