@@ -32,6 +32,7 @@ class Writer:
         self._lines: dict[str, _Lines] = {}
         self._tables: dict[str, list[_Tables]] = {}
         self.files: list[RawFile] = []
+        self.tables: list[str] = []  # resources that have one whatever rows they have
 
     def __enter__(self) -> Writer:
         return self
@@ -44,8 +45,9 @@ class Writer:
             self.files = [self._told(file) for file in written]
 
     def write(self, resource: str, item: Any, meta: Any) -> None:
-        """Append a page, or one row; an item that asks for a table only has none."""
+        """Append a page, or one row; an item that asks for a table only has none, and is noted."""
         if isinstance(item, MaterializedEmptyList):
+            self.tables += [] if resource in self.tables else [resource]
             return
         page = item if isinstance(item, list) else [item]
         match get_data_item_format(item):
