@@ -86,7 +86,7 @@ class Load:
                         f"{self.spec.name}: every row of {', '.join(emptied)} was set aside, and the table is replaced "
                         f"whole: nothing was loaded; see {see}"
                     )
-                self.load(working, self.refresh)
+                self.load(working)
 
     @property
     def load_ids(self) -> list[str]:
@@ -221,18 +221,18 @@ class Load:
         limited = self.order.limit is not None
         return nullcontext() if limited else importlib.import_module("sources.kit.ahead").reading_ahead()
 
-    def load(self, pipeline: dlt.Pipeline, refresh: Refresh | None = None) -> None:
+    def load(self, pipeline: dlt.Pipeline) -> None:
         """Normalize and load what was extracted, which drops tables first where it is a refresh."""
         if not pipeline.has_pending_data:
             return
-        if refresh:
-            make_room(self.environment, self.spec, self.report.dataset)
         with signals.intercepted_signals():  # dlt's own interception forgets a signal that comes near its end
             by_columns = columnar(self.report.gears, self.parsed_pages)
             with self.timed("normalize"), by_columns, _fresh_after_bad_rows(pipeline):
                 info = pipeline.normalize()
             give_back()
             signals.raise_if_signalled()
+            if _drops_tables(pipeline):
+                make_room(self.environment, self.spec, self.report.dataset)
             self._in_doubt = True
             with self.timed("load"):
                 loaded = pipeline.load()
@@ -291,6 +291,12 @@ def _fresh_after_bad_rows(pipeline: dlt.Pipeline) -> Iterator[None]:
         if is_of_rows(failed):
             pipeline.abort_packages()
         raise
+
+
+def _drops_tables(pipeline: dlt.Pipeline) -> bool:
+    """Whether what is to be loaded drops tables; it may be of a run that died."""
+    states = map(pipeline.get_load_package_state, pipeline.list_normalized_load_packages())
+    return any(state.get("dropped_tables") for state in states)
 
 
 def _has_rows(info: ExtractInfo) -> bool:

@@ -359,6 +359,10 @@ _DESTINATION: list[tuple[str, Callable[[Where, str], EtlError]]] = [
         lambda w, t: SettingError(f"{w}: the path of the warehouse is a circle of links; name another file"),
     ),
     (
+        r"because other objects depend on it",
+        lambda w, t: EtlError(f"{w}: {t}; drop what depends on it, then run again"),
+    ),
+    (
         r"load job .* runs for more than",
         lambda w, t: TryLater(f"{w}: {t}; the next run looks at it again"),
     ),
@@ -413,6 +417,8 @@ def _memory(link: BaseException, where: Where) -> EtlError | None:
 
 def _reason(text: str) -> str:
     """The part of a driver's message that a person can use."""
+    if dependents := re.search(r"(cannot drop .+ because other objects depend on it)\s+DETAIL:\s+(.+)", text):
+        return ": ".join(dependents.groups())
     cause = re.search(r"(?:\bCause|\bpsycopg2\.errors\.\w+): (.+)", text)
     if cause:
         return cause[1].strip().rstrip(".?")[:200]

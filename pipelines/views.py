@@ -2,18 +2,22 @@
 
 A view of a resource's table also tells where a row came from: `_source_file` and `_fetched_at` (the raw file, null of a
 row that came through none) and `_dp_inserted_at` (when its load was committed); its load is `_dlt_load_id`.
+A name that the warehouse would cut is shortened as dlt shortens that of a table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from dlt.common.normalizers.naming import NamingConvention
 from sqlglot import exp
 
 from pipelines import promises
 from pipelines.build import tables_of
 from pipelines.environment import Environment
+from pipelines.errors import SettingError
 from pipelines.ledger import DATASET, Ledger
 from pipelines.specs.spec import Spec
 from pipelines.warehouse import Warehouse, open_warehouse
@@ -50,6 +54,7 @@ def keep_views(environment: Environment, spec: Spec, dataset: str, ledger: Ledge
         there = warehouse.tables(wanted[0].dataset) if wanted else {}
         due = [view for view in wanted if there.get(view.name) != view.all_columns]
         if due:
+            _refuse_tables(environment, spec, due, there.keys() - warehouse.views(due[0].dataset))
             _ensure_dataset(warehouse, due[0].dataset)
             ledger.ensure("raw_files")
         for view in due:
@@ -60,19 +65,34 @@ def drop_views(environment: Environment, spec: Spec, dataset: str) -> None:
     """Drop the views, as Postgres drops no table that one reads; they are made again after the load."""
     if spec.name in environment.views:
         with open_warehouse(environment, dataset) as warehouse:
-            for view in _wanted(environment, spec, warehouse):
+            wanted = list(_wanted(environment, spec, warehouse))
+            views = warehouse.views(wanted[0].dataset) if wanted else set()
+            for view in (view for view in wanted if view.name in views):
                 warehouse.ask(f"DROP VIEW IF EXISTS {_named(warehouse, view)}")
+
+
+def _refuse_tables(environment: Environment, spec: Spec, views: list[View], tables: AbstractSet[str]) -> None:
+    """Refuse views whose names tables have."""
+    for view in views:
+        if view.name in tables:
+            raise SettingError(
+                f"destinations.toml: {environment.name}.views: {spec.name}: {view.dataset}.{view.name} is a table, "
+                "and what is loaded is left without a view; give the views another name or dataset"
+            )
 
 
 def _wanted(environment: Environment, spec: Spec, warehouse: Warehouse) -> Iterator[View]:
     """The views of the tables that are there, lists inside rows and models among them."""
     resources = {table: resource for resource, table in tables_of(environment.root, spec)}
     models = {model.name for model in promises.read(environment.root, spec).models}
+    is_beside = environment.view(spec.name, "")[0] == warehouse.dataset
+    others = warehouse.views() - models if is_beside else set[str]()  # these views themselves
     for table, columns in warehouse.tables().items():
         root = next((root for root in resources if table.startswith(f"{root}__")), None)
-        if table in resources or table in models or root:
+        if table not in others and (table in resources or table in models or root):
             dataset, name = environment.view(spec.name, table)
-            yield View(dataset, name, table, columns, resources.get(table))
+            short = NamingConvention.shorten_identifier(name, name, warehouse.client.capabilities.max_identifier_length)
+            yield View(dataset, short, table, columns, resources.get(table))
 
 
 def _put(warehouse: Warehouse, view: View) -> None:

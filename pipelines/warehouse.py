@@ -84,9 +84,10 @@ class Warehouse:
         rows = self._information("columns", f"table_name, ordinal_position, column_name, {kind}", dataset)
         return [(table, column, str(told).upper()) for table, _, column, told in sorted(rows)]
 
-    def views(self) -> set[str]:
-        """The views of this dataset."""
-        return {table for table, kind in self._information("tables", "table_name, table_type") if kind == "VIEW"}
+    def views(self, dataset: str | None = None) -> set[str]:
+        """The views of a dataset."""
+        rows = self._information("tables", "table_name, table_type", dataset)
+        return {table for table, kind in rows if kind == "VIEW"}
 
     def _whole(self, sql: str) -> str:
         """A statement with its per cent signs doubled where a cursor halves them."""

@@ -33,6 +33,7 @@ COMMANDS = [
     ({**INGEST, "DRY_RUN": "true"}, "ingest toy --env test --dry-run"),
     ({**RUN, "DRY_RUN": "1", "LIMIT": "2"}, "run toy --limit 2 --env test --dry-run"),
     ({**INGEST, "DRY_RUN": "false"}, "ingest toy --env test"),
+    ({**FETCH, "DRY_RUN": "false"}, "fetch toy --env test"),
     ({**RUN, "LOG_LEVEL": "INFO"}, "run toy --env test --log-level info"),
 ]
 MISTAKES = [
@@ -45,6 +46,11 @@ MISTAKES = [
     ({**RUN, "DESTINATION": "x"}, "DESTINATION: does nothing where MODE is run; leave it out"),
     ({**FETCH, "DRY_RUN": "true"}, "DRY_RUN: does nothing where MODE is fetch; leave it out"),
     ({**INGEST, "DRY_RUN": "maybe"}, "DRY_RUN=maybe: must be true or false"),
+    ({**FETCH, "SCOPE": "--yes"}, "SCOPE=--yes: must be names, with commas between them"),
+    ({**RUN, "SERVICE": "toy,--full-refresh"}, "SERVICE=toy,--full-refresh: must be names"),
+    ({**RUN, "SERVICE": "toy,-h"}, "SERVICE=toy,-h: must be names"),
+    ({**RUN, "SERVICE": ","}, "SERVICE=,: must be names"),
+    ({**RUN, "DATA_TYPES": " ,, "}, "DATA_TYPES=,,: must be names"),
     ({**FETCH, "SCOPE": "a", "DATA_TYPES": "b"}, "SCOPE and DATA_TYPES: name the same thing; give one of them"),
 ]
 MISTAKES_OF_ETL = [

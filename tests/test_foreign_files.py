@@ -8,6 +8,8 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.warehouse import Ask, contents
@@ -227,11 +229,8 @@ def test_statistics_wait_for_a_profile(site):
         (41, "player_one", "chess_daily", "2024-02-01", 1157, None),
         (41, "player_one", "fide", "2024-02-01", None, 0),
     ]
-    put(made, "chess", {name.format("player_stats"): [{**STATISTICS, "fide": 5}]})
-    assert etl(made, "ingest", "chess")[0] == 0
-    assert f"player_stats/{name.format('player_stats')}.2.jsonl" in there(made, "chess", "archive")
     assert etl(made, "rebuild", "chess")[0] == 0
-    assert made.query("SELECT rating FROM chess.player_stats ORDER BY category") == [(None,), (5,)]
+    assert made.query("SELECT count(*) FROM chess.player_stats") == [(2,)]
 
 
 def test_lines_about_somebody_go_though_they_do_not_say_so(site):
@@ -249,6 +248,38 @@ def test_lines_about_somebody_go_though_they_do_not_say_so(site):
     assert erased.code == 0, erased
     (left,) = (home / "chess").rglob("*stats.jsonl")
     assert ("player_one" in left.name, left.read_text().strip()) == (False, "")
+
+
+def test_a_file_of_arrow_rows_that_are_all_about_somebody_is_emptied(site):
+    """One without rows is looked into, too, and so are the values of a dictionary."""
+    made = site("garmin", {})
+    home = made.root / "landing/garmin/landing"
+    rows = pa.table({"account": ["anna"], "calendar_date": ["2024-02-01"], "max_stress_level": [1]})
+    pq.write_table(rows, home / "2024_02_02_11_00_garmin_stress.parquet")
+    pq.write_table(rows.slice(0, 0), home / "2024_02_03_11_00_garmin_stress.parquet")
+    encoded = rows.set_column(0, "account", rows["account"].dictionary_encode())
+    pq.write_table(encoded, home / "2024_02_04_11_00_garmin_stress.parquet")
+    erased = made.etl("erase", "--account", "anna", "--env", "test", "--yes")
+    assert (erased.code, erased.err) == (0, ""), erased
+    assert [pq.read_table(file).num_rows for file in home.iterdir()] == [0, 0, 0]
+
+
+def test_another_file_of_the_same_name_is_rebuilt_too(site):
+    """The archive gives it a number, behind what says whose it is; it stays the newer of the two."""
+    stress, statistics = "2024_02_02_11_00_garmin_stress_me", "2024_02_02_09_00_chess_chess_king_player_stats"
+    king = {"2024_02_02_08_00_chess_chess_king_player_profile": [{**PROFILE, "username": "chess_king"}]}
+    for spec, name, firsts, line, table in (
+        ("garmin", stress, {}, STRESS, "stress"),
+        ("chess", statistics, king, STATISTICS, "player_stats"),
+    ):
+        made = site(spec, {**firsts, name: [line]})
+        made.point_at({"sources.garmin.accounts": ["me", "boris"]})
+        assert etl(made, "ingest", spec)[0] == 0
+        put(made, spec, {name: [{**line, "more": {"x": 1}}]})
+        assert etl(made, "ingest", spec)[0] == 0
+        before = contents(Ask(made), spec)
+        assert f"{table}/{name}.2.jsonl" in there(made, spec, "archive")
+        assert (etl(made, "rebuild", spec)[0], contents(Ask(made), spec)) == (0, before)
 
 
 def test_places_in_a_top_list_are_those_of_the_lines(site):

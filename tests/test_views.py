@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import psycopg2
 import pytest
 
 from tests import promised
@@ -90,3 +91,57 @@ def test_an_erasure_reaches_the_names_of_files(workspace):
     (archived,) = (made.root / "landing/toy/archive/things").glob("*.jsonl*")
     assert "ann" not in archived.name
     assert made.query("SELECT id, _source_file FROM dp_lake.old_things") == [(2, archived.name)]
+
+
+def in_postgres(site: Site, sql: str) -> None:
+    with psycopg2.connect(site.url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_views_of_others_keep_nothing_from_being_loaded_once_they_are_gone(site: Site):
+    """A full refresh that they stop is brought to its end by any run, though it drops tables that have views."""
+    assert site.etl("run", "toy").code == 0
+    in_postgres(site, "CREATE VIEW dp_lake.mine AS SELECT * FROM dp_lake.old_things")
+    refused = site.etl("run", "toy", "--full-refresh", "--yes")
+    assert (refused.code, refused.err) == (
+        1,
+        "ERROR: toy: cannot drop view dp_lake.old_things because other objects depend on it: view dp_lake.mine depends "
+        "on view dp_lake.old_things; drop what depends on it, then run again\n",
+    )
+    assert site.ask("SELECT count(*) FROM dp_lake.mine") == [(6,)]
+    in_postgres(site, "DROP VIEW dp_lake.mine")
+    assert site.etl("run", "toy").code == 0
+    assert site.ask("SELECT count(_dp_inserted_at) FROM dp_lake.old_things") == [(6,)]
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_name_that_postgres_would_cut_is_shortened(site: Site):
+    """Two tables whose names begin alike have two views."""
+    file = site.workspace.root / "destinations.toml"
+    file.write_text(file.read_text().replace("old_%s", f"{'o' * 57}_%s"))
+    for _ in range(2):
+        assert site.etl("run", "toy").code == 0
+    names = site.ask("SELECT table_name FROM information_schema.views WHERE table_schema = 'dp_lake'")
+    assert ({len(name) for (name,) in names}, len(names)) == ({63}, 5)
+
+
+@pytest.mark.parametrize("site", ["duckdb", "postgres"], indirect=True)
+def test_a_view_takes_no_table_away(site: Site):
+    file = site.workspace.root / "destinations.toml"
+    file.write_text(file.read_text().replace("dp_lake.old_%s", "toy.%s"))
+    for words in (("run", "toy"), ("run", "toy", "--full-refresh", "--yes")):
+        refused = site.etl(*words)
+        said = "views: toy: toy.others is a table, and what is loaded is left without a view"
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    assert site.ask("SELECT count(*) FROM toy.things") == [(6,)]
+
+
+@pytest.mark.parametrize("site", ["duckdb"], indirect=True)
+def test_views_beside_their_tables_have_no_views(site: Site):
+    file = site.workspace.root / "destinations.toml"
+    file.write_text(file.read_text().replace("dp_lake.old_%s", "toy.%s__old"))
+    for _ in range(2):
+        assert site.etl("run", "toy").code == 0
+    names = site.ask("SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%old' ORDER BY 1")
+    assert names == [(f"{table}__old",) for table in ("by_kind", "others", "tagged", "things", "things__tags")]

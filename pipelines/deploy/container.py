@@ -34,13 +34,15 @@ def main() -> None:
 def command(variables: Mapping[str, str]) -> list[str]:
     """The arguments of `etl`; UsageError for what cannot be meant. An empty variable is one that is not set."""
     given = {name: text for name in KNOWN if (text := variables.get(name, "").strip())}
+    if "DRY_RUN" in given and not _is_on(given["DRY_RUN"]):
+        del given["DRY_RUN"]
     if not given:
         return ["list", "--types"]
     mode = given.get("MODE", "fetch").lower()
     if mode not in MODES:
         raise UsageError(f"MODE={given['MODE']}: must be one of {', '.join(MODES)}{did_you_mean(mode, MODES)}")
     _refuse(mode, given)
-    return [mode, *_listed(given.get("SERVICE", "")), *_options(given)]
+    return [mode, *_listed("SERVICE", given), *_options(given)]
 
 
 def _refuse(mode: str, given: Mapping[str, str]) -> None:
@@ -58,17 +60,21 @@ def _refuse(mode: str, given: Mapping[str, str]) -> None:
 
 def _options(given: Mapping[str, str]) -> Iterator[str]:
     for name in TYPES:
-        yield from ("--select", ",".join(_listed(given[name]))) if name in given else ()
+        yield from ("--select", ",".join(_listed(name, given))) if name in given else ()
     for name, option in OPTIONS.items():
         yield from (option, given[name]) if name in given else ()
     yield from ("--env", given["ENV"]) if "ENV" in given else ()
-    yield from ["--dry-run"] if _is_on(given.get("DRY_RUN", NO[0])) else []
+    yield from ["--dry-run"] if "DRY_RUN" in given else []
     yield from ("--log-level", given["LOG_LEVEL"].lower()) if "LOG_LEVEL" in given else ()
 
 
-def _listed(text: str) -> Sequence[str]:
-    """`garmin, spotify` as two names."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _listed(name: str, given: Mapping[str, str]) -> Sequence[str]:
+    """`garmin, spotify` as two names; UsageError for what is none, or would be an option."""
+    parts = [part.strip() for part in given.get(name, "").split(",")]
+    named = [part for part in parts if part]
+    if name in given and (not named or any(part.startswith("-") for part in named)):
+        raise UsageError(f"{name}={given[name]}: must be names, with commas between them")
+    return named
 
 
 def _is_on(text: str) -> bool:

@@ -53,7 +53,7 @@ class RawRows:
 
     def _holding(self, table: pa.Table, columns: Collection[str] | None = None) -> pa.Array:
         """Which rows hold the value in one of some columns, or in any."""
-        found = pa.array([False] * table.num_rows)
+        found = pa.array([False] * table.num_rows, pa.bool_())
         for name in table.column_names:
             if columns is None or self._column(name) in columns:
                 found = pc.or_(found, _matches(table[name], self._sought))
@@ -140,12 +140,15 @@ class RowsOfOthers(RawRows):
 
 
 def _matches(column: pa.ChunkedArray, sought: Sought) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_nested(kind):
-        return pa.chunked_array([[sought.stands_in(json.dumps(value, default=str)) for value in column.to_pylist()]])
+        named = [sought.stands_in(json.dumps(value, default=str)) for value in column.to_pylist()]
+        return pa.chunked_array([named], pa.bool_())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
         return pc.fill_null(pc.match_substring_regex(column.cast(pa.string()), sought.sql), False)
-    return pa.chunked_array([[False] * len(column)])
+    return pa.chunked_array([[False] * len(column)], pa.bool_())
 
 
 def _count(rows: Any) -> int:

@@ -102,7 +102,7 @@ class OneFetch:
             load.set_aside(intake)
             if not emptied:
                 self._tell_origins()
-                load.load(pipeline, self._refresh)
+                load.load(pipeline)
                 self._claim()
         return not emptied
 

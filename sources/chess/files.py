@@ -16,7 +16,7 @@ from sources.kit.foreign import Line
 PROFILES = "player_profile"
 LISTS = {"clubs": ("clubs",), "tournaments": STATES}  # what the lists of an answer are called
 THEIRS = ("data_type", "fetch_timestamp")  # what those programs add to a line
-PLAYER = re.compile(r"(?:.*_)?chess_(?P<name>.+)")
+PLAYER = re.compile(r"(?:.*?_)?chess_(?P<name>.+)")
 NOBODY = "does not say whose it is; call it …_chess_NAME_{}.jsonl, and put it into landing again"
 STRANGER = "nothing is known of the player {!r}; load a profile first, and put this into landing again"
 

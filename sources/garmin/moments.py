@@ -18,9 +18,9 @@ def moment(value: Any) -> datetime | None:
         if not isinstance(value, str):
             return EPOCH + timedelta(milliseconds=value)
         told = datetime.fromisoformat(value)
+        return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
     except (OverflowError, ValueError):
         return None
-    return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
 
 
 def utc(value: Any) -> Any:

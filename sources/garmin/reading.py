@@ -183,11 +183,15 @@ def _page(table: Table, told: Told) -> list[Any]:
 
 
 def _emptied(table: Table, told: Told, page: list[Any], memory: Memory) -> list[Any]:
-    """What takes away the rows of days that had some in the last run, and have none any more."""
+    """What takes away the rows of days that had some in the last run, and have none any more.
+
+    Of an answer that cannot be read to its end nobody knows that.
+    """
     if told.failure or told.span is None or not table.is_of_days:
         return []
     known = {*memory.get(FILLED, [])}
-    asked = known & {str(day) for day in told.span.days}
+    is_read = not any(getattr(row, "is_notice", False) and row[notices.KEY] == "rejected" for row in page)
+    asked = known & {str(day) for day in told.span.days} if is_read else set[str]()
     days = {str(row[DATE]) for row in page if not getattr(row, "is_notice", False) and row.get(DATE)}
     memory[FILLED] = sorted((known - asked) | days)
     return [{**table.removal(day), ACCOUNT: told.account} for day in sorted(asked - days)]

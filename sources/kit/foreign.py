@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
-NUMBER = re.compile(r"\.\d+$")  # of a file whose name was taken in the archive
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,11 @@ class Line:
     type: str
     file: str
     at: str
+
+    @property
+    def first_name(self) -> str:
+        """The name before an archive that had one like it gave it a number."""
+        return re.sub(r"\.\d+$", "", self.file)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ def owner(accounts: Sequence[str], line: Line) -> str:
     """The account that a line names, or the name of its file behind the type, or the only one; else nothing."""
     behind = {f"_{line.type}_{account}": account for account in accounts}
     behind |= {f"_{line.type}": accounts[0]} if len(accounts) == 1 else {}
-    names = (f"_{line.file}", NUMBER.sub("", f"_{line.file}"))
-    named = (account for name in names for ending, account in behind.items() if name.endswith(ending))
+    names = (line.file, line.first_name)
+    named = (account for name in names for ending, account in behind.items() if f"_{name}".endswith(ending))
     return str(line.content.get("account") or next(named, ""))
 
 

@@ -43,7 +43,7 @@ def plays(path: str, account: str, memory: Memory) -> Iterator[Any]:
                 if digest in done:
                     continue
                 rows = iter(_listed(content))
-            except (OSError, ValueError, BadZipFile, ZlibError) as problem:
+            except (OSError, ValueError, RuntimeError, BadZipFile, ZlibError) as problem:  # Runtime: it is encrypted
                 yield notices.failed(name, f"cannot be read: {problem}; take it out of the export again")
                 continue
             while some := list(islice(rows, ROWS_AT_ONCE)):

@@ -32,6 +32,7 @@ MS = 1_709_251_200_000
         ("2024-03-01T01:00:00.000+01:00", "2024-03-01T00:00:00Z"),
         ("yesterday", "yesterday"),
         (10**30, 10**30),
+        ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59-01:00"),
         (True, True),
         (None, None),
     ],
@@ -342,6 +343,23 @@ def test_a_day_that_is_emptied_has_no_rows_any_more(site):
                          for table in ("stress", "stress_samples")])  # fmt: skip
     whole = [(f"2024-{day}",) for day in ("02-28", "02-29", "03-01")]
     assert days == [[whole, whole], [whole, whole], [[whole[0], whole[2]]] * 2]
+
+
+def test_a_day_whose_rows_cannot_be_read_keeps_those_it_had(site):
+    now, entries = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, [[MS, 7]]
+
+    def answer(asked):
+        if "dailyStress" not in asked.path:
+            return reply(200, {"displayName": "x"}, now)
+        return reply(200, {"calendarDate": asked.path[-10:], "avgStressLevel": 7, "stressValuesArray": entries}, now)
+
+    with serving(answer) as server:
+        site.point_at({"sources.garmin.base_url": server.url, "sources.garmin.begin": "2024-03-01"})
+        run(site, "--select", "stress_samples", **ALONE)
+        entries[:] = [[MS, 7, "odd"]]
+        result, _ = run(site, "--select", "stress_samples", **ALONE)
+    assert (result.code, result.json[0]["rejected"]) == (3, {"stress_samples": 1})
+    assert site.query("SELECT calendar_date::text FROM garmin.stress_samples") == [("2024-03-01",)]
 
 
 def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):

@@ -314,6 +314,20 @@ def test_an_export_that_is_none_is_named(site, tmp_path, make, says):
     assert says in report["message"]
 
 
+def test_a_file_of_an_export_that_is_encrypted_is_named(site, tmp_path):
+    account(site, "boris")
+    packed = tmp_path / "export.zip"
+    with ZipFile(packed, "w") as archive:
+        archive.writestr("Streaming_History_Audio_0.json", "[]")
+    content = packed.read_bytes()
+    for begin, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(begin) + flags
+        content = content[:at] + b"\x01" + content[at + 1 :]
+    packed.write_bytes(content)
+    code, report, _ = run(site, "--select", "streaming_history", "--with", f"history_path={packed}")
+    assert (code, report["errors"][0]["unit"]) == (3, "streaming_history:Streaming_History_Audio_0.json")
+
+
 def test_a_play_that_is_none_goes_to_quarantine(site, tmp_path):
     account(site, "boris")
     plays = [{"ts": "soon", "ms_played": 1}, 7, {"ts": "2024-01-01T00:00:00Z", "ms_played": 40000}]
