@@ -189,9 +189,10 @@ class Store:
 
     def forget_reasons(self) -> None:
         """Delete the reasons for rejected files that a person has taken away, perhaps into the landing again."""
-        names = self.names(REJECTED)
+        names = set(self.names(REJECTED))
         for name in names:
-            if name.endswith(WHY) and name.removesuffix(WHY) not in names:
+            is_reason = name.endswith(WHY) and f"{name}{WHY}" not in names
+            if is_reason and name.removesuffix(WHY) not in names:
                 self.remove(REJECTED, name)
 
     def _put_back(self, name: str, environment: str) -> str:
