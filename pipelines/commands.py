@@ -143,19 +143,24 @@ def _log(report: Report) -> None:
 
 
 def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
-    """Say which raw files an ingest would load."""
+    """Say which raw files an ingest would load, and which it would reject."""
     from pipelines.landing.ingest import listed
     from pipelines.order import by_spec
     from pipelines.translate import told_of
 
     environment = environments.load(root, env)
-    orders, found = by_spec(order, root, chosen), []
+    orders, found, refused = by_spec(order, root, chosen), [], []
     for spec in chosen:
         with told_of(spec.name):
-            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, orders[spec.name])]
-    printer.document(found)
+            files, rejected = listed(environment, spec, orders[spec.name])
+        found += [{"spec": spec.name, **vars(file)} for file in files]
+        refused += [{"spec": spec.name, "name": name, "rejected": reason} for name, reason in rejected.items()]
+    printer.document([*found, *refused])
     rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
-    printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
+    if rows:
+        printer.table(("spec", "resource", "rows", "bytes", "file"), rows)
+    printer.lines(f"{each['spec']}: {each['name']} would be rejected: {each['rejected']}" for each in refused)
+    printer.lines([] if found or refused else ["nothing waits"])
     return Exit.OK
 
 

@@ -189,6 +189,17 @@ def test_no_play_is_in_the_model_twice(two_days):
 # --- holes, limits and quotas -------------------------------------------------------------------------------
 
 
+def test_tables_without_rows_come_through_raw_files_too(site):
+    """The model of all plays reads one of them; a rebuild makes them again."""
+    account(site, "anna")
+    some = ("--select", "recently_played,gaps,streaming_history", "--env", "test")
+    assert site.etl("fetch", "spotify", *some, **NEVER_REPEATED).code == 0
+    for verb in ("ingest", "rebuild"):
+        assert site.etl(verb, "spotify", "--env", "test").code == 0
+        assert site.query("SELECT count(*) FROM spotify.gaps") == [(0,)]
+        assert site.query("SELECT count(*) > 0 FROM spotify.plays") == [(True,)]
+
+
 def test_a_hole_is_a_row_and_a_warning_once(site, sandbox):
     some = ("--select", "recently_played,gaps")
     account(site, "anna")
