@@ -24,7 +24,7 @@ install:  ## install what a run needs into .venv, once more where it is there
 	@$(MAKE) --no-print-directory .venv/run.stamp
 
 test: .venv/dev.stamp  ## run the tests; args='-k chess' picks some
-	PYTHONDONTWRITEBYTECODE= .venv/bin/pytest --numprocesses $(WORKERS) --dist worksteal $(args)
+	.venv/bin/pytest --numprocesses $(WORKERS) --dist worksteal $(args)
 
 newest: .venv/dev.stamp  ## compare the columnar normaliser with the newest dlt, past our bounds
 	.venv/bin/uv pip install --quiet --upgrade --no-deps --target .venv/newest dlt

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ for variable in (
     *(name for name in os.environ if name.startswith(("BACKBLAZE_B2_", "B2_BUCKET_NAME"))),
 ):
     os.environ.pop(variable, None)  # a test says itself who is told, and where its data goes
+
+sys.dont_write_bytecode = True  # a source that is changed twice in a second would be taken from its compiled copy
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 MEMORY, ROOM = Path("/dev/shm"), 8 << 30  # all tests together take half of it
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:

@@ -85,7 +85,7 @@ def test_a_row_rejected_again_after_a_replay_is_seen_again(workspace):
     made.etl("run", "whole", "--env", "test")
     source = made.root / "sources/whole.py"
     good = source.read_text()
-    source.write_text(good.replace("'n': {'data_type': 'bigint'}", "'m': {'data_type': 'bigint'}"))
+    source.write_text(good.replace("'n': {'data_type': 'bigint'}", "'other': {'data_type': 'bigint'}"))
     assert killed.run(made, "quarantine", "replay", "whole", "--env", "test").code == 0
     source.write_text(good)
     (made.root / "warehouse.duckdb").touch()
