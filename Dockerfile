@@ -7,7 +7,7 @@ FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
-RUN useradd --create-home --uid 10001 etl && mkdir /app && chown etl:etl /app
+RUN useradd --create-home --uid 10001 etl && mkdir -p /app/ingest && chown -R etl:etl /app
 WORKDIR /app
 
 COPY requirements/run.txt requirements/run.txt

@@ -34,6 +34,10 @@ app.add_typer(auth_app, name="auth")
 app.add_typer(deploy_app, name="deploy")
 files_app = typer.Typer(help="Look at the files that were moved, and see to those that were not.", no_args_is_help=True)
 app.add_typer(files_app, name="files")
+serve_app = typer.Typer(invoke_without_command=True)
+app.add_typer(serve_app, name="serve")
+devices_app = typer.Typer(help="Register recorders, and say who may send.", no_args_is_help=True)
+serve_app.add_typer(devices_app, name="devices")
 
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ETL_ENV", help="Environment of destinations.toml.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Specs by name.", show_default=False)]
@@ -74,6 +78,7 @@ Transfers = Annotated[int | None, typer.Option("--transfers", help="Files moved 
 Bwlimit = Annotated[str | None, typer.Option("--bwlimit", help="Bytes a second for all files, e.g. 500K or 10M.")]
 Failed = Annotated[bool, typer.Option("--failed", help="Only files that failed, and now, whatever their next try.")]
 SkipFailed = Annotated[bool, typer.Option("--skip-failed", help="No file that failed before, be it due.")]
+Device = Annotated[str, typer.Argument(metavar="DEVICE", help="A device by its UUID.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a destructive act.")]
 IfProtected = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, as protected environments do.")]
 
@@ -189,7 +194,7 @@ def ingest(
 
 @app.command()
 def rebuild(
-    names: Names = None, env: Env = "dev",
+    names: Names = None, env: Env = "dev", service: Service = None,
     drop_direct: Annotated[
         bool, typer.Option("--drop-direct", help="Give up rows that no raw file holds any more, or ever did.")
     ] = False,
@@ -203,7 +208,7 @@ def rebuild(
     from pipelines import commands
 
     order = commands.order(verb="rebuild", drop_direct=drop_direct, run_id=run_id, wait=wait)
-    chosen = commands.specs(root(), listed(names), False)
+    chosen = commands.specs(root(), [*listed(names), *listed(service)], False)
     what = "--drop-direct gives up rows for good" if drop_direct else "rebuild drops tables and loads them again"
     commands.confirm(root(), env, what, yes, always=drop_direct)
     finish(commands.run(root(), env, chosen, order, printer(output), session.debug))
@@ -630,6 +635,82 @@ def demo(
     from pipelines import demo as show
 
     finish(show.demo(root(), env, seed, records))
+
+
+@serve_app.callback()
+def serve(
+    context: typer.Context,
+    env: Env = "dev",
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen at; HOST otherwise.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="0 takes a free one; PORT otherwise.")] = None,
+) -> None:
+    """Receive audio chunks from recorders, over HTTP, until told to end."""
+    if context.invoked_subcommand is None:
+        from ingest_api import command
+
+        finish(command.serve(root(), env, host, port, log_format(context)))
+
+
+@devices_app.command("add")
+def devices_add(
+    point: Annotated[str, typer.Option("--point", help="Where it stands: a UUID.")],
+    register: Annotated[str, typer.Option("--register", help="At which register: a UUID.")],
+    device: Annotated[str | None, typer.Option("--device", help="Its own UUID; a new one otherwise.")] = None,
+    zone: Annotated[str, typer.Option("--zone", help="Of its times that name none, e.g. Europe/Paris.")] = "UTC",
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="DEVICE_TOKEN", help="The token it has; a new one otherwise.")
+    ] = None,
+    env: Env = "dev",
+    output: Output = "text",
+) -> None:
+    """Register a device; a token that is made here is shown this once."""
+    from ingest_api import command
+
+    finish(command.add_device(root(), env, (device, point, register), zone, token, printer(output)))
+
+
+@devices_app.command("list")
+def devices_list(env: Env = "dev", output: Output = "text") -> None:
+    """Show all devices, and when each was last seen."""
+    from ingest_api import command
+
+    finish(command.list_devices(root(), env, printer(output)))
+
+
+@devices_app.command("enable")
+def devices_enable(device: Device, env: Env = "dev", output: Output = "text") -> None:
+    """Let a device in again."""
+    from ingest_api import command
+
+    finish(command.enable_device(root(), env, device, True, printer(output)))
+
+
+@devices_app.command("disable")
+def devices_disable(device: Device, env: Env = "dev", output: Output = "text") -> None:
+    """Keep a device out; its chunks stay."""
+    from ingest_api import command
+
+    finish(command.enable_device(root(), env, device, False, printer(output)))
+
+
+@devices_app.command("rotate")
+def devices_rotate(
+    device: Device,
+    grace_hours: Annotated[float, typer.Option("--grace-hours", min=0, help="The old token is good so long.")] = 168,
+    env: Env = "dev",
+    output: Output = "text",
+) -> None:
+    """Give a device a new token, shown this once."""
+    from ingest_api import command
+
+    finish(command.rotate_token(root(), env, device, grace_hours, printer(output)))
+
+
+def log_format(context: typer.Context) -> str:
+    """`--log-format`; the log of a service is JSON unless it was given."""
+    given = context.find_root()
+    told = given.get_parameter_source("log_format")
+    return "json" if told is None or told.name.startswith("DEFAULT") else str(given.params["log_format"])
 
 
 def print_version() -> None:

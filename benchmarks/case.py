@@ -34,6 +34,11 @@ class Work:
         """The file for what it left behind."""
         return self.folder / "facts.txt"
 
+    @property
+    def note(self) -> Path:
+        """The file for what it has to say besides, if anything."""
+        return self.folder / "note.txt"
+
 
 @dataclass(frozen=True)
 class Contender:

@@ -82,6 +82,7 @@ class Bench:
         try:
             with self._work(case, name, rows) as work:
                 cost = self._step(case, name, "run", work)
+                note = f"; {work.note.read_text()}" if work.note.exists() else ""
                 if rows > 1:
                     self._step(case, name, "facts", work)
                     tally.facts.add(work.facts.read_text())
@@ -91,7 +92,7 @@ class Bench:
         else:
             into.append(cost)
             self.tell(
-                f"{case.name}, {rows:,} rows, {name}: {cost.wall:.2f} s, {cost.cpu:.2f} CPU s, {cost.peak:.0f} MB"
+                f"{case.name}, {rows:,} rows, {name}: {cost.wall:.2f} s, {cost.cpu:.2f} CPU s, {cost.peak:.0f} MB{note}"
             )
 
     @contextmanager

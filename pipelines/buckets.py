@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipelines import configuration
 from pipelines.environment import Environment, looks_secret
 from pipelines.errors import UsageError
+
+SINGLE_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:/(?!/)", re.I)
 
 
 def opened(name: str) -> tuple[Any, str]:
@@ -31,6 +34,8 @@ def at(environment: Environment, to: str) -> tuple[Any, str]:
         raise UsageError("--to: is empty; name a folder or a bucket, or leave it out")
     if looks_secret("", to):
         raise UsageError("--to: has a password in it; leave it out, the environment's buckets have their own")
+    if SINGLE_SLASH.match(to):
+        raise UsageError(f"--to {to}: is neither a folder nor a bucket; write two slashes, as in gs://bucket/folder")
     if to.startswith("file://") or "://" not in to:
         path = unquote(urlsplit(to).path) if "://" in to else to
         return LocalFileSystem(auto_mkdir=True), str((environment.root / path).resolve())

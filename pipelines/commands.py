@@ -37,10 +37,12 @@ def specs(root: Path, names: Sequence[str], everything: bool, select: Sequence[s
     if problems:
         raise SpecError(problems)
     if select:
-        from pipelines.selection import having_any, refuse_models
+        from pipelines.selection import having_any, refuse_models, refuse_of_others
 
         refuse_models(root, chosen, select)
-        return having_any(root, chosen, select) if len(chosen) > 1 else chosen
+        if len(chosen) > 1:
+            return having_any(root, chosen, select)
+        refuse_of_others(root, chosen[0], specs_.load_each(root)[0], select)
     return chosen
 
 
@@ -141,19 +143,24 @@ def _log(report: Report) -> None:
 
 
 def waiting(root: Path, env: str, chosen: Sequence[specs_.Spec], order: Order, printer: Printer) -> Exit:
-    """Say which raw files an ingest would load."""
+    """Say which raw files an ingest would load, and which it would reject."""
     from pipelines.landing.ingest import listed
     from pipelines.order import by_spec
     from pipelines.translate import told_of
 
     environment = environments.load(root, env)
-    orders, found = by_spec(order, root, chosen), []
+    orders, found, refused = by_spec(order, root, chosen), [], []
     for spec in chosen:
         with told_of(spec.name):
-            found += [{"spec": spec.name, **vars(file)} for file in listed(environment, spec, orders[spec.name])]
-    printer.document(found)
+            files, rejected = listed(environment, spec, orders[spec.name])
+        found += [{"spec": spec.name, **vars(file)} for file in files]
+        refused += [{"spec": spec.name, "name": name, "rejected": reason} for name, reason in rejected.items()]
+    printer.document([*found, *refused])
     rows = [(each["spec"], each["resource"], each["rows"], each["size"], each["name"]) for each in found]
-    printer.table(("spec", "resource", "rows", "bytes", "file"), rows) if rows else printer.lines(["nothing waits"])
+    if rows:
+        printer.table(("spec", "resource", "rows", "bytes", "file"), rows)
+    printer.lines(f"{each['spec']}: {each['name']} would be rejected: {each['rejected']}" for each in refused)
+    printer.lines([] if found or refused else ["nothing waits"])
     return Exit.OK
 
 
@@ -199,7 +206,18 @@ def _across(root: Path, chosen: Sequence[specs_.Spec]) -> list[Problem]:
     from pipelines.files import declared as files
 
     of_one = (problem for spec in chosen for of in (files, declared, subjects) for problem in of.problems(root, spec))
-    return [*_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
+    return [*_astray(root, chosen), *_shared_tables(root, chosen), *of_one] or promises.problems(root, chosen)
+
+
+def _astray(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
+    """Specs that load into the tables of one that is not there, or has another dataset."""
+    from pipelines.build import dataset_name
+
+    datasets = {spec.name: dataset_name(spec) for spec in specs_.load_each(root)[0]}
+    for spec in chosen:
+        if spec.into and datasets.get(spec.into) != dataset_name(spec):
+            named = f"say dataset: {datasets[spec.into]}" if spec.into in datasets else "name a spec that is there"
+            yield spec.problem(("into",), f"no spec '{spec.into}' loads into {dataset_name(spec)}; {named}")
 
 
 def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Problem]:
@@ -212,7 +230,7 @@ def _shared_tables(root: Path, chosen: Sequence[specs_.Spec]) -> Iterator[Proble
         written = [(spec, entry) for spec in sharing if len(sharing) > 1 for entry in tables_of(root, spec)]
         for first, second, table in clashes([entry for _, entry in written]):
             spec, other = written[second][0], written[first][0]
-            if spec is not other:
+            if spec is not other and spec.name != other.into and other.name != spec.into:
                 message = f"{spec.name} and {other.name} would both write {dataset}.{table}; give one another dataset"
                 yield spec.problem(("dataset",) if spec.dataset else ("name",), message)
 

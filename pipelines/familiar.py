@@ -24,7 +24,11 @@ AWS = {
     "region_name": "AWS_REGION",
 }
 POSTGRES_PORT = 5432
-OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "username", "password"}
+OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "username", "password"} | {
+    "spartan_token",
+    "clearance_token",
+}
+INFIXES = ("", "azure_", "oauth_")  # SPNKR_AZURE_CLIENT_ID, SPNKR_OAUTH_REFRESH_TOKEN
 _B2_HOST = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com(?::\d+)?")
 _DRIVER = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
 
@@ -46,7 +50,9 @@ def database(environment: Environment, variables: Mapping[str, str]) -> dict[str
 def project(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:
     """The project of GCP_PROJECT_ID, where the environment has a BigQuery."""
     name = variables.get(PROJECT)
-    return {"destination": {WAREHOUSE: {"project_id": name}}} if name and environment.kind == "bigquery" else {}
+    if not name or environment.kind != "bigquery":
+        return {}
+    return {"destination": {WAREHOUSE: {"project_id": name, "credentials": {"project_id": name}}}}
 
 
 def bucket(environment: Environment, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -72,10 +78,10 @@ def fallback(environment: Environment, variables: Mapping[str, str]) -> dict[str
     return _audio({field: variables.get(name) for field, name in AWS.items()}, {})
 
 
-def of_a_sign_in(key: str, sections: Sequence[str]) -> str:
-    """What other programs call a setting of a source by which somebody signs in, `SPOTIFY_CLIENT_ID`; or nothing."""
+def of_a_sign_in(key: str, sections: Sequence[str]) -> list[str]:
+    """What other programs call a setting of a source by which somebody signs in: `SPOTIFY_CLIENT_ID` and the like."""
     is_one = key in OF_A_SIGN_IN and len(sections) == 2 and sections[0] == "sources"
-    return f"{sections[1]}_{key}".upper() if is_one else ""
+    return [f"{sections[1]}_{infix}{key}".upper() for infix in INFIXES] if is_one else []
 
 
 def _audio(credentials: Mapping[str, str | None], table: dict[str, Any]) -> dict[str, Any]:

@@ -67,16 +67,16 @@ def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
             held(environment, reader.name, report.run_id),
             open_ledger(environment) as ledger,
         ):
-            made = _made_again(environment, reader, ledger, report.run_id)
+            made = _made_again(environment, reader, ledger, report.run_id, own=reader.name == spec.into)
         report.models += [replace(each, name=f"{reader.name}.{each.name}") for each in made if each.status == "made"]
         failed = _failed(environment, reader.name, made)
         report.warnings += [str(failed)] if failed else []
 
 
-def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str) -> list[Made]:
-    """What became of the models of a spec that are due; none where none was ever made."""
+def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: str, own: bool) -> list[Made]:
+    """What became of the models of a spec that are due; of tables not its `own`, none where none was ever made."""
     dataset = environment.dataset(dataset_name(spec))
-    if not ledger.models(spec.name, dataset):
+    if not own and not ledger.models(spec.name, dataset):
         return []
     with open_warehouse(environment, dataset) as warehouse:
         made = Maker(warehouse, promises.read(environment.root, spec), ledger, run_id).make()
@@ -85,11 +85,11 @@ def _made_again(environment: Environment, spec: Spec, ledger: Ledger, run_id: st
 
 
 def _readers(root: Path, spec: Spec) -> Iterator[Spec]:
-    """Specs of other datasets that have a model of this one's."""
+    """Specs of other datasets that have a model of this one's, and the spec into whose tables it loads."""
     own = Names(root, spec)
     for name in folder.names(root):
         models = folder.read(root, name).models.values() if name != spec.name and name in specs.names(root) else ()
-        if any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
+        if name == spec.into or any(r.dataset and own.is_own(r) for model in models for r in model.query.references):
             yield specs.load(root, name)
 
 

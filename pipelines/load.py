@@ -208,6 +208,7 @@ class Load:
             intake.close()
             self.report.failed_items += intake.failed
             self.report.postponed = self.report.postponed or intake.postponed
+            self.report.signed_out += intake.signed_out
             self.report.warnings += intake.warnings
 
     def claims(self, source: DltSource, intake: Intake) -> list[Claims]:

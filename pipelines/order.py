@@ -78,6 +78,7 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         raise UsageError(
             "--full-refresh replaces whole tables; leave out --limit, --since, --until and --mode backfill"
         )
+    _refuse_shared(order, specs)
     if order.max_retry is not None and order.max_retry < 0:
         raise UsageError(f"--max-retry {order.max_retry}: must be 0 or more")
     if order.transfers is not None and order.transfers < 1:
@@ -91,6 +92,16 @@ def check(order: Order, specs: Sequence[Spec]) -> None:
         raise UsageError("--failed and --skip-failed: give one of them")
     if order.run_id is not None and (len(specs) > 1 or not RUN_ID.fullmatch(order.run_id)):
         raise UsageError(f"--run-id {order.run_id}: names one run of one spec, with letters, digits and _ . - only")
+
+
+def _refuse_shared(order: Order, specs: Sequence[Spec]) -> None:
+    """Tables that another spec fills, too, are not dropped by the way."""
+    for spec in specs:
+        if spec.into and (order.full_refresh or order.verb == "rebuild"):
+            how = "rebuild" if order.verb == "rebuild" else "--full-refresh"
+            raise UsageError(
+                f"{spec.name}: {how} would drop the tables of {spec.into}; use --mode backfill, or do it to {spec.into}"
+            )
 
 
 def bytes_per_second(rate: str) -> int:

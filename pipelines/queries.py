@@ -16,6 +16,7 @@ from sqlglot.optimizer.scope import traverse_scope
 WRITTEN_IN = "duckdb"
 TRUTH = (exp.Predicate, exp.Connector)  # the operators that say yes or no
 READS_FILES = re.compile(r"read_\w+|\w+_scan|glob|sniff_csv|parquet_\w+|query|query_table|st_read\w*", re.I)
+BELOW_A_DAY = ("HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
 
 
 class NotSql(Exception):
@@ -64,6 +65,8 @@ class Query:
             table.set("alias", table.args.get("alias") or exp.TableAlias(this=table.this))
             for part, full in name(_reference(table)).args.items():
                 table.set(part, full)
+        if kind == "bigquery":
+            _by_timestamps(select)
         try:
             return select.sql(kind, identify=True, comments=False, unsupported_level=ErrorLevel.RAISE)
         except UnsupportedError as error:
@@ -112,6 +115,13 @@ def _told() -> Iterator[None]:
         raise NotSql(f"not SQL: expected something else{near}", said.get("line") or 1, said.get("col") or 1) from error
     except SqlglotError as error:
         raise NotSql(f"not SQL: {str(error).splitlines()[0]}") from error
+
+
+def _by_timestamps(select: exp.Query) -> None:
+    """Let hours and less between two times be counted by TIMESTAMP_DIFF: DATE_DIFF knows days alone."""
+    for counted in list(select.find_all(exp.DateDiff)):
+        if counted.text("unit").upper() in BELOW_A_DAY:
+            counted.replace(exp.TimestampDiff(**counted.args))
 
 
 def _tables(select: exp.Query) -> Iterator[exp.Table]:

@@ -45,9 +45,11 @@ class Report:
     tables: dict[str, int] = field(default_factory=dict)
     gears: Counter[tuple[str, str]] = field(default_factory=Counter)
     raw_files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    raw_home: str = ""
     rejected: dict[str, int] = field(default_factory=dict)
     failed_items: list[dict[str, str]] = field(default_factory=list)
     postponed: bool = False
+    signed_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -81,7 +83,8 @@ class Report:
         """Why a run did not end well, or did not load all there was, in one line; None for one that did."""
         if self.error:
             return self.error
-        left = [f"{counted(self.rows_rejected, 'row')} in quarantine"] if self.rejected else []
+        left = [*self.signed_out]
+        left += [f"{counted(self.rows_rejected, 'row')} in quarantine"] if self.rejected else []
         left += [f"{counted(len(self.failed_items), 'item')} failed"] if self.failed_items else []
         broken = [check.name for check in self.checks if check.failed]
         left += [f"{counted(len(broken), 'check')} failed: {', '.join(broken)}"] if broken else []
@@ -105,6 +108,8 @@ class Report:
 
     def _ending(self) -> Exit:
         """How a run ended in which nothing broke: what a later run brings comes before what is wrong with this one."""
+        if self.signed_out:
+            return Exit.SIGN_IN
         if self.postponed:
             return Exit.TEMPORARY
         if any(check.failed for check in self.checks):
@@ -113,7 +118,8 @@ class Report:
 
     def errors(self) -> list[dict[str, str]]:
         """One entry per thing left out, and one for the error that ended the run."""
-        listed = [{"unit": f"{f['resource']}:{f['item']}", "message": f["reason"]} for f in self.failed_items]
+        listed = [{"unit": self.spec, "message": reason} for reason in self.signed_out]
+        listed += [{"unit": f"{f['resource']}:{f['item']}", "message": f["reason"]} for f in self.failed_items]
         listed += [{"unit": r, "message": f"{counted(n, 'row')} in quarantine"} for r, n in self.rejected.items()]
         listed += [{"unit": check.name, "message": check.message} for check in self.checks if check.failed]
         return listed + ([{"unit": self.spec, "message": self.error}] if self.error else [])
@@ -185,10 +191,12 @@ class Report:
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
+        out += [f"{self.spec}: raw files are in {self.raw_home}"] if self.raw_files else []
         see = f"etl quarantine list {self.spec} --env {self.environment}"
         out += [f"{self.spec}.{r}: {counted(n, 'row')} in quarantine; see: {see}" for r, n in self.rejected.items()]
         out += [f"{self.spec}.{resource}: {tally.line()}" for resource, tally in self.files.items()]
         out += [f"{self.spec}.{f['resource']}: {f['item']}: {f['reason']}" for f in self.failed_items[:MOST_ITEMS]]
+        out += [f"{reason}; this account was left out" for reason in self.signed_out]
         more = len(self.failed_items) - MOST_ITEMS
         out += [f"{self.spec}: {more:,} more failed; see runs/{self.run_id}/error.json"] if more > 0 else []
         out += [f"{self.spec}: {n:,} too old in {place}, deleted" for place, n in self.expired.items()]

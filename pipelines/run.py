@@ -57,7 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
         refuse(environment, spec, order)
         report.raw_audio = RawAudio.of(environment, spec, order)
         with (
-            held(environment, spec.name, run_id, order.wait_seconds) as still_held,
+            held(environment, spec.into or spec.name, run_id, order.wait_seconds) as still_held,
             open_ledger(environment) as ledger,
         ):
             close_dead(environment.runs_dir, report)
@@ -66,7 +66,6 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
             record_missed(environment, spec.name, ledger)
             load = Load(environment, spec, order, report, ledger, Progress(trace, still_held, show))
             with _told(report):
-                report.warnings += ending_soon(environment, spec, tokens)
                 perform(load)
                 still_held()
                 if order.verb == "run":
@@ -76,6 +75,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
                     after_load(environment, spec, order, report, ledger)
             with _told(report):
                 hand_on(load, trace.folder)
+                report.warnings += ending_soon(environment, spec, tokens, report.started_at)
             report.warnings += tokens.warnings
             report.finish()
             ledger.tell(report.row())

@@ -40,6 +40,16 @@ def refuse_strange(root: Path, specs: Sequence[Spec], option: str, patterns: Ite
             raise UsageError(f"{option} {pattern}: no such resource in {of}{near}; see: etl list --types")
 
 
+def refuse_of_others(root: Path, spec: Spec, others: Sequence[Spec], select: Iterable[str]) -> None:
+    """Refuse the name of a resource that this spec has not, and another has."""
+    for pattern in select:
+        having = [] if own(root, spec, [pattern]) else [each.name for each in others if own(root, each, [pattern])]
+        if having:
+            raise UsageError(
+                f"--select {pattern}: {spec.name} has no such resource; name the spec: {', '.join(having)}"
+            )
+
+
 def refuse_models(root: Path, specs: Sequence[Spec], select: Iterable[str]) -> None:
     """Refuse the name of a model, which is no type: it is made whenever the tables that it reads are loaded."""
     for spec in specs:

@@ -237,9 +237,17 @@ def _setting(link: BaseException, where: Where) -> EtlError | None:
     return None
 
 
+NO_GOOGLE = (
+    "there are no Google credentials; run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS "
+    "to a key file, or {0}__… to what that holds"
+)
+
+
 def _missing(error: BaseException, where: Where) -> str:
     """Which setting is missing and the variable that would give it."""
     variable, field = _deepest_trace(getattr(error, "traces", {}), where)
+    if field == "project_id" and variable.endswith("__CREDENTIALS__PROJECT_ID"):
+        return NO_GOOGLE.format(variable.rpartition("__")[0])
     dotted = ".".join(part.lower() for part in variable.split("__"))
     return f"setting {field!r} is missing; set {variable}, or {dotted} in .dlt/secrets.toml or .dlt/config.toml"
 

@@ -23,6 +23,8 @@ BEGINS, ENDS = 2, 4
 FULL_PAGE = 4096
 MOST_PACKETS = 128
 """Of one page: none is longer than 510 bytes, and a page has 255 segments."""
+NOTHING = b"\x18"
+"""A packet of Opus: 60 ms of which nothing was sent (RFC 6716, 3.1 and 2.1.9)."""
 
 
 class Sheet(NamedTuple):
@@ -55,6 +57,15 @@ def opus(seed: object, seconds: float) -> bytes:
     end = round(seconds * 48_000) + int.from_bytes(tone.head[10:12], "little")
     comments = b"OpusTags" + _comments(seed)
     return _ogg(seed, tone, comments, -(-end // 960), lambda packets: 960 * packets, end)
+
+
+def silence(seed: object, seconds: float) -> bytes:
+    """Ogg Opus, mono, in which nothing is to be heard, about 40 bytes a second."""
+    tone = _tone("opus", 2)
+    end = round(seconds * 48_000) + int.from_bytes(tone.head[10:12], "little")
+    hush = tone._replace(sound=[_sheet([NOTHING] * MOST_PACKETS)])
+    comments = b"OpusTags" + _comments(seed)
+    return _ogg(seed, hush, comments, -(-end // 2_880), lambda packets: 2_880 * packets, end)
 
 
 def mp3(seed: object, seconds: float) -> bytes:

@@ -130,6 +130,11 @@ class Run:
         until(lambda: condition() or wait([self.process.sentinel], 0))
         assert condition(), f"ended too early: {self.ended()}"
 
+    def out(self) -> str:
+        """What it has said on stdout so far."""
+        file = self._files / "out"
+        return file.read_text() if file.exists() else ""
+
     def until_waiting(self) -> Self:
         """Wait until the process has come to its moment and waits there."""
         self.until((self._files / "waits").exists)

@@ -49,6 +49,8 @@ def columns() -> str:
 def _walk(group, prefix: str):
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{prefix}{name}", command.help.splitlines()[0]
             yield from _walk(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", (command.help or "").splitlines()[0]

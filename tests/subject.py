@@ -18,6 +18,7 @@ import sandbox
 from pipelines import build
 from pipelines.build import load_module
 from pipelines.files.declared import files_of
+from pipelines.models.folder import read as models_of
 from pipelines.specs import spec as specs
 from sandbox.server import Sandbox, World, as_environment
 from sources.kit.files import Files
@@ -91,6 +92,12 @@ class Subject:
         """What `etl plan` tells of the spec."""
         found: dict[str, Any] = self.site().etl("plan", self.name, *self.select, "--output", "json").json[0]
         return found
+
+    @cached_property
+    def derived(self) -> set[str]:
+        """The models of the spec, and of the one into whose tables it loads."""
+        into = specs.load(self.home, self.name).into
+        return {*self.plan["models"], *(models_of(self.home, into).models if into else ())}
 
     @cached_property
     def keys(self) -> dict[str, list[str]]:
@@ -242,11 +249,11 @@ class Site:
 
     def tables(self) -> Tables:
         """The rows of every loaded table that has some, each as its filled columns."""
-        return self._rows(lambda table: table not in self.subject.plan["models"])
+        return self._rows(lambda table: table not in self.subject.derived)
 
     def models(self) -> Tables:
         """The rows of every model."""
-        return self._rows(lambda table: table in self.subject.plan["models"])
+        return self._rows(lambda table: table in self.subject.derived)
 
     def _rows(self, wanted: Callable[[str], bool]) -> Tables:
         with self.query.held():

@@ -51,15 +51,17 @@ MISTAKES = [
     ({**RUN, "SERVICE": "toy,-h"}, "SERVICE=toy,-h: must be names"),
     ({**RUN, "SERVICE": ","}, "SERVICE=,: must be names"),
     ({**RUN, "DATA_TYPES": " ,, "}, "DATA_TYPES=,,: must be names"),
+    ({**FETCH, "DESTINATION": " "}, "DESTINATION: is empty"),
+    ({**FETCH, "DAYS": "three"}, "DAYS=three: must be a whole number"),
+    ({**FETCH, "LIMIT": "-1"}, "LIMIT=-1: must be a whole number"),
+    ({**RUN, "LOG_LEVEL": "TRACE"}, "LOG_LEVEL=TRACE: must be one of debug, info, warning, error"),
     ({**FETCH, "SCOPE": "a", "DATA_TYPES": "b"}, "SCOPE and DATA_TYPES: name the same thing; give one of them"),
 ]
 MISTAKES_OF_ETL = [
     ({**RUN, "SERVICE": "toi"}, "no spec named 'toi' (did you mean 'toy'?)"),
     ({**RUN, "ENV": "tset"}, "no [tset]"),
     ({**INGEST, "DATA_TYPES": "thngs"}, "no resource 'thngs' (did you mean 'things'?)"),
-    ({**FETCH, "DAYS": "x"}, "invalid value for '--days'"),
     ({**FETCH, "LIMIT": "0"}, "--limit 0: must be at least 1"),
-    ({**RUN, "LOG_LEVEL": "loud"}, "--log-level loud: must be one of"),
 ]
 
 

@@ -233,5 +233,5 @@ def test_production_without_settings_says_what_is_missing(engine, tmp_path, monk
     for name, secret in (("warehouse", "private_key"), ("landing", "private_key"), ("audio", "aws_secret_access_key")):
         path = f"destination.{name}.credentials.{secret}"
         assert found[f"secret {path}"] == f"missing; set {path.upper().replace('.', '__')}"
-    assert "setting 'project_id' is missing" in found[named[0]]
+    assert "there are no Google credentials; run gcloud auth" in found[named[0]]
     assert all(len(text.splitlines()) == 1 for text in found.values())

@@ -146,6 +146,8 @@ def test_in_which_project_a_bigquery_is(home, monkeypatch, env, variables, expec
     activated(home, monkeypatch, variables, env)
     found = configuration.setting("project_id", ("destination", "warehouse"), fewest=2)
     assert (found and (found[0], found[1] if expected[1] else None)) == expected
+    of_the_account = configuration.setting("project_id", ("destination", "warehouse", "credentials"), fewest=3)
+    assert of_the_account == (("mine", "GCP_PROJECT_ID") if env == "bq" and variables else None)
 
 
 KEYS = ("004key", "K004secret")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -115,6 +118,88 @@ def test_answers_of_garmin_fill_all_their_tables_and_are_rebuilt(site):
     assert contents(Ask(made), "garmin") == before
 
 
+LINES = [  # of a type, and how many rows of each table that is; one that is none is in quarantine, or empty
+    ("garmin_sleep", STRESS, None),
+    ("garmin_hrv", {"foo": 1}, None),
+    ("garmin_hrv", {"date": "2024-02-01", "userProfilePk": 1, "data_type": "hrv"}, {}),
+    ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "dailyStepGoal": 9, "includesWellnessData": False}, {}),
+    ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "totalSteps": 9, "weight": 7.0}, {"user_summary": 1}),
+    ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "weight": 70000.0}, None),
+    (
+        "garmin_activity_exercise_sets",
+        {"activityId": 7, "exerciseSets": [{"messageIndex": 0, "setType": "ACTIVE"}]},
+        {"activity_exercise_sets": 1},
+    ),
+    ("garmin_activity_exercise_sets", {"activityId": 7, "exerciseSets": None}, {}),
+    ("garmin_activity_splits", {"activityId": 7, "lapDTOs": [{"lapIndex": 1}]}, {"activity_splits": 1}),
+    ("garmin_activity_weather", {"activityId": 7, "activityType": {"typeKey": "running"}}, {}),
+    ("garmin_activity_weather", {"temp": 50}, None),
+    ("garmin_endurance_score", {"calendarDate": "2024-02-01", "overallScore": 5000}, {"endurance_score": 1}),
+    ("garmin_hill_score", {"calendarDate": "2024-02-01", "deviceId": 3, "overallScore": 50}, {"hill_score": 1}),
+    ("garmin_hill_score", {"startDate": "2024-02-01", "hillScoreDTOList": [], "maxScore": None}, {}),
+]
+
+
+def test_a_line_is_rows_or_known_to_be_empty_or_in_quarantine(site):
+    """By file and line, also what is no object at all, and once for all tables of a type."""
+    files = {f"2024_02_01_08_00_{name}": ["not json", "null", "[1, 2]"] for name, _, _ in LINES[:1]}
+    lost = [f"landing/{name}.jsonl:{number}" for name in files for number in (1, 2, 3)]
+    for name, line, rows in LINES:
+        lines = files.setdefault(f"2024_02_01_08_00_{name}", [])
+        lines.append(line)
+        lost += [f"landing/2024_02_01_08_00_{name}.jsonl:{len(lines)}"] if rows is None else []
+    made = site("garmin", files)
+    code, report = etl(made, "ingest", "garmin")
+    expected = sum((Counter(rows) for _, _, rows in LINES if rows), Counter())
+    assert (code, report["tables"]) == (3, expected)
+    aside = dict(made.query("SELECT place, reason FROM _etl.quarantine"))
+    assert sorted(aside) == sorted(lost)
+    assert aside[lost[3]] == "is nothing that a file of sleep holds"
+
+
+def test_clubs_are_loaded_one_a_line_or_as_a_list_after_the_profile(site):
+    """Whatever the order of the names; so is a rebuild."""
+    some = [{"@id": f"https://api.chess.com/pub/club/{name}", "name": name} for name in ("a", "b")]
+    name = "2024_02_02_{}_chess_player_one_{}"
+    made = site(
+        "chess",
+        {
+            name.format("08_00", "clubs"): [some[0], {"clubs": some[1:]}, {"clubs": []}, {"foo": 1}],
+            name.format("09_00", "player_profile"): [PROFILE],
+        },
+    )
+    code, report = etl(made, "ingest", "chess")
+    assert (code, report["tables"], report["rejected"]) == (3, {"player_profile": 1, "clubs": 2}, {"clubs": 1})
+    assert etl(made, "rebuild", "chess")[0] == 3
+    assert made.query("SELECT player_id, name FROM chess.clubs ORDER BY 2") == [(41, "a"), (41, "b")]
+
+
+def test_a_file_of_somebody_else_is_rejected_until_it_has_another_name(site):
+    """A dry run says so before; the command beside the file puts it back, and the reason goes with it."""
+    name = "2024_02_02_11_00_garmin_stress"
+    made = site("garmin", {name: [STRESS], f"{name}_bob": [{**STRESS, "maxStressLevel": 1}]})
+    put(made, "garmin", {"notes": ["{}"], "2024_02_02_11_00_garmin_others": ["{}"]})
+    home = made.root / "landing" / "garmin"
+    (home / "landing/notes.jsonl").rename(home / "landing/notes.txt")
+    listed = made.etl("ingest", "garmin", "--dry-run", "--env", "test", "--output", "json").json
+    refused = {each["name"].split(".")[0]: each["rejected"] for each in listed if "rejected" in each}
+    assert [each["name"] for each in listed if "rejected" not in each] == [f"{name}.jsonl"]
+    assert refused.keys() == {f"{name}_bob", "notes", "2024_02_02_11_00_garmin_others"}
+    said = made.etl("ingest", "garmin", "--dry-run", "--env", "test").out
+    assert f"garmin: {name}_bob.jsonl would be rejected: does not say whose it is" in said
+    code, _ = etl(made, "ingest", "garmin")
+    assert (code, made.query("SELECT account, max_stress_level FROM garmin.stress")) == (3, [("me", 97)])
+    assert sorted(reasons(made, "garmin")) == sorted(refused.values())
+    why = json.loads((home / "rejected" / f"{name}_bob.jsonl.error.json").read_text())
+    move, ingest = why["retry_command"].split(" && ")
+    assert ingest == "etl ingest garmin --env test"
+    subprocess.run(shlex.split(move), check=True)
+    (home / "landing" / f"{name}_bob.jsonl").rename(home / "landing" / f"{name}_me.jsonl")
+    assert etl(made, "ingest", "garmin")[0] == 0
+    assert made.query("SELECT account, max_stress_level FROM garmin.stress") == [("me", 1)]
+    assert len(reasons(made, "garmin")) == 2
+
+
 def test_a_file_for_two_accounts_has_to_say_whose_it_is(site):
     name = "2024_02_02_08_00_spotify_recently_played"
     made = site("spotify", {name: [PLAY], f"{name}_boris": [PLAY]})
@@ -180,7 +265,7 @@ def test_a_file_of_arrow_rows_that_are_all_about_somebody_is_emptied(site):
 
 
 def test_another_file_of_the_same_name_is_rebuilt_too(site):
-    """The archive gives it a number, behind what says whose it is."""
+    """The archive gives it a number, behind what says whose it is; it stays the newer of the two."""
     stress, statistics = "2024_02_02_11_00_garmin_stress_me", "2024_02_02_09_00_chess_chess_king_player_stats"
     king = {"2024_02_02_08_00_chess_chess_king_player_profile": [{**PROFILE, "username": "chess_king"}]}
     for spec, name, firsts, line, table in (
@@ -192,9 +277,9 @@ def test_another_file_of_the_same_name_is_rebuilt_too(site):
         assert etl(made, "ingest", spec)[0] == 0
         put(made, spec, {name: [{**line, "more": {"x": 1}}]})
         assert etl(made, "ingest", spec)[0] == 0
-        rows = made.query(f"SELECT count(*) FROM {spec}.{table}")
+        before = contents(Ask(made), spec)
         assert f"{table}/{name}.2.jsonl" in there(made, spec, "archive")
-        assert (etl(made, "rebuild", spec)[0], made.query(f"SELECT count(*) FROM {spec}.{table}")) == (0, rows)
+        assert (etl(made, "rebuild", spec)[0], contents(Ask(made), spec)) == (0, before)
 
 
 def test_places_in_a_top_list_are_those_of_the_lines(site):

@@ -51,7 +51,8 @@ def ids(yard: Yard) -> list[int]:
 
 
 def test_a_fetch_goes_on_where_the_last_one_ended(yard):
-    yard.etl("fetch", "--select", "events", code=0)
+    told = yard.etl("fetch", "--select", "events", code=0).out
+    assert f"crash: raw files are in {yard.home}" in told.splitlines()
     yard.etl("fetch", "--select", "events", code=0)
     first, second = (json.loads(file.read_text()) for file in yard.files(of=".manifest.json"))
     assert ([file["rows"] for file in first["files"]], second["files"]) == ([17], [])

@@ -373,11 +373,11 @@ def test_the_models_of_the_repository_read_declared_columns_only(workspace, name
 
 def _empty_tables(connection: duckdb.DuckDBPyConnection, spec: specs.Spec) -> None:
     dataset = spec.dataset or spec.name
-    connection.execute(f"CREATE SCHEMA {dataset}")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {dataset}")
     for resource in outline(REPOSITORY, spec).resources.values():
         declared = resource.compute_table_schema()["columns"].items()
         columns = ", ".join(f'"{n}" {KINDS.get(c["data_type"], c["data_type"])}' for n, c in declared)
-        connection.execute(f"CREATE TABLE {dataset}.{resource.table_name} ({columns})")
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {dataset}.{resource.table_name} ({columns})")
 
 
 @pytest.mark.parametrize(

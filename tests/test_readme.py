@@ -38,7 +38,10 @@ def test_each_command_parses(line):
         name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
         while hasattr(command, "commands"):
             context = command.make_context(name, rest, parent=context)
-            name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+            rest = [*context._protected_args, *context.args]
+            if command.invoke_without_command and not rest:
+                return
+            name, command, rest = command.resolve_command(context, rest)
         command.make_context(name, rest, parent=context)
 
 

@@ -29,7 +29,7 @@ from tests import killed
 from tests.killed import WAIT, At
 from tests.signed_in import choose, install, landing, login
 from tests.warehouse import Ask
-from tests.workspace import Workspace
+from tests.workspace import DESTINATIONS, Workspace
 
 KEY = "a key of thirty-two characters or more"
 RUN = ("run", "oauth", "--env")
@@ -234,6 +234,14 @@ def test_a_sign_in_that_was_withdrawn_needs_a_person(engine, sandbox, store):
     assert (login(engine).code, status(engine)[0], engine.etl(*RUN, "test").code) == (0, 0, 0)
 
 
+def test_a_run_that_is_answered_takes_a_refusal_back(engine):
+    login(engine)
+    change(engine, refused_at=days(-1))
+    assert status(engine)[0] == 6
+    result = engine.etl(*RUN, "test")
+    assert (result.code, result.err, status(engine)[0]) == (0, "", 0)
+
+
 def test_a_refusal_does_not_take_the_place_of_a_newer_token(engine, monkeypatch):
     choose(engine, "test", "destination")
     login(engine)
@@ -321,6 +329,22 @@ def test_every_account_of_the_environment_is_told(engine):
     assert "sources.oauth.token:" not in found
     warned = engine.etl("status", "--env", "test").err.splitlines()
     assert [line.split(": ")[1] for line in warned] == ["oauth (anna)", "oauth (ben@example.org)"], warned
+
+
+def test_a_spec_with_accounts_lets_nobody_else_sign_in(engine):
+    """Who is asked first types a password for nothing; who exports is told the names."""
+    several = {"SOURCES__OAUTH__ACCOUNTS": '["anna", "carl"]'}
+    refused = engine.etl("auth", "login", "oauth", "--env", "test", "--account", "you", **several)
+    assert (refused.code, "--account you: is none of its accounts: anna, carl; add" in refused.err) == (2, True)
+    unnamed = engine.etl("auth", "export", "oauth", "--env", "test", **several)
+    assert (unnamed.code, "name one with --account: anna, carl" in unnamed.err) == (2, True), unnamed
+
+
+def test_an_environment_that_asks_the_sandbox_exports_its_accounts(workspace):
+    made = workspace("garmin")
+    made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nsandbox = true"))
+    found = made.etl("auth", "export", "garmin", "--env", "test", "--account", "anna")
+    assert (found.code, found.out.startswith("SOURCES__GARMIN__ANNA__TOKEN=")) == (0, True), found
 
 
 def test_accounts_of_the_environment_are_kept_apart(engine):

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+import yaml
 
 import cli
 from sandbox.server import as_environment
@@ -98,7 +99,7 @@ class Workspace:
         ):
             if (home / file).exists() and not (self.root / file).exists():
                 (self.root / file).symlink_to(home / file)
-        for other in self._read_by_models(name):
+        for other in {*self._read_by_models(name), *_into(home / "specs" / f"{name}.yaml")}:
             self.link(other, home)
 
     def _read_by_models(self, name: str) -> set[str]:
@@ -175,3 +176,9 @@ class Workspace:
             os.environ.clear()
             os.environ.update(before)
             os.chdir(folder)
+
+
+def _into(spec: Path) -> list[str]:
+    """The spec into whose tables one loads."""
+    into = yaml.safe_load(spec.read_text()).get("into") if spec.exists() else None
+    return [into] if into else []

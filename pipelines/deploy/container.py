@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.errors import Exit, UsageError, did_you_mean
+from pipelines.logs import LEVELS
 
 MODES = ("fetch", "ingest", "run")
 TYPES = ("SCOPE", "DATA_TYPES")
 OPTIONS = {"LIMIT": "--limit", "DAYS": "--days", "DESTINATION": "--to"}
 ACT_IN = {"LIMIT": ("fetch", "run"), "DAYS": ("fetch", "run"), "DESTINATION": ("fetch",), "DRY_RUN": ("ingest", "run")}
+NUMBERS = ("LIMIT", "DAYS")
 KNOWN = ("MODE", "SERVICE", *TYPES, *OPTIONS, "ENV", "DRY_RUN", "LOG_LEVEL")
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -32,7 +34,11 @@ def main() -> None:
 
 
 def command(variables: Mapping[str, str]) -> list[str]:
-    """The arguments of `etl`; UsageError for what cannot be meant. An empty variable is one that is not set."""
+    """The arguments of `etl`; UsageError for what cannot be meant. An empty variable but DESTINATION is none."""
+    if variables.get("DESTINATION", "-").strip() == "":
+        raise UsageError(
+            "DESTINATION: is empty, and raw files would go elsewhere; name a folder or bucket, or unset it"
+        )
     given = {name: text for name in KNOWN if (text := variables.get(name, "").strip())}
     if "DRY_RUN" in given and not _is_on(given["DRY_RUN"]):
         del given["DRY_RUN"]
@@ -50,6 +56,14 @@ def _refuse(mode: str, given: Mapping[str, str]) -> None:
     for name in given:
         if mode not in ACT_IN.get(name, MODES):
             raise UsageError(f"{name}: does nothing where MODE is {mode}; leave it out")
+    for name in NUMBERS:
+        if not given.get(name, "0").isdecimal():
+            raise UsageError(f"{name}={given[name]}: must be a whole number")
+    level = given.get("LOG_LEVEL", LEVELS[0]).lower()
+    if level not in LEVELS:
+        raise UsageError(
+            f"LOG_LEVEL={given['LOG_LEVEL']}: must be one of {', '.join(LEVELS)}{did_you_mean(level, LEVELS)}"
+        )
     if all(name in given for name in TYPES):
         raise UsageError("SCOPE and DATA_TYPES: name the same thing; give one of them")
     if not any(name in given for name in ("SERVICE", *TYPES)):

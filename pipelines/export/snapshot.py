@@ -21,6 +21,7 @@ from pipelines.environment import Environment
 from pipelines.errors import UsageError, did_you_mean
 from pipelines.export.derived import Derived, derived
 from pipelines.export.partitions import Part
+from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
 from pipelines.state import remembered
 from pipelines.warehouse import Warehouse
@@ -104,12 +105,19 @@ def snapshot(environment: Environment, spec: Spec) -> Iterator[Snapshot]:
                 f"{environment.name}"
             )
         with pipeline.sql_client() as client, READERS[environment.kind](client) as read:
-            names = [model.name for model in promises.read(environment.root, spec).models]
+            names = _models(environment, spec)
             warehouse = Warehouse(client, environment, client.dataset_name)
             models = derived(warehouse, names) if names else {}
             others = [name for name in pipeline.schema_names if name != pipeline.default_schema_name]
             schemas = [pipeline.default_schema, *(pipeline.schemas[name] for name in others)]
             yield Snapshot(schemas, client, environment.kind, read, models)
+
+
+def _models(environment: Environment, spec: Spec) -> list[str]:
+    """The models of a spec, and of the one into whose tables it loads."""
+    home = environment.root
+    both = [spec, *([specs.load(home, spec.into)] if spec.into else [])]
+    return [model.name for each in both for model in promises.read(home, each).models]
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Is this the sound file it should be, and all of it? Pure functions on bytes in memory, or mapped into it."""
+"""Is this the sound or picture it should be, and all of it? Pure functions on bytes in memory, or mapped into it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pipelines.files.mp3 import is_mp3, read_mp3
 from pipelines.files.ogg import read_ogg
 from pipelines.files.sound import Sound, Suspicious
 from pipelines.files.wav import read_wav
+from sources.kit import png
 
 __all__ = ["Sound", "Suspicious", "agrees", "inspect"]
 
@@ -27,12 +28,14 @@ OTHERS = {
 
 
 def inspect(data: memoryview, media: str) -> Sound:
-    """What the bytes hold; Suspicious where that is not `media` (`ogg`, `mp3`, `wav`, `audio`), or not all of it.
+    """What the bytes hold; Suspicious where that is not `media`, or not all of it.
 
-    `any` is not looked at.
+    `media` is ogg, mp3, wav, audio (one of these) or png; `any` is not looked at.
     """
     if media == "any":
         return Sound(None, "application/octet-stream")
+    if media == "png":
+        return _picture(data)
     found = _kind(data)
     if media not in (found, "audio"):
         raise Suspicious(f"{NAMES[found]}, not {NAMES[media]}")
@@ -49,6 +52,17 @@ def agrees(sound: Sound, seconds: float | None) -> bool:
     return abs(sound.seconds - seconds) <= max(1.0, seconds * 0.02)
 
 
+def _picture(data: memoryview) -> Sound:
+    head = bytes(data[:512])
+    if not head.startswith(png.SIGNATURE):
+        raise Suspicious(_other(head, "no PNG"))
+    try:
+        png.check(data)
+    except png.NotPng as wrong:
+        raise Suspicious(str(wrong)) from wrong
+    return Sound(None, "image/png")
+
+
 def _kind(data: memoryview) -> str:
     head = bytes(data[:512])
     if head.startswith(b"OggS"):
@@ -57,13 +71,13 @@ def _kind(data: memoryview) -> str:
         return "wav"
     if is_mp3(head):
         return "mp3"
-    raise Suspicious(_other(head))
+    raise Suspicious(_other(head, "no sound file"))
 
 
-def _other(head: bytes) -> str:
-    """What bytes are that are no sound."""
+def _other(head: bytes, otherwise: str) -> str:
+    """What bytes are that are not what they should be."""
     if not head:
         return "an empty file"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     known = next((name for start, name in OTHERS.items() if text.startswith(start)), None)
-    return known or f"no sound file: it starts with {head[:8].hex(' ')}"
+    return known or f"{otherwise}: it starts with {head[:8].hex(' ')}"

@@ -41,6 +41,7 @@ IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
 CALLS = 16  # of a store that is no S3, at once
 QUIET_SECONDS = 10.0
+GATHERS = 0.005  # seconds in which outcomes gather: whoever is woken by each of them takes the lanes' turn each time
 OUTAGE = 20  # files in a row
 Ended = tuple[Task, Outcome | Again]
 
@@ -156,6 +157,8 @@ class _Moving:
                 return
 
     def _next(self, quiet: Callable[[str], None]) -> Outcome | BaseException:
+        if self._results.empty():
+            time.sleep(GATHERS)
         while True:
             try:
                 return self._results.get(timeout=QUIET_SECONDS)

@@ -16,7 +16,7 @@ from pipelines.files.bodies import Body, Incoming
 from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, Untrusted, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
-from sources.kit.files import FileItem, Stored
+from sources.kit.files import FileItem, NoFile, Stored
 
 Kind = Literal["transient", "permanent", "quarantined"]
 Inspect = Callable[[memoryview, str], Sound]
@@ -99,13 +99,26 @@ class Carrier:
         buffer = self.buffers.pop() if self.buffers else bytearray()
         incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
         try:
-            answer = yield from self._fetched(item, incoming, patience)
+            made = self._made(item.content, item, incoming) if item.content else None
+            answer = made or (yield from self._fetched(item, incoming, patience))
             if isinstance(answer, Answer):
                 return (yield from self._kept(item, answer, incoming.whole(), patience))
             return answer
         finally:
             incoming.close()
             self.buffers.append(incoming.buffer)
+
+    def _made(self, content: Callable[[], bytes], item: FileItem, incoming: Incoming) -> Answer | NotMoved:
+        """As if the source had answered with what it makes of other answers."""
+        try:
+            incoming.write(content())
+        except NoFile as why:
+            if why.http_status == UNAUTHORIZED:
+                raise sign_in_needed(item) from why
+            return NotMoved(item, "transient", str(why), why.http_status)
+        if incoming.trouble:
+            raise incoming.trouble
+        return Answer(200, ())
 
     def _fetched(self, item: FileItem, incoming: Incoming, patience: Patience) -> Steps[Answer | NotMoved | Again]:
         """The answer whose body has come; 401 stops everything, to a token of ours at once."""

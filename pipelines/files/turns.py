@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -15,8 +16,14 @@ from sources.kit.files import FileItem
 
 def host_of(url: str) -> str:
     """Host and port of a URL; empty where it is none that can be asked."""
+    end = url.find("/", len("https://"))
+    return _named_in(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=1024)
+def _named_in(beginning: str) -> str:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(beginning)
     except ValueError:
         return ""
     return parts.netloc if parts.scheme in ("http", "https") and parts.hostname else ""

@@ -116,6 +116,7 @@ class _Fetch:
             {} if frozen else begun,
             claims,
             build.version()["etl"],
+            [*writer.asked_tables],
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import orjson
@@ -12,8 +14,9 @@ from dlt.common.configuration.inject import with_config
 from dlt.extract import DltSource
 
 from pipelines import build
-from pipelines.landing.manifest import Manifest, RawFile, moment, resource_of, stem_of
-from pipelines.landing.reader import Unreadable
+from pipelines.environment import LANDING
+from pipelines.landing.manifest import Manifest, RawFile, in_order, moment, resource_of, stem_of
+from pipelines.landing.reader import Unreadable, pages
 from pipelines.landing.store import Store, is_of_rows
 from pipelines.rows.intake import NOTICE
 from pipelines.specs.spec import Spec
@@ -50,9 +53,24 @@ class Strangers:
         """What stands for a file that is of a type."""
         return Manifest.foreign(store.spec, file, mark, self._tables.get(file.resource, (file.resource,)))
 
+    def in_order(self, manifests: Iterable[Manifest]) -> list[Manifest]:
+        """The oldest first; of strangers' files with no fetch of ours between them, first those that others need."""
+        runs = groupby(in_order(manifests), lambda manifest: manifest.is_foreign)
+        return [each for _, run in runs for each in sorted(run, key=lambda manifest: not self._leads(manifest))]
+
+    def refused(self, store: Store, file: RawFile) -> str | None:
+        """Why a file of the landing will be put aside, as far as it tells by itself."""
+        try:
+            for page in pages(store, store.path(LANDING, file.name), file, Path(gettempdir()), parsed=False):
+                for item, place in _placed(page) if self._reads(file) else ():
+                    self._line(file, item, place)
+        except Unreadable as broken:
+            return str(broken)
+        return None
+
     def is_of(self, file: RawFile) -> tuple[str, ...]:
         """The tables that such a file fills; none where its lines are rows, or of no type that is known."""
-        return self._tables.get(file.resource, ()) if self._foreign and not file.name.endswith(".parquet") else ()
+        return self._tables.get(file.resource, ()) if self._reads(file) else ()
 
     def told(self, table: str, file: RawFile, line: bytes) -> list[Any]:
         """The rows that one line is to a table; none where the source cannot tell."""
@@ -63,36 +81,55 @@ class Strangers:
 
     def page(self, table: str, file: RawFile, page: Any) -> Any:
         """The rows that the lines of a page are to a table; `Unreadable` where the source says so of one."""
-        if self._foreign is None or file.name.endswith(".parquet"):
+        if not self._reads(file):
             return page
         told = Told()
-        for item, place in zip(page, getattr(page, "places", [""] * len(page)), strict=True):
+        for item, place in _placed(page):
             for row in self._rows(table, file, item, place):
                 told.append(row)
                 told.places.append(place)
         return told
 
+    def _reads(self, file: RawFile) -> bool:
+        """Whether the source makes rows of the lines of a file, rather than that they are rows."""
+        return self._foreign is not None and not file.name.endswith(".parquet")
+
+    def _leads(self, manifest: Manifest) -> bool:
+        types = self._foreign.first if self._foreign and manifest.is_foreign else ()
+        return any(file.resource in types for file in manifest.files)
+
     def _rows(self, table: str, file: RawFile, item: Any, place: str) -> Iterator[Any]:
-        content = None if getattr(item, "is_notice", False) else _parsed(item)
-        if not isinstance(content, dict):
-            if table == self._tables[file.resource][0]:
+        first, *others = self._tables[file.resource]
+        line = self._line(file, item, place)
+        if line is None:
+            if table == first:
                 yield item  # one table's guard says what is wrong with it
             return
+        rows = self._made(table, line, place)
+        for row in rows:
+            if getattr(row, "is_notice", False) and row[NOTICE] == "failed":
+                raise Unreadable(file, row["reason"])
+        is_lost = not rows and table == first and not any(self._made(other, line, place) for other in others)
+        yield from [_misfit(line, place)] if is_lost and not self._foreign.is_empty(line) else rows
+
+    def _line(self, file: RawFile, item: Any, place: str) -> Any:
+        """What a line says; None where it is no object, `Unreadable` where nobody can tell whose it is."""
+        content = None if getattr(item, "is_notice", False) else _parsed(item)
+        if not isinstance(content, dict):
+            return None
         kit: Any = importlib.import_module("sources.kit.foreign")
         number = int(place.rpartition(":")[2])
         line = kit.Line(content, number, file.resource, stem_of(file.name), moment(file.name))
-        for row in self._made(table, line, place):
-            if getattr(row, "is_notice", False) and row[NOTICE] == "failed":
-                raise Unreadable(file, row["reason"])
-            yield row
+        if fault := self._foreign.fault(line):
+            raise Unreadable(file, fault)
+        return line
 
     def _made(self, table: str, line: Any, place: str) -> list[Any]:
         """The rows of a line; one that has another shape than its type is a row that must not be loaded."""
         try:
             return list(self._foreign.rows(table, line))
         except (AttributeError, KeyError, TypeError, ValueError):
-            notices: Any = importlib.import_module("sources.kit.notices")
-            return [notices.rejected(line.content, MISFIT.format(line.type), place)]
+            return [_misfit(line, place)]
 
 
 class Told(list[Any]):
@@ -101,6 +138,16 @@ class Told(list[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.places: list[str] = []
+
+
+def _misfit(line: Any, place: str) -> Any:
+    notices: Any = importlib.import_module("sources.kit.notices")
+    return notices.rejected(line.content, MISFIT.format(line.type), place)
+
+
+def _placed(page: Any) -> Iterable[tuple[Any, str]]:
+    """What is on a page, each with its place."""
+    return zip(page, getattr(page, "places", [""] * len(page)), strict=True)
 
 
 def _parsed(item: Any) -> Any:

@@ -9,9 +9,9 @@ from dlt.extract import DltSource
 
 from pipelines import build
 from pipelines.environment import LANDING, Environment
-from pipelines.landing.fetch import sorted_out
+from pipelines.landing.fetch import CUT_OFF, sorted_out
 from pipelines.landing.foreign import Strangers
-from pipelines.landing.manifest import Manifest, RawFile, in_order, was_cut_off
+from pipelines.landing.manifest import Manifest, RawFile, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import Store, strangers
@@ -28,8 +28,8 @@ def ingest(load: Load, store: Store) -> None:
     _Ingest(load, store).run()
 
 
-def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
-    """The files that an ingest would load now; nothing is changed."""
+def listed(environment: Environment, spec: Spec, order: Order) -> tuple[list[RawFile], dict[str, str]]:
+    """The files that an ingest would load now, and those that it would reject, with the reason; nothing is changed."""
     settle(environment, spec, order, read_only=True)
     source = build.unasked(environment.root, spec)
     chosen = _chosen(source, spec, order)
@@ -37,12 +37,19 @@ def listed(environment: Environment, spec: Spec, order: Order) -> list[RawFile]:
     names = store.names()
     manifests = store.manifests(names=names)
     foreign = Strangers(environment.root, spec, source)
-    loadable = (
-        foreign.waiting(store, name) for name in strangers(names, manifests) if not was_cut_off(name, spec.name)
-    )
-    waiting = [*manifests, *(manifest for manifest in loadable if isinstance(manifest, Manifest))]
-    wanted = [(each, [name for name in each.resources if name in chosen]) for each in in_order(waiting)]
-    return [file for each, names in wanted for file in each.files if any(file in each.files_of(name) for name in names)]
+    rejected = dict[str, str]()
+    for name in strangers(names, manifests):
+        found = CUT_OFF if was_cut_off(name, spec.name) else foreign.waiting(store, name)
+        if isinstance(found, Manifest):
+            manifests.append(found)
+        else:
+            rejected[name] = found
+    wanted = [(each, [name for name in each.resources if name in chosen]) for each in foreign.in_order(manifests)]
+    files = [(each, file) for each, names in wanted for file in each.files
+             if any(file in each.files_of(name) for name in names)]  # fmt: skip
+    reasons = {file.name: foreign.refused(store, file) for each, file in files if each.is_foreign}
+    rejected |= {name: reason for name, reason in reasons.items() if reason}
+    return [file for _, file in files if file.name not in rejected], rejected
 
 
 def _chosen(source: DltSource, spec: Spec, order: Order) -> list[str]:
@@ -90,6 +97,8 @@ class _Ingest:
         self.report.resources = self.report.resources or self.chosen
         manifests, strange = sorted_out(self.load, self.store)
         foreign = Strangers(self.load.environment.root, self.load.spec, self.source)
+        if strange:
+            self.store.forget_reasons()
         for name in strange:
             match foreign.waiting(self.store, name):
                 case Manifest() as manifest if self.store.is_archived(manifest.files[0]):
@@ -100,7 +109,7 @@ class _Ingest:
                 case reason:
                     self._reject(name, reason)
         notes = {manifest.note for manifest in manifests}
-        for manifest in in_order(manifests):
+        for manifest in foreign.in_order(manifests):
             self._ingest(manifest, notes)
 
     def _ingest(self, manifest: Manifest, notes: set[str]) -> None:
@@ -120,4 +129,5 @@ class _Ingest:
 
     def _reject(self, name: str, reason: str) -> None:
         self.report.failed_items.append({"resource": LANDING, "item": name, "reason": reason})
-        self.store.reject(name, {"reason": reason, "run_id": self.report.run_id})
+        why = {"reason": reason, "run_id": self.report.run_id}
+        self.store.reject(name, why, self.load.environment.name)

@@ -20,6 +20,7 @@ ENDING = ".manifest.json"
 ROWS = (".jsonl.zst", ".jsonl.gz", ".jsonl", ".parquet")
 MINUTE = "%Y_%m_%d_%H_%M"
 BEGIN = re.compile(r"(\d{4})_(\d\d)_(\d\d)(?:_(\d\d)_(\d\d))?(?=_)")
+NUMBER = re.compile(r"\.\d+$")  # of a file whose name was taken
 ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 State = dict[str, Any]
 Refresh = Literal["drop_sources", "drop_resources"]  # what of the tables is dropped and read again
@@ -45,7 +46,7 @@ class Manifest:
     """One fetch. `state` is the source's after it, None where the cursor was frozen; `begun` tells where it began.
 
     `begun` has a digest of the state of each resource, and under "" that of the source itself. `claims` are the rows of
-    `_etl.coverage` that are due once it is loaded.
+    `_etl.coverage` that are due once it is loaded. `tables` are the resources whose table is to be there without rows.
     """
 
     name: str
@@ -61,10 +62,11 @@ class Manifest:
     begun: dict[str, str] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
     version: str = ""
+    tables: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str]:
-        """Its place in the order of fetches."""
+        """What tells it from others."""
         return (self.fetched_at, self.name)
 
     @property
@@ -105,8 +107,8 @@ class Manifest:
 
 
 def in_order(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """The oldest fetch first."""
-    return sorted(manifests, key=lambda manifest: manifest.key)
+    """The oldest fetch first; of strangers' files of one name, which the archive has numbered, too."""
+    return sorted(manifests, key=_place)
 
 
 def digests(state: State, resources: Iterable[str]) -> dict[str, str]:
@@ -137,7 +139,7 @@ def moment(name: str) -> str:
 
 def resource_of(name: str, known: Iterable[str]) -> str | None:
     """The resource that a file belongs to: the longest known name that its stem ends with, else that stands in it."""
-    stem = f"_{stem_of(name)}"
+    stem = NUMBER.sub("", f"_{stem_of(name)}")
     longest = sorted(known, key=len, reverse=True)
     ending = (resource for resource in longest if stem.endswith(f"_{resource}"))
     inside = (resource for resource in longest if f"_{resource}_" in stem)
@@ -154,6 +156,12 @@ def was_cut_off(name: str, spec: str, runs: Collection[str] = ()) -> bool:
     run = "|".join([ULID, *map(re.escape, runs)])
     ours = rf"\d{{4}}(?:_\d\d){{4}}_{re.escape(spec)}_.+_(?:{run})(?:\.\d+)?"
     return re.fullmatch(ours, stem_of(name)) is not None
+
+
+def _place(manifest: Manifest) -> tuple[str, str, int]:
+    stem = stem_of(manifest.name)
+    number = NUMBER.search(stem)
+    return manifest.fetched_at, NUMBER.sub("", stem), int(number[0][1:]) if number else 1
 
 
 def _digest(value: Any) -> str:

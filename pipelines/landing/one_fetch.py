@@ -151,6 +151,8 @@ class OneFetch:
 
     def _rows(self, resource: str) -> Iterator[Any]:
         self._note(pipeline_state(Container())[0])
+        if resource in self._manifest.tables:
+            yield dlt.mark.materialize_table_schema()
         by_row = bool(dynamic(self._source.resources[resource]))  # dlt asks each row for its table, or hints
         for file in self._manifest.files_of(resource):
             if file.name not in self._unread:
@@ -203,14 +205,13 @@ class OneFetch:
     def _reject(self, file: RawFile, reason: str) -> None:
         if file.name in self._store.names(LANDING):
             self._load.report.raw(file, "rejected")
-            self._store.reject(file.name, self._error(file, reason))
-
-    def _error(self, file: RawFile, reason: str) -> dict[str, Any]:
-        fetch = f"etl fetch {self._store.spec} --env {self._load.environment.name} --select {file.resource}"
-        return {
-            "reason": reason, "resource": file.resource, "fetched_by": self._manifest.run_id or None,
-            "run_id": self._load.report.run_id, "retry_command": fetch,
-        }  # fmt: skip
+            why = {"reason": reason, "resource": file.resource, "run_id": self._load.report.run_id}
+            if self._manifest.is_foreign:
+                self._store.reject(file.name, why, self._load.environment.name)
+            else:
+                fetch = f"etl fetch {self._store.spec} --env {self._load.environment.name} --select {file.resource}"
+                fetched = {"fetched_by": self._manifest.run_id, "retry_command": fetch}
+                self._store.reject(file.name, {**why, **fetched})
 
     def _leave_out(self, resource: str, reason: str) -> None:
         self._left_out.add(resource)

@@ -16,7 +16,7 @@ from pipelines.errors import EtlError, UsageError
 from pipelines.landing.expiry import expired_until, forget_expired
 from pipelines.landing.foreign import Strangers
 from pipelines.landing.ingest import end_archiving, whole
-from pipelines.landing.manifest import Manifest, RawFile, Refresh, in_order
+from pipelines.landing.manifest import Manifest, RawFile, Refresh
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
 from pipelines.landing.store import MANIFESTS, Store, is_of_rows, strangers
@@ -91,7 +91,7 @@ class _Rebuild:
         begun, held, mine = before.rebuilt is not None, before.held, self.store.signed()
         if not begun:
             self._take_back_replayed()
-        for manifest in [manifest for manifest in archived if manifest.key > tuple(before.rebuilt or ())]:
+        for manifest in _left(archived, before.rebuilt):
             position = Position(rebuilt=list(manifest.key), held=held, landings=mine)
             refresh: Refresh | None = manifest.refresh if begun else "drop_sources"
             loaded = OneFetch(
@@ -125,7 +125,13 @@ def _archived(load: Load, store: Store, source: DltSource) -> list[Manifest]:
         names = strangers(store.names(f"archive/{resource}"), [*manifests, *store.manifests()])
         files = [RawFile(resource, name) for name in names if resource != MANIFESTS and is_of_rows(name)]
         manifests += [foreign.standing(store, file) for file in files]
-    return in_order(manifests)
+    return foreign.in_order(manifests)
+
+
+def _left(archived: list[Manifest], reached: list[str] | None) -> list[Manifest]:
+    """What comes after the last fetch that a rebuild has loaded."""
+    keys = [list(manifest.key) for manifest in archived]
+    return archived[keys.index(reached) + 1 :] if reached else archived
 
 
 def _refuse_part(load: Load, store: Store, position: Position) -> None:

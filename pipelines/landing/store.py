@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ WHY = ".error.json"
 SIGN = ".landing"
 SIGNED = "Tells these raw files from those of another landing; it goes where they go.\n"
 BLOCK = 1 << 20
+MOVES = {"file": ("mv", ""), "gs": ("gcloud storage mv", "gs://")}  # by protocol: the command, and how places begin
 
 
 class Store:
@@ -38,7 +40,7 @@ class Store:
                 "lie; add it with destination_type = 'filesystem' and bucket_url"
             )
         self.spec = spec
-        self.filesystem, folder = buckets.at(environment, url) if url else buckets.opened(LANDING)
+        self.filesystem, folder = buckets.at(environment, url) if url is not None else buckets.opened(LANDING)
         self.home = f"{folder}/{spec}"
         self.is_local = "file" in self._protocols
 
@@ -175,11 +177,31 @@ class Store:
         """Put a manifest away whose files are."""
         self._move(manifest.name, f"archive/{MANIFESTS}")
 
-    def reject(self, name: str, reason: dict[str, Any], folder: str = LANDING) -> None:
-        """Put a file aside that cannot be read, with the reason beside it."""
-        moved = self._move(name, REJECTED, folder)
-        told = {"file": name, **reason, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    def reject(self, name: str, reason: dict[str, Any], again: str | None = None) -> None:
+        """Put a file aside that cannot be read, with the reason beside it.
+
+        `again` is the environment in which a person loads it, once it is mended and lies in the landing again.
+        """
+        moved = self._move(name, REJECTED)
+        retry = {"retry_command": self._put_back(moved, again)} if again else {}
+        told = {"file": name, **reason, **retry, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.filesystem.pipe_file(self.path(REJECTED, f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
+
+    def forget_reasons(self) -> None:
+        """Delete the reasons for rejected files that a person has taken away, perhaps into the landing again."""
+        names = set(self.names(REJECTED))
+        for name in names:
+            is_reason = name.endswith(WHY) and f"{name}{WHY}" not in names
+            if is_reason and name.removesuffix(WHY) not in names:
+                self.remove(REJECTED, name)
+
+    def _put_back(self, name: str, environment: str) -> str:
+        ingest = f"etl ingest {self.spec} --env {environment}"
+        for protocol in MOVES.keys() & set(self._protocols):
+            move, begin = MOVES[protocol]
+            places = (quote(begin + self.path(folder, name)) for folder in (REJECTED, LANDING))
+            return f"{move} {' '.join(places)} && {ingest}"
+        return ingest
 
     def remove(self, folder: str, name: str) -> None:
         """Delete a file."""

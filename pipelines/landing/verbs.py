@@ -21,16 +21,23 @@ def perform(load: Load) -> None:
     """Do what was ordered: a run, through raw files where the environment keeps them, or one of its steps."""
     environment, name, verb = load.environment, load.spec.name, load.order.verb
     if verb in VERBS:
-        VERBS[verb](load, Store(environment, name, load.order.to))
+        VERBS[verb](load, _store(load))
     elif environment.keeps_raw:
-        store = Store(environment, name)
+        store = _store(load)
         ingest(load, store)
         fetch(load, store)
         ingest(load, store)
     else:
         if LANDING in environment.destinations() and load.ledger.fetches(name, environment.name):
-            _ingest_first(load, Store(environment, name))
+            _ingest_first(load, _store(load))
         load.run()
+
+
+def _store(load: Load) -> Store:
+    """Where the raw files of a run lie, which its report says."""
+    store = Store(load.environment, load.spec.name, load.order.to)
+    load.report.raw_home = store.home
+    return store
 
 
 def _ingest_first(load: Load, store: Store) -> None:

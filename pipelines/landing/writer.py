@@ -32,6 +32,7 @@ class Writer:
         self._lines: dict[str, _Lines] = {}
         self._tables: dict[str, list[_Tables]] = {}
         self.files: list[RawFile] = []
+        self.asked_tables: dict[str, None] = {}  # resources
 
     def __enter__(self) -> Writer:
         return self
@@ -44,8 +45,9 @@ class Writer:
             self.files = [self._told(file) for file in written]
 
     def write(self, resource: str, item: Any, meta: Any) -> None:
-        """Append a page, or one row; an item that asks for a table only has none."""
+        """Append a page, or one row; an item that asks for a table only has none, and is noted."""
         if isinstance(item, MaterializedEmptyList):
+            self.asked_tables[resource] = None
             return
         page = item if isinstance(item, list) else [item]
         match get_data_item_format(item):

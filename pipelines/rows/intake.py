@@ -50,6 +50,7 @@ class Intake:
     covered: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     postponed: bool = False
+    signed_out: list[str] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
     _file: TextIO | None = None
     _dirty: bool = False
@@ -77,6 +78,9 @@ class Intake:
                 self.postponed = self.postponed or kind == "postponed"
                 told = {key: harmless(notice[key]) for key in ("item", "reason")}
                 self.failed.append({"resource": resource, **_said(notice), **told})
+            case "signed_out":
+                if notice["reason"] not in self.signed_out:
+                    self.signed_out.append(notice["reason"])
             case "covered":
                 self.covered.append({"resource": resource, **_said(notice)})
             case "warning":

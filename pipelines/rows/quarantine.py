@@ -257,8 +257,8 @@ def _first_error(error: DataValidationError) -> str:
 
 
 def _on_one_line(page: list[Any]) -> list[Any]:
-    """Raw rows without a line break between their values: they are stored as lines. A page of lines has none."""
-    if hasattr(page, "lines") or orjson.Fragment not in set(map(type, page)):
+    """Raw rows without a line break between their values: they are stored as lines. What was a line has none."""
+    if hasattr(page, "places") or orjson.Fragment not in set(map(type, page)):
         return page
     return [_line_of(row) if isinstance(row, orjson.Fragment) else row for row in page]
 

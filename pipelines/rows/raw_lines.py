@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -182,8 +183,16 @@ class _Page:
         if not types <= column.easy and not _fit(values, column):
             raise Doubt(f"{column.name}: a value that may not fit")
 
+    @cached_property
+    def _without_number(self) -> set[str]:
+        """The keys of the rows themselves that hold NaN or an infinity."""
+        cells = (cell for row in self._rows if isinstance(row, dict) for cell in row.items())
+        return {key for key, value in cells if type(value) is float and value - value != 0}
+
     def _has_no_number(self, at: Path) -> bool:
         """Whether a place holds NaN or an infinity."""
+        if len(at) == 1 and at != ("value",):
+            return at[0] in self._without_number
         found = (value for row in self._rows for value in _values(row, at))
         return any(type(value) is float and value - value != 0 for value in found)
 

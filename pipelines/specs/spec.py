@@ -45,6 +45,9 @@ class Spec(Strict):
     schedule: Cron | None = Field(None, description='When it runs, as five cron fields, e.g. "17 * * * *".')
     timezone: TimeZone | None = Field(None, description="Zone of `--since`, `--until` and times without one; else UTC.")
     dataset: Dataset | None = Field(None, description="Dataset of its tables, where that is not the name of the spec.")
+    into: Identifier | None = Field(
+        None, description="Spec of the same dataset into whose tables it loads; the two never run at once."
+    )
     rest: dict[str, Any] | None = Field(None, description="A REST API in dlt's own words; instead of `python`.")
     python: dict[str, Any] | None = Field(
         None,

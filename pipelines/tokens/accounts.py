@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dlt.common.configuration.utils import deserialize_value
 
 from pipelines.build import arguments, sign_in_of
@@ -13,10 +15,10 @@ from pipelines.tokens.stores import Standing, Store, is_near, named, standing
 
 def accounts(environment: Environment, spec: Spec, store: Store, system: str) -> list[str]:
     """The accounts by name, or the unnamed one; the settings of the spec must be in force."""
-    return sorted({*_asked_for(environment, spec), *store.accounts(system)}) or [""]
+    return sorted({*asked_for(environment, spec), *store.accounts(system)}) or [""]
 
 
-def _asked_for(environment: Environment, spec: Spec) -> list[str]:
+def asked_for(environment: Environment, spec: Spec) -> list[str]:
     """What a source that reads several accounts takes as `accounts`."""
     takes_them = "accounts" in arguments(environment.root, spec)
     found = setting("accounts", ("sources", spec.name)) if takes_them else None
@@ -32,7 +34,8 @@ def standings(environment: Environment, spec: Spec, store: Store, account: str =
     return [standing(store, sign_in.name, one) for one in chosen]
 
 
-def ending_soon(environment: Environment, spec: Spec, store: Store) -> list[str]:
-    """The sign-ins of a spec that a person should make anew, each with how."""
+def ending_soon(environment: Environment, spec: Spec, store: Store, since: datetime) -> list[str]:
+    """The sign-ins of a spec that a person should make anew, each with how; a run `since` then tells of its own."""
     near = [one for one in standings(environment, spec, store) if is_near(one.sign_in_ends)]
+    near = [one for one in near if one.refused_at is None or one.refused_at < since]
     return [f"{named(one.name, one.account)}: {one}; {store.way_in(one.name, one.account)}" for one in near]

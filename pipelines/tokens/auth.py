@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,8 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
-from pipelines.tokens.accounts import standings
+from pipelines.specs.spec import Spec
+from pipelines.tokens.accounts import accounts, asked_for, standings
 from pipelines.tokens.settings import packed, sections_of, variable_of
 from pipelines.tokens.stores import Standing, Store, is_near, named, remaining, standing, store_of
 from pipelines.tokens.terminal import Terminal
@@ -35,7 +37,9 @@ def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
     """Let a person sign in, and keep what the upstream gives them."""
     environment = environments.load(root, env)
     with told_of(name):
-        store, sign_in = _named(environment, name, account)
+        spec = specs.load(root, name)
+        store, sign_in = _named(environment, spec, account, Order())
+        _refuse_nobody(spec, asked_for(environment, spec), account)
         with _alone(environment, name):
             store.prepare()
         token = sign_in.login(Terminal(browser, sections_of(sign_in.name, account)))
@@ -66,13 +70,15 @@ def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Pr
     """Print the settings with which another machine is signed in; the one command that shows a token."""
     if sys.stdout.isatty() and not yes:
         raise UsageError(f"auth export {name}: would show a secret on the screen; send it elsewhere, or add --yes")
-    with told_of(name):
-        store, sign_in = _named(environments.load(root, env), name, account, read_only=True)
+    environment, spec = environments.load(root, env), specs.load(root, name)
+    with told_of(name), asked(environment, [spec], Order()) as order:
+        store, sign_in = _named(environment, spec, account, order, read_only=True)
         content = store.read(sign_in.name, account)
         if content is None:
+            _refuse_unnamed(name, accounts(environment, spec, store, sign_in.name), account)
             raise _kit().sign_in_needed(sign_in.name, account, "nobody has signed in")
-    keys = {**sign_in.needs, **getattr(sign_in, "takes", {})}
-    app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in keys}
+        keys = {**sign_in.needs, **getattr(sign_in, "takes", {})}
+        app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in keys}
     settings = {variable: found[0] for variable, found in app.items() if found}
     settings[variable_of(sign_in.name, account)] = packed(content)
     LOGGER.warning(
@@ -104,15 +110,30 @@ def _standings(environment: Environment, name: str, account: str) -> list[Standi
         return standings(environment, spec, store, _kit().checked(account))
 
 
-def _named(environment: Environment, name: str, account: str, read_only: bool = False) -> tuple[Store, Any]:
+def _named(
+    environment: Environment, spec: Spec, account: str, order: Order, read_only: bool = False
+) -> tuple[Store, Any]:
     """The store with the settings of a spec in force, and how people sign in there."""
-    spec = specs.load(environment.root, name)
-    store = settle(environment, spec, Order(), read_only)
+    store = settle(environment, spec, order, read_only)
     sign_in = sign_in_of(environment.root, spec)
     if sign_in is None:
-        raise UsageError(_nobody(environment, name))
+        raise UsageError(_nobody(environment, spec.name))
     _kit().checked(account)
     return store, sign_in
+
+
+def _refuse_nobody(spec: Spec, known: Sequence[str], account: str) -> None:
+    """Let nobody sign in to an account that no run would read."""
+    if account and known and account not in known:
+        raise UsageError(
+            f"auth login {spec.name}: --account {account}: is none of its accounts: {', '.join(known)}; add it to "
+            f"accounts in specs/{spec.name}.yaml first"
+        )
+
+
+def _refuse_unnamed(name: str, known: Sequence[str], account: str) -> None:
+    if not account and known != [""]:
+        raise UsageError(f"auth export {name}: is of no account; name one with --account: {', '.join(known)}")
 
 
 def _nobody(environment: Environment, name: str) -> str:

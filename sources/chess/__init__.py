@@ -63,8 +63,8 @@ def chess(
 
 
 def foreign() -> Foreign:
-    """Files of others: games, profiles and statistics, one a line, as older ingestors have written them."""
-    return Foreign(files.rows, {})
+    """Files of others: an answer a line, or an entry of its list, as older ingestors have written them."""
+    return Foreign(files.rows, {}, files.fault, files.is_empty, first=(files.PROFILES,))
 
 
 def estimate(state: Memory, players: list[str], **_: Any) -> dict[str, int]:

@@ -12,10 +12,10 @@ from typing import Any
 
 from sources.garmin import activities as acts
 from sources.garmin import series, shapes
-from sources.garmin.flat import Row
+from sources.garmin.flat import Row, is_bare
 from sources.garmin.metrics import METRICS, Metric, Table
 from sources.kit import notices
-from sources.kit.foreign import Foreign, Line, owner, whose
+from sources.kit.foreign import Foreign, Line, owner, ownerless
 
 ACCOUNT = "account"
 BOTH = "stats_and_body"  # the summary of a day, and beside it what was weighed in a time
@@ -26,9 +26,12 @@ WEIGHED = frozenset(
     }
 )  # fmt: skip
 OWN_DATE = ("body_battery", "weight", "body_composition")  # whose `date` is Garmin's
+OF_ONE_DAY = "overallScore"  # what the API answers when it is asked for one day rather than for several
 WRAPPED: dict[str, Callable[[Row], Row]] = {  # what stood in lists of an answer, which were taken apart
     "weight": lambda row: {"dailyWeightSummaries": [{"allWeightMetrics": [row]}]},
     "body_composition": lambda row: {"dateWeightList": [row]},
+    "endurance_score": lambda row: {"enduranceScoreDTO": row} if OF_ONE_DAY in row else row,
+    "hill_score": lambda row: {"hillScoreDTOList": [row]} if OF_ONE_DAY in row else row,
 }
 PAIR = ("timestamp", "value")
 PLACES = {  # the names of values by their places, where an entry has more than two or other ones
@@ -44,6 +47,26 @@ SPLITS = {
     "activity_typed_splits": "typed_splits",
     "activity_split_summaries": "split_summaries",
 }
+LISTS = {  # what a part of an activity is read from
+    "activity_details_samples": acts.METRICS,
+    "activity_splits": "lapDTOs",
+    "activity_typed_splits": "splits",
+    "activity_split_summaries": "splitSummaries",
+    "activity_exercise_sets": "exerciseSets",
+}
+READ = {  # where a type has its rows; a line that has such a key and no row tells of no data
+    "sleep": ("dailySleepDTO",),
+    "user_summary": shapes.NO_WELLNESS,
+    BOTH: shapes.NO_WELLNESS,
+    "rhr_daily": ("allMetrics",),
+    "training_status": ("mostRecentVO2Max", "mostRecentTrainingLoadBalance", "mostRecentTrainingStatus"),
+    "hrv": ("hrvSummary",),
+    "floors": ("floorValuesArray",),
+    "endurance_score": ("groupMap", "enduranceScoreDTO"),
+    "hill_score": ("periodAvgScore", "hillScoreDTOList"),
+    "lifestyle_logging": ("dailyLogsReport",),
+}
+LISTED = "activityType"  # tells an entry of the list of activities, which may have nothing that belongs to it
 METRIC_OF = {table.name: (metric, table) for metric in METRICS for table in metric.tables}
 PART_OF = {table.name: (part, table) for part in acts.PARTS for table in part.tables}
 
@@ -53,14 +76,12 @@ def read(accounts: list[str]) -> Foreign:
     tables = {metric.name: tuple(table.name for table in metric.tables) for metric in METRICS}
     parts = {part.name: tuple(table.name for table in part.tables) for part in acts.PARTS}
     whole = {**tables, **parts, BOTH: ("user_summary",), "activity_splits": tuple(SPLITS)}
-    return Foreign(partial(_rows, accounts), whole)
+    return Foreign(partial(_rows, accounts), whole, partial(ownerless, accounts), _is_empty)
 
 
 def _rows(accounts: list[str], table: str, line: Line) -> Iterable[Row]:
     """The rows of a line; one that has an account is a row already."""
-    account = line.content.get(ACCOUNT) or owner(line, accounts)
-    if account is None:
-        return [notices.failed(line.file, whose(accounts))]
+    account = owner(accounts, line)
     if ACCOUNT in line.content:
         return [line.content]
     return (_owned(row, account) for row in _told(table, line))
@@ -71,8 +92,19 @@ def _owned(row: Row, account: str) -> Row:
     return row
 
 
+def _is_empty(line: Line) -> bool:
+    """Whether a line tells of a day, or of an activity, of which there is nothing."""
+    content = {key: value for key, value in _own(line).items() if key != "date"}
+    part = [LISTED, *_names(line.type), LISTS.get(line.type)] if line.type in PART_OF else []
+    return is_bare(content) or any(key in content for key in (*part, *READ.get(line.type, ())))
+
+
+def _own(line: Line) -> Row:
+    return {key: value for key, value in line.content.items() if key != "data_type"}
+
+
 def _told(table: str, line: Line) -> Iterator[Row]:
-    content = {key: value for key, value in line.content.items() if key != "data_type"}
+    content = _own(line)
     if table == acts.ACTIVITIES.name:
         return acts.ACTIVITIES.shape([content], "")
     if table in PART_OF:
@@ -92,15 +124,19 @@ def _of_day(metric: Metric, table: Table, line: Line, content: Row) -> Iterator[
 
 
 def _of_activity(part: acts.Part, table: Table, content: Row) -> Iterator[Row]:
-    """What belongs to an activity stands beside what the list says of it, under one name or two."""
-    names = (SPLITS.get(table.name, ""), f"{table.name}_data", f"{table.name.removeprefix('activity_')}_data", DETAILS)
-    found = next((content[name] for name in names if content.get(name)), None)
+    """What belongs to an activity stands beside what the list says of it, under one name or two, or is the line."""
+    whole = content if isinstance(content.get(LISTS.get(part.tables[-1].name, "")), list) else None
+    found = whole or next((content[name] for name in _names(table.name) if content.get(name)), None)
     activity = str(content.get("activityId"))
     if found is None:
         return iter(())
     if not isinstance(found, part.kind) or not activity.isdigit():
         return iter([notices.rejected(content, "is no activity with what belongs to it", table.name)])
     return table.shape(_with_metrics(found) if isinstance(found, dict) else found, activity)
+
+
+def _names(table: str) -> tuple[str, ...]:
+    return (SPLITS.get(table, ""), f"{table}_data", f"{table.removeprefix('activity_')}_data", DETAILS)
 
 
 def with_arrays(content: Row) -> Row:

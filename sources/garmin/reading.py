@@ -15,8 +15,9 @@ from sources.garmin import activities as acts
 from sources.garmin.days import Memory, Span, Window, asked, failed
 from sources.garmin.metrics import DATE, Metric, Table
 from sources.garmin.moments import DAY
-from sources.garmin.upstream import Account, Unanswered, checked
+from sources.garmin.upstream import Account, GivenUp, Unanswered, checked
 from sources.kit import notices
+from sources.kit.errors import SignInNeeded, TryLater
 
 ACCOUNT = "account"
 FILLED = "filled"  # days of which there are rows
@@ -45,6 +46,18 @@ class Ended:
     account: str
     memory: Memory
     recent: str = ""  # the first day that the next run asks for again
+
+
+@dataclass(frozen=True)
+class SignedOut:
+    """A person must sign in to an account; the others are read."""
+
+    reason: str
+
+    @property
+    def told(self) -> Iterator[SignedOut]:
+        """The same as an answer."""
+        yield self
 
 
 @dataclass(frozen=True)
@@ -89,8 +102,11 @@ class Reading:
         for listed in self._listed():
             yield from self._pages(acts.ACTIVITIES, listed.told)
 
-    def _pages(self, table: Table, told: Iterable[Told | Ended]) -> Iterator[Any]:
+    def _pages(self, table: Table, told: Iterable[Told | Ended | SignedOut]) -> Iterator[Any]:
         for each in told:
+            if isinstance(each, SignedOut):
+                yield notices.signed_out(each.reason)
+                continue
             memory = {} if self.window else _memory(table.name, each.account)
             if isinstance(each, Told):
                 page = _page(table, each)
@@ -100,13 +116,25 @@ class Reading:
                 memory.clear()
                 memory.update({**each.memory, FILLED: filled} if each.recent and filled else each.memory)
 
-    def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
+    def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended | SignedOut]:
         for account in self.accounts:
-            memories = [_memory(user, account.name) for user in users]
-            span = self.window.of(memories, metric.look_back, account.today)
-            missed = [] if self.window else failed(memories, span)
-            now = asked(span, metric.days, metric.weekly) if metric.dated else [Span(span.last, span.last)]
-            yield from self._asked(account, metric, [*missed, *now], len(missed), span.last)
+            yield from self._unless_signed_out(self._of_account(account, metric, users))
+
+    def _of_account(self, account: Account, metric: Metric, users: list[str]) -> Iterator[Told | Ended]:
+        memories = [_memory(user, account.name) for user in users]
+        span = self.window.of(memories, metric.look_back, account.today)
+        missed = [] if self.window else failed(memories, span)
+        now = asked(span, metric.days, metric.weekly) if metric.dated else [Span(span.last, span.last)]
+        yield from self._asked(account, metric, [*missed, *now], len(missed), span.last)
+
+    def _unless_signed_out(self, read: Iterator[Shared]) -> Iterator[Shared | SignedOut]:
+        """What is read of an account; that a person must sign in to it keeps no other from being read."""
+        try:
+            yield from read
+        except SignInNeeded as needed:
+            if len(self.accounts) == 1:
+                raise
+            yield SignedOut(str(needed))
 
     def _asked(
         self, account: Account, metric: Metric, spans: list[Span], missed: int, until: date
@@ -121,6 +149,7 @@ class Reading:
                 account.refuse_stranger(answer)
                 yield Told(account.name, str(span.first), item, days, checked(answer, metric.kind))
             except Unanswered as why:
+                self._refuse_silence(why)
                 yield Told(account.name, str(span.first), item, days, failure=str(why))
                 if why.lasting:
                     return
@@ -128,40 +157,55 @@ class Reading:
         recent = str(until - metric.look_back * DAY) if metric.dated else ""
         yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})}, recent)
 
-    def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
-        for account, span, found in ((each.account, each.span, each.found) for each in self._listed()):
-            if found is None:
-                continue
-            memories = [{} if self.window else _memory(user, account.name) for user in users]
-            wanted = list(dict.fromkeys(each for memory in memories for each in acts.changed(found, part, memory)))
-            again: list[str] = []
-            for activity, ask in zip(
-                wanted, account.asked(map(part.path.format, wanted), acts.NONE_SUCH), strict=False
-            ):
-                item = f"{account.name} {part.name} {activity}"
-                try:
-                    yield Told(account.name, activity, item, answer=checked(ask(), part.kind))
-                except Unanswered as why:
-                    yield Told(account.name, activity, item, failure=str(why))
-                    again.append(activity)
-            seen = acts.seen(found, part, again, span.last)
-            yield Ended(account.name, {"until": str(span.last), "seen": seen, **({"failed": again} if again else {})})
+    def _refuse_silence(self, why: Unanswered) -> None:
+        """Stop where what is given up is all that was asked for so far: then the upstream is down, not a part of it."""
+        if isinstance(why, GivenUp) and not any(account.has_answered for account in self.accounts):
+            raise TryLater(str(why))
 
-    def _listed(self) -> Iterator[Listed]:
+    def _part(self, part: acts.Part, users: list[str]) -> Iterator[Told | Ended | SignedOut]:
+        for listed in self._listed():
+            if isinstance(listed, SignedOut):
+                yield listed
+            elif listed.found is not None:
+                yield from self._unless_signed_out(self._of_activities(listed, part, users))
+
+    def _of_activities(self, listed: Listed, part: acts.Part, users: list[str]) -> Iterator[Told | Ended]:
+        account, span, found = listed.account, listed.span, listed.found or []
+        memories = [{} if self.window else _memory(user, account.name) for user in users]
+        wanted = list(dict.fromkeys(each for memory in memories for each in acts.changed(found, part, memory)))
+        again: list[str] = []
+        for activity, ask in zip(wanted, account.asked(map(part.path.format, wanted), acts.NONE_SUCH), strict=False):
+            item = f"{account.name} {part.name} {activity}"
+            try:
+                yield Told(account.name, activity, item, answer=checked(ask(), part.kind))
+            except Unanswered as why:
+                self._refuse_silence(why)
+                yield Told(account.name, activity, item, failure=str(why))
+                again.append(activity)
+                if isinstance(why, GivenUp):
+                    again += wanted[wanted.index(activity) + 1 :]
+                    break
+        seen = acts.seen(found, part, again, span.last)
+        yield Ended(account.name, {"until": str(span.last), "seen": seen, **({"failed": again} if again else {})})
+
+    def _listed(self) -> Iterator[Listed | SignedOut]:
         """The activities of each account, listed once for all that are made of them."""
         parts = [users for part in acts.PARTS if (users := _running(part.tables))]
         own = _running([acts.ACTIVITIES])
         users = [user for each in (own, *parts) for user in each]
         return self._shared("list", len(own) + len(parts), lambda: self._lists(users))
 
-    def _lists(self, users: list[str]) -> Iterator[Listed]:
+    def _lists(self, users: list[str]) -> Iterator[Listed | SignedOut]:
         for account in self.accounts:
-            memories = [_memory(user, account.name) for user in users]
-            span = self.window.of(memories, acts.LOOK_BACK, account.today)
-            try:
-                yield Listed(account, span, acts.listed(account, span) if span else [])
-            except Unanswered as why:
-                yield Listed(account, span, failure=str(why))
+            yield from self._unless_signed_out(self._list(account, users))
+
+    def _list(self, account: Account, users: list[str]) -> Iterator[Listed]:
+        memories = [_memory(user, account.name) for user in users]
+        span = self.window.of(memories, acts.LOOK_BACK, account.today)
+        try:
+            yield Listed(account, span, acts.listed(account, span) if span else [])
+        except Unanswered as why:
+            yield Listed(account, span, failure=str(why))
 
     def _shared(self, name: str, users: int, read: Callable[[], Iterator[Shared]]) -> Iterator[Shared]:
         """One of the copies, as many as there are users, of what is read."""

@@ -68,8 +68,9 @@ def body_battery_samples(answer: Any, day: str) -> Iterator[Row]:
 
 
 def user_summary(answer: Any, day: str) -> Iterator[Row]:
-    """One row a day; a day without anything has goals all the same."""
-    if any(answer.get(key) for key in NO_WELLNESS):
+    """One row a day; a day without anything has goals all the same, and says that it includes nothing."""
+    included = [answer[key] for key in NO_WELLNESS if key in answer]
+    if any(included) or not (included or is_bare(answer)):
         yield {DATE: day, **flat(answer, SUMMARY_UNITS)}
 
 

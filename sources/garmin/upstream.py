@@ -26,6 +26,13 @@ class Unanswered(Exception):
         self.lasting = lasting
 
 
+class GivenUp(Unanswered):
+    """As many in a row had no answer that nothing like them is asked for any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; {FAILURES_IN_A_ROW} in a row failed, and no more are asked for in this run", True)
+
+
 class Account:
     """One account behind a session of its own."""
 
@@ -33,6 +40,7 @@ class Account:
         self.name, self._base_url, self._zone = name, base_url, zone
         self.session = http.open_session("garmin", USER_AGENT, requests_per_second=4.0, max_attempts=5)
         self.session.auth = SIGN_IN.auth(name)
+        self.has_answered = False  # anything but who it is
 
     @cached_property
     def _profile(self) -> http.Response:
@@ -70,11 +78,13 @@ class Account:
                 response = ask()
             except TryLater as error:
                 failures += 1
-                if self.session.throttled or failures >= FAILURES_IN_A_ROW:
+                if self.session.throttled:
                     raise
-                raise Unanswered(str(error)) from None
+                raise (GivenUp if failures >= FAILURES_IN_A_ROW else Unanswered)(str(error)) from None
             failures = min(0, failures)
-            return _document(response, absent)
+            found = _document(response, absent)
+            self.has_answered = True
+            return found
 
         for ask in ahead.each(self.session, (self._base_url + path for path in paths)):
             yield lambda: document(ask)  # noqa: B023 - asked before the next

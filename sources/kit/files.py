@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
+Content = bytes
+
+
+class NoFile(Exception):
+    """Why a file could not be made this time; with the status of the answer where there was one."""
+
+    def __init__(self, reason: str, http_status: int | None = None) -> None:
+        super().__init__(reason)
+        self.http_status = http_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,9 @@ class FileItem:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent to the host of `url` alone: a redirect to another host goes without."""
     media: str = "any"
-    """What it must be to be stored: `ogg`, `mp3`, `wav`, `audio` (one of these) or `any`."""
+    """What it must be to be stored: `ogg`, `mp3`, `wav`, `audio` (one of these), `png` or `any`."""
+    content: Callable[[], Content] | None = None
+    """Where the file is no answer of `url` but made of one: makes it, in any thread, or raises NoFile."""
     bytes: int | None = None
     sha256: str | None = None
     seconds: float | None = None

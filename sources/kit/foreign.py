@@ -38,21 +38,30 @@ class Foreign:
 
     `rows` gives the rows (and notices) that a line is to a table. Where it gives the notice `failed`, the file is put
     aside with that reason. `tables` are those that a type of file fills; of a type that it does not name, the table of
-    that name.
+    that name. `fault` says why a file with such a line cannot be read, whatever is loaded; nothing where it can.
+    `is_empty`: whether a line that is no row of any table tells of no data. Types that are `first` are loaded before
+    the others beside them, which need them.
     """
 
     rows: Callable[[str, Line], Iterable[Row]]
     tables: Mapping[str, tuple[str, ...]]
+    fault: Callable[[Line], str] = lambda _: ""
+    is_empty: Callable[[Line], bool] = lambda _: False
+    first: tuple[str, ...] = ()
 
 
-def owner(line: Line, accounts: Sequence[str]) -> str | None:
-    """The account that stands behind the type in the name of a file, or the only one; None where that is open."""
+def owner(accounts: Sequence[str], line: Line) -> str:
+    """The account that a line names, or the name of its file behind the type, or the only one; else nothing."""
+    behind = {f"_{line.type}_{account}": account for account in accounts}
+    behind |= {f"_{line.type}": accounts[0]} if len(accounts) == 1 else {}
     names = (line.file, line.first_name)
-    named = (account for name in names for account in accounts if name.endswith(f"_{line.type}_{account}"))
-    return next(named, accounts[0] if len(accounts) == 1 else None)
+    named = (account for name in names for ending, account in behind.items() if f"_{name}".endswith(ending))
+    return str(line.content.get("account") or next(named, ""))
 
 
-def whose(accounts: Sequence[str]) -> str:
-    """Why a file without an owner cannot be read."""
+def ownerless(accounts: Sequence[str], line: Line) -> str:
+    """Why a line is of nobody; nothing where it is of somebody."""
+    if owner(accounts, line):
+        return ""
     endings = " or ".join(f"_{account}" for account in accounts)
     return f"does not say whose it is; let its name end with {endings}, and put it into landing again"

@@ -42,6 +42,14 @@ def postponed(item: str, reason: str) -> dict[str, Any]:
     return Notice({KEY: "postponed", "item": item, "reason": without_secrets(reason), "unit": "", "part": ""})
 
 
+def signed_out(reason: str) -> dict[str, Any]:
+    """An account that a person must sign in to: what was read of others is loaded, and the run ends as one for them.
+
+    `reason` is the message of `SignInNeeded`; said again in one run, it is told once.
+    """
+    return Notice({KEY: "signed_out", "reason": without_secrets(reason)})
+
+
 def covered(unit: str, rows: int = 0, part: str = "", asked_at: datetime | None = None) -> dict[str, Any]:
     """A unit that was asked for to its end: its rows, if it has any, are among those yielded in this run.
 

@@ -147,8 +147,12 @@ class OAuth2:
             response = session.post(app.token_url, {**grant, **client.form}, auth=client, allow_redirects=False)
         told = _document(response)
         if not (response.ok and _bears_token(told)):
-            raise self._refusal(response.status_code, _known(told.get("error")), app)
+            raise self._diagnosis(told) or self._refusal(response.status_code, _known(told.get("error")), app)
         return self._token(told, before)
+
+    def _diagnosis(self, told: dict[str, Any]) -> SourceError | None:
+        """What the upstream's own words mean, for a source that knows them; they are not to be repeated."""
+        return None
 
     def _refusal(self, status: int, error: str, app: App) -> SourceError:
         where = f"{self.name}: POST {http.shown(app.token_url)}: answered {status}{f' ({error})' if error else ''}"
@@ -184,6 +188,7 @@ class SignedIn(AuthBase):
         self._sign_in, self._account = sign_in, account
         self._token: Token | None = None
         self._obtained: Token | None = None  # the last that this object, and nobody else, has asked for
+        self._needs = ""  # why a person must sign in, once that is known: nobody is asked again
         self._one_at_a_time = Lock()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SignedIn:
@@ -196,7 +201,23 @@ class SignedIn(AuthBase):
     def _signed(self, request: PreparedRequest, token: Token) -> PreparedRequest:
         request.headers["Authorization"] = f"Bearer {token.access_token}"
         http.at_401(request, partial(self._again, token))
+        if token.refused_at:
+            request.register_hook("response", self._answered)
         return request
+
+    def _answered(self, response: http.Response, **_: Any) -> None:
+        """Take a refusal back that an answer to the same token has proved wrong."""
+        if not response.ok or response.is_redirect or "Authorization" not in response.request.headers:
+            return
+        with self._one_at_a_time:
+            if self._token is not None and self._token.refused_at:
+                self._token = self._accepted(self._token)
+
+    def _accepted(self, used: Token) -> Token:
+        with tokens.exclusively(self._sign_in.name, self._account) as kept:
+            if kept.read() == used:
+                kept.write(replace(used, refused_at=None))
+        return replace(used, refused_at=None)
 
     def _again(self, used: Token, request: PreparedRequest) -> bool:
         """Sign a request that was refused anew; what another process has renewed may be of no use any more, too."""
@@ -209,6 +230,7 @@ class SignedIn(AuthBase):
     def token(self) -> Token:
         """A token that has not ended; SignInNeeded when nobody has signed in, or must do so again."""
         with self._one_at_a_time:
+            self._stop_if_known()
             known = self._token or tokens.read(self._sign_in.name, self._account)
             if known is None:
                 raise self._needed("nobody has signed in")
@@ -218,6 +240,7 @@ class SignedIn(AuthBase):
     def renewed(self, used: Token) -> Token:
         """The token that takes the place of one which the upstream has refused."""
         with self._one_at_a_time:
+            self._stop_if_known()
             if self._token is None or self._token.access_token == used.access_token:
                 self._token = self._exchanged(used)
             return self._token
@@ -249,7 +272,13 @@ class SignedIn(AuthBase):
         raise self._needed(f"{request.method} {http.shown(str(request.url))}: answered 401 to a new token, too")
 
     def _needed(self, why: str) -> SignInNeeded:
-        return tokens.sign_in_needed(self._sign_in.name, self._account, why)
+        needed = tokens.sign_in_needed(self._sign_in.name, self._account, why)
+        self._needs = str(needed)
+        return needed
+
+    def _stop_if_known(self) -> None:
+        if self._needs:
+            raise SignInNeeded(self._needs)
 
 
 class _Client(AuthBase):

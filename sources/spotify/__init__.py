@@ -25,7 +25,7 @@ import dlt
 from dlt.extract import DltResource
 
 from sources.kit import http, notices
-from sources.kit.errors import BadSetting
+from sources.kit.errors import BadSetting, SignInNeeded
 from sources.kit.foreign import Foreign
 from sources.kit.oauth2 import OAuth2
 from sources.kit.resources import Resource
@@ -93,7 +93,7 @@ def spotify(
     history_account: str | None = None,
 ) -> Iterable[DltResource]:
     """Eleven tables; every `whole_pass_days` saved things are read whole; an export belongs to `history_account`."""
-    names = _names(accounts)
+    names, history_path = _names(accounts), history_path or None
     owner = _owner(history_account, names, history_path)
     upstream = Upstream(base_url.rstrip("/"), SIGN_IN)
     played = Plays(upstream)
@@ -256,13 +256,17 @@ def streaming_history(path: str | None, account: str) -> Iterator[Any]:
 
 
 def _each(upstream: Upstream, accounts: list[str], read: Callable[[str, Memory], Iterator[Any]]) -> Iterator[Any]:
-    """What is read of each account; once a quota is used up, what is left is named and nothing lost."""
+    """What is read of each account; once a quota or a sign-in has ended, what is left is named and nothing lost."""
     with upstream:
         for account in accounts:
             try:
                 yield from read(account, _memory(account))
             except Exhausted as end:
                 yield notices.postponed(account, str(end))
+            except SignInNeeded as needed:
+                if len(accounts) == 1:
+                    raise
+                yield notices.signed_out(str(needed))
 
 
 def _memory(account: str) -> Memory:

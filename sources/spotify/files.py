@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from sources.kit import notices
-from sources.kit.foreign import Foreign, Line, owner, whose
+from sources.kit.foreign import Foreign, Line, owner, ownerless
 from sources.spotify.tables import Row, told_playlist
 
 TOPS = ("top_artists", "top_tracks")
@@ -16,13 +15,10 @@ TIME_RANGE = "medium_term"  # what the API answers where nothing is asked for
 
 def read(accounts: list[str]) -> Foreign:
     """How such files become rows of these accounts."""
-    return Foreign(partial(_rows, accounts), {})
+    return Foreign(partial(_rows, accounts), {}, partial(ownerless, accounts))
 
 
 def _rows(accounts: list[str], table: str, line: Line) -> Iterable[Row]:
-    account = line.content.get("account") or owner(line, accounts)
-    if account is None:
-        return [notices.failed(line.file, whose(accounts))]
     content: dict[str, Any] = told_playlist(line.content) if table == "playlists" else line.content
     place = {"snapshot_date": line.at[:10], "time_range": TIME_RANGE, "rank": line.number} if table in TOPS else {}
-    return [{"account": account, **place, **content}]
+    return [{"account": owner(accounts, line), **place, **content}]

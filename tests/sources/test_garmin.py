@@ -282,6 +282,33 @@ def test_days_that_fail_for_good_stop_no_run(site, sandbox):
     assert site.etl("run", "garmin", "--env", "test", "--select", "stress", **once).code == 5
 
 
+@pytest.mark.parametrize(
+    ("path", "select", "rows", "all_rows"),
+    [
+        ("hrv-service", "sleep,hrv,steps", {"sleep": 5, "steps": 108}, {"hrv": 5}),
+        ("/splits", "activities,activity_splits", {"activities": 4}, {"activity_splits": 8}),
+    ],
+)
+def test_what_is_down_stops_nothing_else_and_is_asked_for_again(site, sandbox, path, select, rows, all_rows):
+    once = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "1"}
+    sandbox.fault(path, "500", 3)
+    result, tables = run(site, "--select", select, **once)
+    assert (result.code, tables) == (3, rows), result.err
+    assert len([seen for seen in sandbox.requests if path in seen.path]) == 3
+    assert "3 in a row failed" in result.json[0]["errors"][-1]["message"]
+    result, tables = run(site, "--select", select, **once)
+    assert (result.code, {name: tables[name] for name in all_rows}) == (0, all_rows), result.err
+
+
+def test_an_account_that_nobody_has_signed_in_to_keeps_no_other_from_being_read(site):
+    site.point_at({"sources.garmin.accounts": ["carl", "anna"]})
+    result, tables = run(site, "--select", "stress,activities,activity_splits")
+    assert (result.code, tables["stress"], tables["activities"]) == (6, 5, 4), result.err
+    (error,) = result.json[0]["errors"]
+    assert error["message"].startswith("garmin (carl): nobody has signed in; ")
+    assert site.etl("run", "garmin", "--env", "test", "--select", "stress").out.count("(carl)") == 1
+
+
 def test_a_window_in_the_future_asks_for_nothing(site, sandbox):
     result, tables = run(site, "--select", "stress", "--select", "activities", "--since", "2030-01-01")
     assert (result.code, tables) == (0, {}), result.out + result.err

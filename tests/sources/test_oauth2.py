@@ -172,6 +172,26 @@ def test_a_new_token_that_is_refused_too_needs_a_person(signed_in, sandbox):
     assert asked(sandbox, "rows") == [401, 401]
 
 
+def test_a_refusal_that_was_none_is_taken_back_by_the_first_good_answer(signed_in, sandbox):
+    before = spoil(refused_at=datetime.now(UTC) - timedelta(days=1))
+    sandbox.fault("/rows", "403", times=1)
+    for refused_at in (before.refused_at, None):
+        with contextlib.suppress(SourceError):
+            rows(signed_in, sandbox)
+        assert tokens.read("oauth") == replace(before, refused_at=refused_at)
+    assert asked(sandbox, "token") == [200]
+
+
+def test_who_must_sign_in_is_not_asked_for_twice(signed_in, sandbox):
+    spoil(expires_at=datetime.now(UTC), refresh_token="gone")
+    session = http.open_session("oauth")
+    session.auth = signed_in.auth()
+    for _ in range(2):
+        with pytest.raises(SignInNeeded, match="invalid_grant"):
+            session.json(f"{sandbox.url}/oauth/rows")
+    assert asked(sandbox, "token") == [200, 400]
+
+
 def test_a_sign_in_of_half_a_year_ago_needs_a_person(signed_in, sandbox):
     sandbox.move_to(182)
     with pytest.raises(

@@ -189,6 +189,17 @@ def test_no_play_is_in_the_model_twice(two_days):
 # --- holes, limits and quotas -------------------------------------------------------------------------------
 
 
+def test_tables_without_rows_come_through_raw_files_too(site):
+    """The model of all plays reads one of them; a rebuild makes them again."""
+    account(site, "anna")
+    some = ("--select", "recently_played,gaps,streaming_history", "--env", "test")
+    assert site.etl("fetch", "spotify", *some, **NEVER_REPEATED).code == 0
+    for verb in ("ingest", "rebuild"):
+        assert site.etl(verb, "spotify", "--env", "test").code == 0
+        assert site.query("SELECT count(*) FROM spotify.gaps") == [(0,)]
+        assert site.query("SELECT count(*) > 0 FROM spotify.plays") == [(True,)]
+
+
 def test_a_hole_is_a_row_and_a_warning_once(site, sandbox):
     some = ("--select", "recently_played,gaps")
     account(site, "anna")
@@ -303,6 +314,12 @@ def test_an_export_that_is_none_is_named(site, tmp_path, make, says):
     assert says in report["message"]
 
 
+def test_an_export_without_a_name_is_none(site):
+    account(site, "boris")
+    code, report, _ = run(site, "--select", "streaming_history", "--with", "history_path=")
+    assert (code, report["tables"]) == (0, {})
+
+
 def test_a_file_of_an_export_that_is_encrypted_is_named(site, tmp_path):
     account(site, "boris")
     packed = tmp_path / "export.zip"
@@ -351,9 +368,19 @@ def test_the_names_of_other_programs_will_do(stranger, sandbox):
     assert stranger.query("SELECT account, id FROM spotify.user_profile") == [("me", "demo_anna")]
     sent = [seen.headers.get("authorization", "") for seen in sandbox.requests if seen.path == "/oauth/token"]
     assert [text.split()[0] for text in sent] == ["Basic"]
+    empty, _, said = run(stranger, *PROFILE, **names, SPOTIFY_REFRESH_TOKEN="")
+    assert (empty, "nobody has signed in" in said) == (6, True), "an empty variable is as good as none"
     wrong = {**names, "SPOTIFY_CLIENT_SECRET": "another-secret"}
     code, report, _ = run(stranger, *PROFILE, **wrong, SPOTIFY_REFRESH_TOKEN=f"{refresh}x")
     assert (code, "client_id of [sources.spotify]" in report["message"]) == (2, True)
+
+
+def test_an_account_whose_sign_in_has_ended_costs_no_other_its_plays(site):
+    site.point_at({"sources.spotify.accounts": ["carl", "boris"], "sources.spotify.history_account": "boris"})
+    code, report, _ = run(site, "--select", "recently_played,gaps,user_profile")
+    assert (code, report["tables"]["user_profile"], "recently_played" in report["tables"]) == (6, 1, True)
+    assert [error["message"].split(";")[0] for error in report["errors"]] == ["spotify (carl): nobody has signed in"]
+    assert report["message"] == report["errors"][0]["message"]
 
 
 def test_a_sign_in_that_has_ended_asks_for_a_person(stranger):

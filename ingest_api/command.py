@@ -1,0 +1,125 @@
+"""`etl serve` and `etl serve devices …`: what the command line asks of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from pydantic import ValidationError
+
+from ingest_api import devices, server
+from ingest_api.database import Database, DatabaseAway
+from ingest_api.devices import DeviceExists, NewDevice, Registered
+from ingest_api.settings import Settings
+from ingest_api.tokens import Tokens, key_of, new_token
+from pipelines import dot_env, logs
+from pipelines import environment as environments
+from pipelines.errors import Exit, TryLater, UsageError
+from pipelines.printing import Printer
+
+T = TypeVar("T")
+HEADER = ("device", "point", "register", "zone", "enabled", "last seen", "registered")
+
+
+def serve(root: Path, env: str, host: str | None, port: int | None, log_format: str) -> Exit:
+    """Receive chunks until told to end."""
+    given = {"HOST": host, "PORT": port if port is None else str(port)}
+    settings = read(root, env, {name: value for name, value in given.items() if value is not None})
+    logs.configure(log_format, settings.log_level)
+    server.serve(settings)
+    return Exit.OK
+
+
+def read(root: Path, env: str, given: dict[str, str] | None = None) -> Settings:
+    """The settings of an environment that exists: the command line's, the process environment's, those of `.env`."""
+    environments.load(root, env)
+    return Settings.read({**dot_env.variables(root), **os.environ, **(given or {})}, root, env)
+
+
+def list_devices(root: Path, env: str, printer: Printer) -> Exit:
+    """Print all devices, the newest first."""
+    found = _asked(read(root, env), lambda database, _: devices.listed(database))
+    printer.document([device.model_dump(mode="json") for device in found])
+    rows = [
+        (d.device_id, d.point_id, d.register_id, d.timezone, d.is_enabled, d.last_seen_at, d.created_at) for d in found
+    ]
+    printer.table(HEADER, rows) if rows else printer.lines(["no devices yet; try: etl serve devices add"])
+    return Exit.OK
+
+
+def add_device(
+    root: Path, env: str, ids: tuple[str | None, str, str], timezone: str, token: str | None, printer: Printer
+) -> Exit:
+    """Register a device and print it; its token is printed, this once, where it was made here."""
+    device_id, point_id, register_id = ids
+    told = {"device_id": device_id or str(uuid4()), "point_id": point_id, "register_id": register_id}
+    try:
+        device = NewDevice.model_validate({**told, "token_plain": token or new_token(), "timezone": timezone})
+    except ValidationError as error:
+        wrong = "; ".join(f"{each['loc'][0]}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
+        raise UsageError(f"etl serve devices add: {wrong}") from None
+    try:
+        added = _asked(read(root, env), lambda database, tokens: devices.add(database, tokens, device))
+    except DeviceExists:
+        raise UsageError(f"device {device.device_id}: already exists; rotate its token, or choose another id") from None
+    return _told(added, None if token else device.token_plain, printer)
+
+
+def enable_device(root: Path, env: str, device_id: str, enabled: bool, printer: Printer) -> Exit:
+    """Let a device in, or keep it out."""
+    wanted = _id(device_id)
+    changed = _asked(read(root, env), lambda database, _: devices.change(database, wanted, is_enabled=enabled))
+    if changed is None:
+        raise _unknown(device_id)
+    return _told(changed, None, printer)
+
+
+def rotate_token(root: Path, env: str, device_id: str, grace_hours: float, printer: Printer) -> Exit:
+    """Give a device a new token and print it, this once."""
+    wanted, grace = _id(device_id), timedelta(hours=grace_hours)
+    token = _asked(read(root, env), lambda database, tokens: devices.rotate(database, tokens, wanted, grace))
+    if token is None:
+        raise _unknown(device_id)
+    printer.document({"device_id": str(wanted), "token_plain": token})
+    printer.lines([f"device {wanted}", f"token  {token}"])
+    return Exit.OK
+
+
+def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
+    printer.document(device.model_dump(mode="json") | ({"token_plain": token} if token else {}))
+    printer.lines([f"device {device.device_id}: {'enabled' if device.is_enabled else 'disabled'}"])
+    printer.lines([f"token  {token}"] if token else [])
+    return Exit.OK
+
+
+def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]]) -> T:
+    """What the database answers."""
+    key = settings.token_key.get_secret_value() if settings.token_key else None
+
+    async def answer() -> T:
+        await server.migrated(settings)
+        database = Database(settings.database_url.get_secret_value())
+        try:
+            return await question(database, Tokens(key_of(key, settings.storage)))
+        except DatabaseAway as error:
+            raise TryLater(f"DATABASE_URL: the database does not answer ({error}); try again") from error
+        finally:
+            await database.close()
+
+    return asyncio.run(answer())
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"device {text}: is no UUID; see etl serve devices list") from None
+
+
+def _unknown(device_id: str) -> UsageError:
+    return UsageError(f"device {device_id}: there is none; see etl serve devices list")

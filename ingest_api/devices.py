@@ -1,0 +1,126 @@
+"""The registry of devices: who may send, as whom, and how its clock is set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import BindParameter, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingest_api.database import Database
+from ingest_api.moments import zone
+from ingest_api.settings import SHORTEST_TOKEN
+from ingest_api.tables import Device, now
+from ingest_api.tokens import Tokens, is_old, new_token
+
+SEEN_EVERY = timedelta(seconds=10)
+"""How exact `last_seen_at` is: a device that sends without pause costs no write for each chunk."""
+GRACE = timedelta(days=7)
+"""How long a token is good after it was replaced."""
+
+
+HASHES: list[BindParameter[str]] = [bindparam("new"), bindparam("old")]
+HOLDERS = select(Device).where(
+    or_(
+        Device.token_hash.in_(HASHES),
+        and_(Device.previous_token_hash.in_(HASHES), Device.previous_token_until > bindparam("now")),
+    ),
+    Device.is_enabled,
+)
+"""Made once: to put a statement together costs as much as to execute it."""
+
+
+class NewDevice(BaseModel):
+    """What makes a device."""
+
+    device_id: UUID
+    point_id: UUID
+    register_id: UUID
+    token_plain: str = Field(min_length=SHORTEST_TOKEN, max_length=1024)
+    timezone: Annotated[str, AfterValidator(lambda name: zone(name).key)] = Field(
+        "UTC",
+        description="In which its times are that name no zone.",
+        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
+    )
+
+
+class Registered(BaseModel):
+    """A device as anyone may see it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    device_id: UUID
+    point_id: UUID
+    register_id: UUID
+    is_enabled: bool
+    created_at: datetime
+    last_seen_at: datetime | None
+    timezone: str
+
+
+class DeviceExists(Exception):
+    """There is one by this id."""
+
+
+async def add(database: Database, tokens: Tokens, device: NewDevice) -> Registered:
+    """Register a device; DeviceExists where its id is taken."""
+    values = device.model_dump(exclude={"token_plain"}) | {"token_hash": tokens.hashed(device.token_plain.encode())}
+    try:
+        async with database.asking() as connection:
+            row = (await connection.execute(insert(Device).values(values).returning(*Device.__table__.columns))).one()
+    except IntegrityError:
+        raise DeviceExists from None
+    return Registered.model_validate(row)
+
+
+async def listed(database: Database) -> list[Registered]:
+    """All devices, the newest first."""
+    async with database.asking() as connection:
+        rows = await connection.execute(select(Device).order_by(Device.created_at.desc(), Device.device_id))
+        return [Registered.model_validate(row) for row in rows]
+
+
+async def change(database: Database, device_id: UUID, **values: Any) -> Registered | None:
+    """Set columns of a device, or none; None where there is no such device."""
+    this = Device.device_id == device_id
+    changing = update(Device).where(this).values(values).returning(*Device.__table__.columns)
+    async with database.asking() as connection:
+        row = (await connection.execute(changing if values else select(Device).where(this))).one_or_none()
+    return None if row is None else Registered.model_validate(row)
+
+
+async def rotate(database: Database, tokens: Tokens, device_id: UUID, grace: timedelta = GRACE) -> str | None:
+    """Give a device a new token and return it; the old one is good a while longer. None where there is no device."""
+    token = new_token()
+    changed = await change(
+        database, device_id, token_hash=tokens.hashed(token.encode()), previous_token_hash=Device.token_hash,
+        previous_token_until=now() + grace,
+    )  # fmt: skip
+    return token if changed else None
+
+
+async def holders(database: Database, tokens: Tokens, token: bytes) -> Sequence[Row[Any]]:
+    """The enabled devices that a token is of: one, if nobody gave two the same; they are seen from now on."""
+    new, old = tokens.known_as(token)
+    async with database.asking() as connection:
+        found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
+    for device in found:
+        await _see(database, tokens, token, device)
+    return found
+
+
+async def _see(database: Database, tokens: Tokens, token: bytes, device: Row[Any]) -> None:
+    """Note that a device was here; the hash of its token becomes one of ours."""
+    values: dict[str, Any] = {}
+    if device.last_seen_at is None or now() - device.last_seen_at > SEEN_EVERY:
+        values["last_seen_at"] = now()
+    if is_old(device.token_hash) and device.token_hash in tokens.known_as(token):
+        values["token_hash"] = tokens.hashed(token)
+    if values:
+        async with database.asking() as connection:
+            await connection.execute(update(Device).where(Device.device_id == device.device_id).values(values))

@@ -1,0 +1,104 @@
+"""`/api/v1/chunks`: those that read chunks list them, fetch their files, claim them and say what became of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
+
+from ingest_api import chunks, refusals, service
+from ingest_api.access import ReaderRoute
+from ingest_api.chunks import MOST, Filter, Stored, cursor
+from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
+from ingest_api.tables import Status
+
+NO_CHUNK, NO_FILE, NOT_CLAIMED = "Chunk not found", "Chunk file not found on disk", "Chunk is not in PROCESSING"
+OGG = "audio/ogg"
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["chunks"],
+    route_class=ReaderRoute,
+    dependencies=[ADMIN_TOKEN],
+    responses=refused(401) | {503: RETRY_AFTER[503]},
+)
+
+
+class Page(BaseModel):
+    """Chunks in the order they came, and where the next page begins."""
+
+    chunks: list[Stored]
+    next: str | None
+
+
+class Outcome(BaseModel):
+    """What became of a claimed chunk."""
+
+    status: Literal[Status.DONE, Status.ERROR]
+    error_message: Annotated[str, Field(max_length=4000, pattern="^[^\x00]*$")] | None = None
+
+
+@router.get("/chunks")
+async def list_chunks(request: Request, wanted: Annotated[Filter, Query()]) -> Page:
+    """Chunks by the time they came, then by id; a row may show up to half a minute after the time it bears."""
+    found = await chunks.listed(service.of(request).database, wanted)
+    return Page(chunks=found, next=cursor(found[-1]) if len(found) == wanted.limit else None)
+
+
+@router.post("/claims")
+async def claim_chunks(request: Request, limit: Annotated[int, Query(ge=1, le=MOST)] = 10) -> list[Stored]:
+    """Take chunks that wait, those that started first; what is not finished in time is given to another."""
+    return await chunks.claim(service.of(request).database, limit)
+
+
+@router.get("/chunks/{chunk_id}", responses=refused(404))
+async def show_chunk(request: Request, chunk_id: UUID) -> Stored:
+    """One chunk."""
+    return await _found(request, chunk_id)
+
+
+@router.patch("/chunks/{chunk_id}", responses=refused(400, 404, 409))
+async def finish_chunk(request: Request, chunk_id: UUID, outcome: Outcome) -> Stored:
+    """Say what became of a chunk that was claimed."""
+    database = service.of(request).database
+    finished = await chunks.finish(database, chunk_id, outcome.status, outcome.error_message)
+    if finished is None:
+        await _found(request, chunk_id)
+        raise refusals.conflict(NOT_CLAIMED)
+    return finished
+
+
+@router.get(
+    "/chunks/{chunk_id}/file",
+    response_class=FileResponse,
+    responses=refused(404)
+    | {
+        200: {"content": {OGG: {}}, "description": "The file"},
+        206: {"content": {OGG: {}}, "description": "The bytes that `Range` names"},
+        416: {"description": "`Range` names none"},
+    },
+)
+async def fetch_file(request: Request, chunk_id: UUID) -> FileResponse:
+    """The file of a chunk, or a range of its bytes."""
+    here = service.of(request)
+    name = (await _found(request, chunk_id)).file_path
+    path = here.storage.path(name)
+    if await here.blocking(path.is_file):
+        return FileResponse(path, media_type=OGG, filename=path.name)
+    if here.bucket is None:
+        raise refusals.not_found(NO_FILE)
+    try:
+        copy = await here.blocking(here.storage.copied, await here.blocking(here.bucket.read, name))
+    except FileNotFoundError:
+        raise refusals.not_found(NO_FILE) from None
+    return FileResponse(copy, media_type=OGG, filename=path.name, background=BackgroundTask(copy.unlink))
+
+
+async def _found(request: Request, chunk_id: UUID) -> Stored:
+    chunk = await chunks.found(service.of(request).database, chunk_id)
+    if chunk is None:
+        raise refusals.not_found(NO_CHUNK)
+    return chunk

@@ -1,0 +1,76 @@
+"""`/api/v1/admin/devices`: who may send."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Request, status
+from pydantic import BaseModel, Field
+
+from ingest_api import devices, refusals, service
+from ingest_api.access import AdminRoute
+from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered
+from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
+
+NO_DEVICE = "Device not found"
+router = APIRouter(
+    prefix="/api/v1/admin/devices",
+    tags=["devices"],
+    route_class=AdminRoute,
+    dependencies=[ADMIN_TOKEN],
+    responses=refused(401) | {503: RETRY_AFTER[503]},
+)
+
+
+class Change(BaseModel):
+    """What may change."""
+
+    is_enabled: Annotated[bool, Field(strict=True)] | None = None
+
+
+class NewToken(BaseModel):
+    """A token, shown this once."""
+
+    device_id: UUID
+    token_plain: str
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=refused(400, 409))
+async def add_device(request: Request, device: NewDevice) -> Registered:
+    """Register a device with the token it will send."""
+    here = service.of(request)
+    try:
+        return await devices.add(here.database, here.tokens, device)
+    except DeviceExists:
+        raise refusals.conflict("Device already exists") from None
+
+
+@router.get("")
+async def list_devices(request: Request) -> list[Registered]:
+    """All devices, the newest first."""
+    return await devices.listed(service.of(request).database)
+
+
+@router.patch("/{device_id}", responses=refused(400, 404))
+async def change_device(request: Request, device_id: UUID, change: Change) -> Registered:
+    """Enable or disable a device; `{}` changes nothing."""
+    changed = await devices.change(service.of(request).database, device_id, **change.model_dump(exclude_none=True))
+    if changed is None:
+        raise refusals.not_found(NO_DEVICE)
+    return changed
+
+
+@router.post("/{device_id}/token", responses=refused(400, 404))
+async def rotate_token(
+    request: Request,
+    device_id: UUID,
+    grace_hours: Annotated[float, Field(strict=True, ge=0, le=8760), Body(embed=True)] = GRACE / timedelta(hours=1),
+) -> NewToken:
+    """Give a device a new token; the old one is good for `grace_hours` more."""
+    here = service.of(request)
+    token = await devices.rotate(here.database, here.tokens, device_id, timedelta(hours=grace_hours))
+    if token is None:
+        raise refusals.not_found(NO_DEVICE)
+    return NewToken(device_id=device_id, token_plain=token)

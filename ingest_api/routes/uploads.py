@@ -1,0 +1,78 @@
+"""`POST /api/v1/chunks`: a recorder sends a chunk."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from ingest_api import service, uploads
+from ingest_api.access import Sender, sender
+from ingest_api.events import tell
+from ingest_api.form import FILE
+from ingest_api.refusals import Refused
+from ingest_api.routes.documented import DEVICE_TOKEN, RETRY_AFTER, refused
+from ingest_api.uploads import ChunkForm
+
+router = APIRouter(tags=["chunks"])
+REPEATED = "Idempotency-Replayed"
+FORM = ChunkForm.model_json_schema()
+BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                **FORM,
+                "properties": {**FORM["properties"], FILE: {"type": "string", "format": "binary"}},
+                "required": [*FORM["required"], FILE],
+            }
+        }
+    },
+}
+KEY = {
+    "name": "Idempotency-Key", "in": "header", "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}  # fmt: skip
+
+
+class Accepted(BaseModel):
+    """A chunk that is stored, now or before."""
+
+    status: Literal["ok"] = "ok"
+    chunk_id: UUID
+    stored_path: str
+    queued: bool = True
+
+
+@router.post(
+    "/api/v1/chunks",
+    dependencies=[DEVICE_TOKEN],
+    responses=refused(400, 401, 408, 409, 413, 422, 500) | RETRY_AFTER,
+    openapi_extra={"requestBody": BODY, "parameters": [KEY]},
+)
+async def send_chunk(request: Request, response: Response, who: Annotated[Sender, Depends(sender)]) -> Accepted:
+    """Store a chunk, once however often it is sent; 200 means that it is on the disk and in the database."""
+    here, began, outcome = service.of(request), time.monotonic(), "failed"
+    try:
+        recorded = await uploads.receive(here, request, who)
+        outcome = "repeated" if recorded.repeated else "stored"
+    except Refused as refusal:
+        outcome = str(refusal.status_code)
+        raise
+    except ClientDisconnect:
+        outcome = "disconnected"
+        raise
+    finally:
+        here.metrics.uploaded(outcome, time.monotonic() - began)
+    if recorded.repeated:
+        response.headers[REPEATED] = "true"
+    else:
+        here.metrics.flags.update(recorded.flags)
+        here.metrics.bytes += recorded.size
+    tell(f"chunk_{'repeated' if recorded.repeated else 'uploaded'}", chunk_id=recorded.chunk_id, device_id=who.name,
+         bytes=recorded.size, flags=recorded.flags)  # fmt: skip
+    return Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name)

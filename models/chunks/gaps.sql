@@ -1,0 +1,51 @@
+-- Where the minutes of a device do not follow one another: in the order of its clock, and in the order they came.
+-- None of the columns that order them is ever null; NULLS FIRST is the one order that all warehouses can say.
+WITH in_time AS (
+    SELECT
+        chunk_id, device_id, start_ts, heard_until, created_at,
+        max(heard_until) OVER (
+            PARTITION BY device_id ORDER BY start_ts NULLS FIRST, created_at NULLS FIRST, chunk_id NULLS FIRST
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS heard_before,
+        lag(created_at) OVER (
+            PARTITION BY device_id ORDER BY start_ts NULLS FIRST, created_at NULLS FIRST, chunk_id NULLS FIRST
+        ) AS came_before,
+        lag(start_ts) OVER (PARTITION BY device_id ORDER BY created_at NULLS FIRST, chunk_id NULLS FIRST) AS sent_before
+    FROM chunks
+),
+
+missing AS (
+    SELECT
+        *,
+        date_diff('second', heard_before, start_ts) AS seconds_missing,
+        date_diff('second', came_before, created_at) AS seconds_between,
+        date_diff('second', start_ts, heard_until) AS seconds_heard
+    FROM in_time
+    WHERE heard_before + INTERVAL 1 SECOND < start_ts
+),
+
+found AS (
+    SELECT
+        chunk_id, device_id, heard_before AS from_ts, start_ts AS until_ts,
+        CASE
+            WHEN seconds_between * 2 >= seconds_heard AND (seconds_between - seconds_heard) * 2 < seconds_missing
+                THEN 'clock_forward'
+            ELSE 'missing'
+        END AS kind
+    FROM missing
+    UNION ALL
+    SELECT chunk_id, device_id, start_ts, least(heard_until, heard_before), 'double'
+    FROM in_time
+    WHERE start_ts + INTERVAL 1 SECOND < heard_before AND start_ts + INTERVAL 1 SECOND < heard_until
+    UNION ALL
+    SELECT chunk_id, device_id, start_ts, sent_before, 'clock_back'
+    FROM in_time
+    WHERE start_ts < sent_before AND start_ts + INTERVAL 1 SECOND < heard_before
+    UNION ALL
+    SELECT chunk_id, device_id, created_at, heard_until, 'clock_ahead'
+    FROM in_time
+    WHERE created_at + INTERVAL 5 SECOND < heard_until
+)
+
+SELECT chunk_id, device_id, kind, from_ts, until_ts, date_diff('second', from_ts, until_ts) AS seconds
+FROM found

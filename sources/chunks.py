@@ -1,0 +1,111 @@
+"""Chunks of the ingest service: what the spec cannot say of their rows, and how their audio is moved.
+
+Docs:   `/docs` of the service
+Auth:   the administrator's token (`credentials.token`, a secret).
+Limits: none of its own for readers.
+Cursor: `created_at`, when a chunk came, less two minutes; late chunks have it late, so none is passed over.
+
+What becomes of a chunk in the service's queue is not loaded: it changes after the chunk was read, and no list tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import dlt
+from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+
+from sources.kit import secrets
+from sources.kit.files import FileItem, Files, Row, Stored
+
+OF_THE_QUEUE = ("status", "error_message", "processing_started_at")
+LISTED = ("chunk_id", "device_id", "point_id", "register_id", "start_ts", "heard_until", "flags")
+RECEIPT: Any = {
+    "chunk_id": {"data_type": "text", "nullable": False},
+    "device_id": {"data_type": "text"},
+    "point_id": {"data_type": "text"},
+    "register_id": {"data_type": "text"},
+    "start_ts": {"data_type": "timestamp"},
+    "heard_until": {"data_type": "timestamp"},
+    "flags": {"data_type": "json"},
+    "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
+    "bytes": {"data_type": "bigint", "nullable": False},
+    "sha256": {"data_type": "text", "nullable": False, "description": "of the object, hexadecimal"},
+    "content_type": {"data_type": "text"},
+    "codec": {"data_type": "text"},
+    "seconds": {"data_type": "double", "description": "length found in the audio"},
+    "sample_rate": {"data_type": "bigint"},
+    "channels": {"data_type": "bigint"},
+    "etag": {"data_type": "text"},
+    "version": {"data_type": "text"},
+    "stored_at": {"data_type": "timestamp", "nullable": False},
+}
+
+
+def as_recorded(row: dict[str, Any]) -> dict[str, Any]:
+    """A chunk without its place in the queue, and with the moment at which its sound ends."""
+    kept = {name: value for name, value in row.items() if name not in OF_THE_QUEUE}
+    return {**kept, "heard_until": _heard_until(row)}
+
+
+def audio(
+    credentials: BearerTokenAuth = dlt.secrets.value,
+    base_url: str = "http://127.0.0.1:8000/",
+    prefix: str = "chunks",
+) -> Files:
+    """The audio of all chunks, `<prefix>/<point>/<register>/<YYYY-MM-DD>/<HH>/chunk_<start>_<id>.ogg` in UTC.
+
+    What is no whole Ogg file lies in quarantine: the service takes it and says so in `flags`.
+    """
+    secrets.keep_out(credentials.token)
+    headers = {"Authorization": f"Bearer {credentials.token}"}
+
+    def items(rows: Iterable[Row]) -> Iterator[FileItem]:
+        for row in rows:
+            yield FileItem(
+                id=row["chunk_id"],
+                url=f"{base_url.rstrip('/')}/api/v1/chunks/{row['chunk_id']}/file",
+                key=f"{prefix.strip('/')}/{row['file_path'].removeprefix('audio/')}",
+                row=row,
+                headers=headers,
+                media="ogg",
+                bytes=row["file_size_bytes"],
+                sha256=row["sha256"],
+                seconds=row["audio_seconds"],
+            )
+
+    return Files(
+        identity="chunk_id",
+        items=items,
+        receipt=_receipt,
+        columns=RECEIPT,
+        when="start_ts",
+        about=("device_id",),
+    )
+
+
+def _heard_until(row: dict[str, Any]) -> Any:
+    """Its claimed end where the sound tells none; a row that is not as it should be is for whoever checks the rows."""
+    try:
+        return (datetime.fromisoformat(row["start_ts"]) + timedelta(seconds=row["audio_seconds"])).isoformat()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return row.get("end_ts")
+
+
+def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
+    return {
+        **{name: item.row.get(name) for name in LISTED},
+        "object_key": stored.key,
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
+        "content_type": stored.content_type,
+        "codec": stored.codec,
+        "seconds": stored.seconds,
+        "sample_rate": stored.sample_rate,
+        "channels": stored.channels,
+        "etag": stored.etag,
+        "version": stored.version,
+        "stored_at": stored.stored_at,
+    }

@@ -1,0 +1,124 @@
+"""The icons of career ranks and of medals: what they are called in the bucket, and the rows that say they are stored.
+
+The game's host of images answers who has the tokens of a game session; without them nothing is asked of it. A rank's
+icon is a file, `career_ranks/rank_<number>_large.png`; a medal's is a cell of a sheet, `medals/<name_id>.png`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from dlt.common.typing import TSecretStrValue
+
+from sources.kit import http, secrets
+from sources.kit.errors import SourceError
+from sources.kit.files import FileItem, Files, NoFile, Row, Stored
+from sources.kit.png import NotPng, Sheet
+
+API = "https://gamecms-hacs.svc.halowaypoint.com"
+STORED: Any = {
+    "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
+    "bytes": {"data_type": "bigint", "nullable": False},
+    "sha256": {"data_type": "text", "nullable": False, "description": "of the object, hexadecimal"},
+    "stored_at": {"data_type": "timestamp", "nullable": False},
+    "content_type": {"data_type": "text"},
+    "etag": {"data_type": "text"},
+    "version": {"data_type": "text"},
+}
+RANK_ICON: Any = {"path": {"data_type": "text", "nullable": False}, "rank": {"data_type": "bigint"}, **STORED}
+MEDAL_ICON: Any = {"icon": {"data_type": "text", "nullable": False}, "name_id": {"data_type": "bigint"}, **STORED}
+
+
+def rank_icons(
+    base_url: str = API, spartan_token: TSecretStrValue | None = None, clearance_token: TSecretStrValue | None = None
+) -> Files:
+    """The large icons of career ranks, from the rows of `career_icons`."""
+    images = Images(base_url, spartan_token, clearance_token)
+
+    def items(rows: Iterable[Row]) -> Iterator[FileItem]:
+        for row in images.offered(rows):
+            key = f"career_ranks/rank_{row['rank']:03}_large.png"
+            yield FileItem(row["path"], images.url(row["path"]), key, row, images.headers, media="png")
+
+    return Files("path", items, partial(_receipt, ("path", "rank")), RANK_ICON, names=("rank",))
+
+
+def medal_icons(
+    base_url: str = API, spartan_token: TSecretStrValue | None = None, clearance_token: TSecretStrValue | None = None
+) -> Files:
+    """The icons of medals, cut out of the sheet that the rows of `medal_icons` name; it is asked for once."""
+    images = Images(base_url, spartan_token, clearance_token)
+
+    def items(rows: Iterable[Row]) -> Iterator[FileItem]:
+        for row in images.offered(rows):
+            sheet, key = row["sheet_path"], f"medals/{row['icon']}.png"
+            content = partial(images.cell, sheet, row["sprite_row"], row["sprite_column"], row["cell_pixels"])
+            yield FileItem(row["icon"], images.url(sheet), key, row, media="png", content=content)
+
+    return Files("icon", items, partial(_receipt, ("icon", "name_id")), MEDAL_ICON)
+
+
+class Images:
+    """The host of the images, and the sheets that it gave."""
+
+    def __init__(self, base_url: str, spartan_token: str | None, clearance_token: str | None) -> None:
+        secrets.keep_out(spartan_token, clearance_token)
+        tokens = {"x-343-authorization-spartan": spartan_token, "343-clearance": clearance_token}
+        self.headers = {name: token for name, token in tokens.items() if token}
+        self._base_url, self._answers = base_url.rstrip("/"), bool(spartan_token) or base_url != API
+        self._sheets: dict[str, Sheet | NoFile] = {}
+        self._lock = threading.Lock()
+
+    def offered(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows whose images can be had: none without a token, and none that has left its file."""
+        yield from (row for row in rows if self._answers and row["deleted_at"] is None)
+
+    def headers_to(self, url: str) -> dict[str, str]:
+        """The tokens, for an address of this host."""
+        return self.headers if url.startswith(f"{self._base_url}/") else {}
+
+    def url(self, path: str) -> str:
+        """The address of an image."""
+        return f"{self._base_url}/hi/images/file/{quote(path)}"
+
+    def cell(self, path: str, row: int, column: int, size: int) -> bytes:
+        """A cell of a sheet as a picture of its own."""
+        with self._lock:
+            if path not in self._sheets:
+                self._sheets[path] = self._fetched(path)
+            sheet = self._sheets[path]
+        if isinstance(sheet, NoFile):
+            raise NoFile(str(sheet), sheet.http_status)
+        try:
+            return sheet.cut(column * size, row * size, size, size)
+        except NotPng as wrong:
+            raise NoFile(f"{path} is {wrong}") from wrong
+
+    def _fetched(self, path: str) -> Sheet | NoFile:
+        """A sheet, or why there is none: no other medal asks for it in this run."""
+        try:
+            with http.open_session("halo") as session:
+                response = session.get(self.url(path), headers={**self.headers, "Accept": "image/png"})
+            http.raise_for_status(response)
+            return Sheet(response.content)
+        except SourceError as problem:
+            return NoFile(str(problem), 401 if problem.kind == "sign_in" else None)
+        except NotPng as wrong:
+            return NoFile(f"{path} is {wrong}")
+
+
+def _receipt(names: tuple[str, ...], item: FileItem, stored: Stored) -> dict[str, Any]:
+    return {
+        **{name: item.row[name] for name in names},
+        "object_key": stored.key,
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
+        "stored_at": stored.stored_at,
+        "content_type": stored.content_type,
+        "etag": stored.etag,
+        "version": stored.version,
+    }

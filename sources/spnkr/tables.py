@@ -1,0 +1,169 @@
+"""The tables that the API alone fills: histories, snapshots of a day, medals, seasons, what became of each match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sources.kit import notices
+from sources.kit.halo.matches import info_row
+from sources.kit.halo.shape import Row, below, flat, objects, xuid_of
+from sources.kit.halo.tables import MATCH_HISTORY as MATCH_HISTORY
+from sources.kit.halo.tables import Table, columns, csr
+
+DAY = "snapshot_date"
+RANKS = 272
+
+
+def _table(name: str, about: str, key: str, **types: str) -> Table:
+    keys = tuple(key.split())
+    return Table(name, about, keys, columns(keys, **types))
+
+
+MATCH_PARTS = _table(
+    "match_parts",
+    "What became of each part of each match: done, pending, absent, gone or unreadable.",
+    "match_id part",
+    text="match_id part status reason",
+)
+MATCH_COUNT = _table(
+    "match_count",
+    "How many matches the API counts, on days on which that had changed.",
+    "xuid snapshot_date",
+    text="xuid",
+    date=DAY,
+    bigint="custom_matches matches matchmade_matches local_matches",
+)
+SERVICE_RECORDS = _table(
+    "service_records",
+    "A person's totals by kind of match, on days on which they had changed.",
+    "xuid match_type snapshot_date",
+    text="xuid match_type",
+    date=DAY,
+    double="time_played_seconds core_stats__average_kda core_stats__accuracy",
+    bigint=(
+        "matches_completed wins losses ties core_stats__score core_stats__personal_score core_stats__kills "
+        "core_stats__deaths core_stats__assists core_stats__shots_fired core_stats__shots_hit "
+        "core_stats__headshot_kills core_stats__damage_dealt core_stats__damage_taken core_stats__max_killing_spree"
+    ),
+    json="core_stats__medals core_stats__personal_scores subqueries",
+)
+_CSRS = csr("current", "season_max", "all_time_max")
+PLAYLIST_CSR = _table(
+    "playlist_csr",
+    "A person's ranked skill in a playlist, on days on which it had changed.",
+    "xuid playlist_id snapshot_date",
+    text=f"xuid playlist_id {_CSRS['text']}",
+    date=DAY,
+    bigint=f"result_code {_CSRS['bigint']}",
+)
+CAREER_PROGRESS = _table(
+    "career_progress",
+    "A person's career rank, on days on which it had changed; `rank` is the one shown, from 1 to 272.",
+    "xuid snapshot_date",
+    text="xuid",
+    date=DAY,
+    bigint="api_rank rank partial_progress",
+    bool="has_reached_max_rank",
+)
+MEDALS = _table(
+    "medals",
+    "Medals that the API describes; matches have more of them.",
+    "name_id",
+    text="name description difficulty type",
+    bigint="name_id sprite_index sorting_weight difficulty_index type_index personal_score",
+)
+MEDAL_LABELS = _table(
+    "medal_labels", "Names of medals by language.", "name_id locale", text="locale name description", bigint="name_id"
+)
+SEASONS = _table(
+    "seasons",
+    "Seasons of ranked play, operations and events.",
+    "kind path start_date",
+    text="kind path operation_track_path reward_track_path csr_season_file_path season_metadata",
+    timestamp="start_date end_date",
+)
+
+
+def history_row(xuid: str, told: Any) -> Row:
+    """A match as a history lists it."""
+    if not isinstance(told, dict):
+        return notices.rejected(told, "is no object", f"history of {xuid}")
+    row = flat(told, without=frozenset({"MatchInfo"}))
+    return {"xuid": xuid, **info_row(told.get("MatchInfo")), **row}
+
+
+def count_row(xuid: str, told: Row) -> Row:
+    """Counts of matches by kind, `custom_matches` of `CustomMatchesPlayedCount`."""
+    return {"xuid": xuid, **{key.replace("_played_count", ""): value for key, value in flat(told).items()}}
+
+
+def record_row(xuid: str, match_type: str, told: Row) -> Row:
+    """The totals of one kind of match."""
+    return {"xuid": xuid, "match_type": match_type, **flat(told)}
+
+
+def csr_rows(playlist: str, told: Any) -> list[Row]:
+    """The ranked skills of several people in a playlist."""
+    found = objects(told.get("Value") if isinstance(told, dict) else told, f"CSR of {playlist}")
+    return [_csr_row(playlist, entry) if good else entry for entry, good in found]
+
+
+def _csr_row(playlist: str, entry: Row) -> Row:
+    skills = flat(below(entry, "Result"))
+    return {"xuid": xuid_of(entry.get("Id")), "playlist_id": playlist, "result_code": entry.get("ResultCode"), **skills}
+
+
+def career_row(xuid: str, told: Row) -> Row:
+    """Where a person stands; the API counts ranks from 0 on, and its last one is the last that is shown, too."""
+    progress = flat(below(told, "CurrentProgress"))
+    rank = progress.pop("rank", None)
+    shown = min(rank + 1, RANKS) if type(rank) is int else rank
+    return {"xuid": xuid, "api_rank": rank, "rank": shown, **progress}
+
+
+def medal_rows(told: Row) -> tuple[list[Row], list[Row]]:
+    """Medals, and their names by language; the first language is the one without a translation."""
+    medals: list[Row] = []
+    labels: list[Row] = []
+    difficulties, types = told.get("difficulties"), told.get("types")
+    for medal, good in objects(told.get("medals"), "medals"):
+        if not good:
+            medals.append(medal)
+            continue
+        name, about = below(medal, "name"), below(medal, "description")
+        key = {"name_id": medal.get("nameId")}
+        medals.append(
+            {
+                **flat(medal, without=frozenset({"name", "description"})),
+                **key,
+                "name": name.get("value"),
+                "description": about.get("value"),
+                "difficulty": _named(difficulties, medal.get("difficultyIndex")),
+                "type": _named(types, medal.get("typeIndex")),
+            }
+        )
+        abouts = {"en-US": about.get("value"), **below(about, "translations")}
+        names = {"en-US": name.get("value"), **below(name, "translations")}
+        labels += [{**key, "locale": at, "name": names[at], "description": abouts.get(at)} for at in names]
+    return medals, labels
+
+
+def season_rows(calendar: Row, ranked: Row) -> list[Row]:
+    """Operations, events and seasons of ranked play out of the two calendars."""
+    return [
+        *_seasons("csr", "CsrSeasonFilePath", ranked.get("Seasons")),
+        *_seasons("operation", "OperationTrackPath", calendar.get("Seasons")),
+        *_seasons("event", "RewardTrackPath", calendar.get("Events")),
+    ]
+
+
+def _seasons(kind: str, key: str, told: Any) -> list[Row]:
+    return [
+        {"kind": kind, "path": entry.get(key) or entry.get("SeasonMetadata"), **flat(entry)} if good else entry
+        for entry, good in objects(told, f"seasons of kind {kind}")
+    ]
+
+
+def _named(names: Any, index: Any) -> Any:
+    known = isinstance(names, list) and type(index) is int and 0 <= index < len(names)
+    return names[index] if known else None

@@ -1,0 +1,90 @@
+"""The ingest service whose audio goes to a bucket of the environment at last."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ingest_api import bucket, sweep
+from pipelines.errors import SettingError
+from tests.clouds.b2 import B2
+from tests.serving import chunk, serving, wait_for
+
+CHUNKS = "/api/v1/chunks"
+DESTINATIONS = """
+[dev.warehouse]
+destination_type = "duckdb"
+[dev.audio]
+destination_type = "filesystem"
+bucket_url = "{}"
+"""
+
+
+@pytest.fixture
+def b2(tmp_path, monkeypatch):
+    """A bucket, and a workspace whose `audio` it is."""
+    with B2("lake") as cloud:
+        for name, value in cloud.variables("audio").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(bucket, "WEATHER_SECONDS", 0.05)
+        monkeypatch.setattr(bucket, "IDLE_SECONDS", 0.02)
+        (tmp_path / "destinations.toml").write_text(DESTINATIONS.format("s3://lake/recorded"))
+        yield cloud
+
+
+def row(service, answer) -> dict:
+    return service.ask("GET", f"{CHUNKS}/{answer.json()['chunk_id']}").json()
+
+
+def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
+    with serving(tmp_path, AUDIO_BUCKET="audio") as service:
+        service.register()
+        b2.exceed("storage", "^PUT")
+        sent = service.send()
+        assert (sent.status_code, sent.json()["queued"], row(service, sent)["status"]) == (200, True, "UPLOADED")
+        name = sent.json()["stored_path"]
+        assert service.files() == [name]
+        b2.heal()
+        wait_for(lambda: row(service, sent)["status"] == "QUEUED")
+        wait_for(lambda: service.files() == [])
+        assert b2.buckets.get("lake", f"recorded/{name}").content == chunk()
+        again = service.send()
+        assert (again.json(), service.files(), service.incoming()) == (sent.json(), [], [])
+        path = f"{CHUNKS}/{sent.json()['chunk_id']}/file"
+        assert service.ask("GET", path).content == chunk()
+        part = service.ask("GET", path, headers={"Range": "bytes=0-3"})
+        assert (part.status_code, part.content) == (206, b"OggS")
+        service.run(sweep.sweep_files(service.server.config.app.state.service))
+        assert row(service, sent)["status"] == "QUEUED"
+        assert len(b2.versions("lake", f"recorded/{name}")) == 1
+        assert service.incoming() == []
+
+
+def test_what_a_kill_left_in_both_places_is_removed_here(b2, tmp_path):
+    with serving(tmp_path, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        wait_for(lambda: row(service, sent)["status"] == "QUEUED" and not service.files())
+        left = service.settings.storage / sent.json()["stored_path"]
+        left.write_bytes(chunk())
+        os.utime(left, (time.time() - 7200,) * 2)
+        service.run(sweep.sweep_files(service.server.config.app.state.service))
+        assert service.files() == []
+        assert not (service.settings.storage / "orphans").exists()
+
+
+def test_a_bucket_nobody_has_is_refused(b2, tmp_path):
+    with pytest.raises(SettingError, match=r"AUDIO_BUCKET: \[dev\] has no bucket 'audi' \(did you mean 'audio'\?\)"):
+        bucket.of(tmp_path, "dev", "audi")
+
+
+def test_a_folder_is_a_bucket_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket, "IDLE_SECONDS", 0.02)
+    (tmp_path / "destinations.toml").write_text(DESTINATIONS.format("lake"))
+    with serving(tmp_path, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        wait_for(lambda: row(service, sent)["status"] == "QUEUED" and not service.files())
+        assert (tmp_path / "lake" / sent.json()["stored_path"]).read_bytes() == chunk()

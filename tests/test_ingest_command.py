@@ -1,0 +1,194 @@
+"""`etl serve`: its settings, its devices, and what it refuses before it serves."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from ingest_api.settings import Settings
+from pipelines.errors import SettingError
+from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
+from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
+
+ROOT = Path("/a workspace")
+LONG = "a-token-that-nobody-guesses"
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    made = Workspace(tmp_path / "a workspace")
+    made.write("destinations.toml", DESTINATIONS + DESTINATIONS.replace("[test", "[dev"))
+    return made
+
+
+def plain(url: str) -> str:
+    return Settings.read({"DATABASE_URL": url}, ROOT).database_url.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgres://u:p@h:5433/d", "postgresql+asyncpg://u:p@h:5433/d"),
+        ("postgresql+psycopg2://h/d", "postgresql+asyncpg://h/d"),
+        ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
+        ("sqlite:////tmp/a b.sqlite", "sqlite+aiosqlite:////tmp/a b.sqlite"),
+    ],
+)
+def test_a_database_url_gets_a_driver_that_does_not_block(given, read):
+    assert plain(given) == read
+
+
+def test_where_nothing_is_set_the_documented_defaults_hold():
+    settings = Settings.read({"PORT": "", "ADMIN_TOKEN": LONG}, ROOT, "prd")
+    assert (settings.host, settings.port, settings.max_upload_bytes, settings.cors, settings.log_level) == (
+        "0.0.0.0", 8000, 10_485_760, False, "info",
+    )  # fmt: skip
+    assert settings.storage == Path("/var/lib/ingest_api/audio")
+    assert settings.database_url.get_secret_value() == "sqlite+aiosqlite:////var/lib/ingest_api/ingest.sqlite"
+
+
+def test_in_dev_all_lies_in_the_workspace():
+    settings = Settings.read({}, ROOT)
+    assert settings.storage == ROOT / "ingest" / "audio"
+    assert settings.database_url.get_secret_value() == f"sqlite+aiosqlite:///{ROOT}/ingest/ingest.sqlite"
+    assert settings.admin_token.get_secret_value() == "changeme-admin-token"
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "message"),
+    [
+        ({"PORT": "many"}, "dev", "PORT: input should be a valid integer"),
+        ({"PORT": "70000"}, "dev", "PORT: input should be less than or equal to 65535"),
+        ({"CORS_ENABLED": "perhaps"}, "dev", "CORS_ENABLED: input should be a valid boolean"),
+        ({"LOG_LEVEL": "loud"}, "dev", "LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error'"),
+        ({"MAX_UPLOAD_SIZE_BYTES": "0", "PORT": "x"}, "dev", "MAX_UPLOAD_SIZE_BYTES: input should be greater"),
+        ({"DATABASE_URL": "mysql://u:secret@h/d"}, "dev", "DATABASE_URL: is neither postgresql://… nor sqlite:///…"),
+        ({"DATABASE_URL": "secret"}, "dev", "DATABASE_URL: is neither postgresql://… nor sqlite:///…"),
+        ({}, "prd", "ADMIN_TOKEN: is the default or shorter than 16 characters, which only --env dev may have"),
+        ({"ADMIN_TOKEN": "short"}, "pg", "ADMIN_TOKEN: is the default or shorter"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(given, environment, message):
+    with pytest.raises(SettingError) as error:
+        Settings.read(given, ROOT, environment)
+    assert message in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_devices_are_kept_from_the_command_line(workspace):
+    devices = ("serve", "devices")
+    assert workspace.etl(*devices, "list").out == "no devices yet; try: etl serve devices add\n"
+    ids = ("--point", POINT, "--register", REGISTER)
+    made = workspace.etl(*devices, "add", *ids, "--zone", "Europe/Paris", "--output", "json").json
+    assert len(made["token_plain"]) >= 43
+    device = made["device_id"]
+    given = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN="t" * 16).json
+    assert "token_plain" not in given
+    changed = [workspace.etl(*devices, verb, device) for verb in ("disable", "enable", "disable")]
+    assert [each.out for each in changed] == [
+        f"device {device}: {said}\n" for said in ("disabled", "enabled", "disabled")
+    ]
+    new = workspace.etl(*devices, "rotate", device, "--output", "json").json
+    assert new["token_plain"] != made["token_plain"]
+    listed = workspace.etl(*devices, "list", "--output", "json").json
+    assert [each["device_id"] for each in listed] == [given["device_id"], device]
+    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Europe/Paris", False)
+    assert device in workspace.etl(*devices, "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: point_id: input should be"),
+        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "token_plain: string should have at"),
+        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "there is no time zone 'Mars'"),
+        (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
+        (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
+        (("disable", POINT), f"device {POINT}: there is none; see etl serve devices list"),
+    ],
+)  # fmt: skip
+def test_a_command_that_cannot_be_meant_is_refused(workspace, words, said):
+    result = workspace.etl("serve", "devices", *words)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_device_is_added_once(workspace):
+    words = ("serve", "devices", "add", "--point", POINT, "--register", REGISTER, "--device", POINT)
+    assert [workspace.etl(*words).code for _ in range(2)] == [0, 2]
+
+
+def test_it_does_not_start_where_it_cannot_serve(workspace):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        busy = workspace.etl("serve", "--host", "127.0.0.1", "--port", port, ADMIN_TOKEN=ADMIN)
+    assert busy.code == 2
+    assert f"127.0.0.1:{port}: Address already in use; give another --host or --port" in busy.err
+    away = workspace.etl("serve", "--port", "0", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
+    assert (away.code, "hush" in away.err) == (5, False)
+    assert "DATABASE_URL: the database does not answer" in away.err
+    workspace.write("a file", "")
+    stuck = workspace.etl("serve", "--port", "0", AUDIO_STORAGE_DIR="a file/audio", DATABASE_URL="sqlite:///x.sqlite",
+                          TOKEN_KEY="x")  # fmt: skip
+    assert stuck.code == 2
+    assert "a file/audio: Not a directory; let AUDIO_STORAGE_DIR name another folder" in stuck.err
+    nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
+    assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
+    known = workspace.etl("serve", "--env", "test", "--port", "0")
+    assert (known.code, known.out) == (2, "")
+    assert "ADMIN_TOKEN" in known.err
+
+
+def test_a_dot_env_has_settings_too(workspace):
+    workspace.write(".env", "PORT=many\n")
+    assert "PORT: input should be a valid integer" in workspace.etl("serve").err
+
+
+def test_other_commands_do_not_pay_for_it():
+    code = "import cli, sys; cli.grammar(); print([m for m in ('ingest_api', 'fastapi') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_it_does_not_load_the_engine():
+    code = "import ingest_api.command, sys; print([m for m in ('dlt', 'duckdb', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_the_documented_curl_lines_do_what_they_say(tmp_path):
+    page = (REPOSITORY / "docs" / "ingest_api.md").read_text()
+    lines = re.search(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    (tmp_path / "a chunk.ogg").write_bytes(chunk())
+    told = {"ADMIN_TOKEN": ADMIN, "TOKEN": "a-token-of-a-recorder", "FILE": str(tmp_path / "a chunk.ogg")}
+    told |= {name: str(uuid4()) for name in ("DEVICE", "POINT", "REGISTER")}
+    with serving(tmp_path / "served") as service:
+        run = [
+            subprocess.run(
+                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True
+            )
+            for line in lines
+        ]
+        [row] = service.ask("GET", "/api/v1/chunks").json()["chunks"]
+    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * len(lines)
+    assert (row["start_ts"], row["status"]) == ("2024-01-15T13:30:22Z", "PROCESSING")
+
+
+def test_each_setting_is_documented_and_each_documented_one_is_a_setting():
+    page = (REPOSITORY / "docs" / "ingest_api.md").read_text().partition("## Settings")[2].partition("## In")[0]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"[A-Z_]{4,}", row)}
+    assert named == {field.alias for field in Settings.model_fields.values() if field.alias}
