@@ -50,7 +50,7 @@ def _image(path: str, world: World) -> Reply:
         count = len(_medal_metadata(world)["medals"])
         content = picture.sheet([picture.colour(at + 1) for at in range(count)], COLUMNS, CELL)
     elif path in ranks:
-        content = picture.png([[picture.colour(ranks[path])] * 4] * 4)
+        content = picture.plain(picture.colour(ranks[path]), 4)
     else:
         return Reply(404, {"Message": "Not Found"})
     return Reply(200, content, {"Content-Type": "image/png"})

@@ -309,7 +309,7 @@ def test_icons_are_stored_and_what_is_no_picture_goes_aside(workspace, sandbox):
     stored = made.query("SELECT rank, object_key, content_type FROM halo.career_icon_files ORDER BY rank")
     assert stored == [(rank, f"career_ranks/rank_{rank:03}_large.png", "image/png") for rank in (2, 3)]
     ((error,),) = made.query("SELECT error FROM halo.career_icon_failures")
-    assert "a PNG with a part that has changed on its way" in error
+    assert "a PNG that is not whole: broken PNG file (bad header checksum" in error
     cells = made.query("SELECT icon, sprite_row, sprite_column FROM halo.medal_icons ORDER BY icon")
     whole = Sheet(picture.sheet([picture.colour(at + 1) for at in range(len(cells))], COLUMNS, CELL))
     for icon, row, column in cells:
