@@ -32,6 +32,7 @@ from pipelines.errors import SettingError, SpecError, did_you_mean
 DEFAULTS: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
+    "sources": {"_receipts": {"data_writer": {"buffer_max_items": 500}}},  # of a run that has many transfers in memory
     "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
     "pipelines": {"enable_runtime_trace": False},  # dlt's trace keeps the words of an error, whatever they repeat
 }

@@ -207,7 +207,7 @@ def test_a_refused_head_asks_for_its_reason(b2: B2, cap: bool, error: type[Excep
 
 def test_a_body_that_will_be_long_is_not_gathered(tmp_path: Path):
     incoming = Incoming(bytearray(), 8 * 2**20, tmp_path)
-    incoming.expect(9 * 2**20)
+    incoming.expect(lambda: 9 * 2**20)
     for _ in range(100):
         incoming.write(bytes(2**14))
     assert len(incoming.buffer) <= 2**20 + 2**14

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.files.steps import Bytes
 from pipelines.files.throttle import Throttle
 
 SPILL = 2**20
-ReadAt = Callable[[int, int], bytes]
+ReadAt = Callable[[int, int], Bytes]
 
 
 class Body:
@@ -32,9 +33,9 @@ class Body:
             return self._content
         return memoryview(mmap.mmap(self._content, self.size, access=mmap.ACCESS_READ))
 
-    def _read_at(self, start: int, size: int) -> bytes:
+    def _read_at(self, start: int, size: int) -> Bytes:
         if isinstance(self._content, memoryview):
-            return bytes(self._content[start : start + size])
+            return self._content[start : start + size]
         return os.pread(self._content, size, start)
 
 
@@ -44,8 +45,8 @@ class Stream:
     def __init__(self, read_at: ReadAt, start: int, end: int) -> None:
         self._read_at, self._start, self._end, self._at = read_at, start, end, start
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, none at the end."""
+    def read(self, size: int = -1) -> Bytes:
+        """The next bytes, none at the end; good for as long as the body is."""
         left = self._end - self._at
         data = self._read_at(self._at, left if size < 0 else min(size, left))
         self._at += len(data)
@@ -61,17 +62,18 @@ class Incoming:
 
     def __init__(self, buffer: bytearray, in_memory: int, spool: Path, throttle: Throttle | None = None) -> None:
         """At most `in_memory` bytes and a chunk are held; longer bodies go to a file in the folder `spool`."""
-        self.buffer, self._spool, self._throttle = buffer, spool, throttle
+        self.buffer, self._view, self._spool, self._throttle = buffer, memoryview(buffer), spool, throttle
         """What it began with, or a larger one: good for the next body, once this one is done with."""
         self._in_memory, self._file = in_memory, -1
         self.trouble: OSError | None = None
         """Why bytes could not be taken."""
+        self._coming: Callable[[], int | None] = lambda: None
         self.clear()
 
     def clear(self) -> None:
         """Begin anew."""
         self.close()
-        self._hash, self._end, self._spilt, self._limit = hashlib.sha256(), 0, 0, self._in_memory
+        self._end, self._spilt, self._limit = 0, 0, min(SPILL, self._in_memory)
 
     def close(self) -> None:
         """Let go of the file; without a name, it is gone then."""
@@ -79,20 +81,21 @@ class Incoming:
             os.close(self._file)
             self._file = -1
 
-    def expect(self, size: int) -> None:
-        """So many bytes are coming: too many for memory are not gathered there first."""
-        self._limit = self._in_memory if size <= self._in_memory else min(SPILL, self._in_memory)
+    def expect(self, size: Callable[[], int | None]) -> None:
+        """Bytes are coming, `size` in all: too many for memory are not gathered there first."""
+        self._coming = size
 
-    def write(self, chunk: bytes) -> int | None:
+    def write(self, chunk: Bytes) -> int | None:
         """Take bytes as libcurl gives them: 16 KiB at most, so they are gathered first."""
         if self._throttle:
             self._throttle.take(len(chunk))
         end = self._end + len(chunk)
-        if end > len(self.buffer):  # never made longer in place: someone may still look at it
+        if end > len(self._view):  # never made longer in place: someone may still look at it
             self.buffer = self.buffer[: self._end].ljust(max(end, min(2 * end, self._limit)), b"\0")
-        self.buffer[self._end : end] = chunk
+            self._view = memoryview(self.buffer)
+        self._view[self._end : end] = chunk
         self._end = end
-        if end < self._limit:
+        if end < self._limit or self._fits():
             return None
         try:
             self._spill()
@@ -104,20 +107,24 @@ class Incoming:
     def whole(self) -> Body:
         """All that came; an OSError when the disk has no room for it."""
         if self._file < 0:
-            content = memoryview(self.buffer)[: self._end]
-            self._hash.update(content)
-            return Body(content, self._end, self._hash.hexdigest())
+            content = self._view[: self._end]
+            return Body(content, self._end, hashlib.sha256(content).hexdigest())
         self._spill()
         return Body(self._file, self._spilt, self._hash.hexdigest())
 
+    def _fits(self) -> bool:
+        """Whether memory has room for what is coming, as far as that can be known."""
+        if self._file < 0 and (self._coming() or 0) <= self._in_memory:
+            self._limit = self._in_memory
+        return self._end < self._limit
+
     def _spill(self) -> None:
         if self._file < 0:
-            self._file, self._limit = _nameless(self._spool), min(SPILL, self._in_memory)
-        with memoryview(self.buffer) as view:
-            self._hash.update(view[: self._end])
-            done = 0
-            while done < self._end:
-                done += os.write(self._file, view[done : self._end])
+            self._file, self._limit, self._hash = _nameless(self._spool), min(SPILL, self._in_memory), hashlib.sha256()
+        self._hash.update(self._view[: self._end])
+        done = 0
+        while done < self._end:
+            done += os.write(self._file, self._view[done : self._end])
         self._spilt, self._end = self._spilt + self._end, 0
 
 

@@ -32,6 +32,7 @@ BITE = 2**20
 META = "x-amz-meta-"
 PATIENCE = Patience()
 PLAIN = " /:;,.-_~=+@()[]"
+PLAIN_TEXT = re.compile(rf"[\w{re.escape(PLAIN)}]*", re.ASCII)
 ABORT_SECONDS = 5
 
 
@@ -265,8 +266,12 @@ def region_of(endpoint: str) -> str | None:
 
 def _told(about: About) -> dict[str, str]:
     """The headers of an object; what is not plain ASCII is written like in a URL."""
-    told = {f"{META}{name}": quote(text[:500], safe=PLAIN) for name, text in metadata_of(about).items()}
+    told = {f"{META}{name}": _written(text[:500]) for name, text in metadata_of(about).items()}
     return {"content-type": about.content_type, **told}
+
+
+def _written(text: str) -> str:
+    return text if PLAIN_TEXT.fullmatch(text) else quote(text, safe=PLAIN)
 
 
 def _read(value: str | None) -> str | None:
@@ -274,7 +279,8 @@ def _read(value: str | None) -> str | None:
 
 
 def _put(answer: Answer) -> Put:
-    return Put(_etag(answer.headers), answer.headers.get("x-amz-version-id") or None)
+    headers = answer.headers
+    return Put(_etag(headers), headers.get("x-amz-version-id") or None)
 
 
 def _etag(headers: Mapping[str, str]) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -33,28 +35,27 @@ class Exchange:
     body: list[bytes] = field(default_factory=list)
 
     def onto(self, handle: Any) -> None:
-        """Set a handle up for the request; what it had before is forgotten, but for its connections."""
+        """Give a handle of its kind all that is the request's own."""
         request = self.request
-        handle.reset()
-        for option, value in _SAME.items():
-            handle.setopt(option, value)
         handle.setopt(pycurl.URL, request.url)
         handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
-        handle.setopt(pycurl.HEADERFUNCTION, self._line if request.into else self.lines.append)
-        handle.setopt(pycurl.WRITEFUNCTION, request.into.write if request.into else self.body.append)
+        handle.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(request.until))
-        handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
-        handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
-        _set_method(handle, request)
-        if request.signature:
-            handle.setopt(pycurl.AWS_SIGV4, f"aws:amz:{request.signature.region}:s3")
-            handle.setopt(pycurl.USERNAME, request.signature.key)
-            handle.setopt(pycurl.PASSWORD, request.signature.secret)
+        if request.into:
+            request.into.expect(self._length)
+            handle.setopt(pycurl.WRITEFUNCTION, request.into.write, use_memoryview=True)
+        else:
+            handle.setopt(pycurl.WRITEFUNCTION, self.body.append)
+        if request.body is not None:
+            handle.setopt(pycurl.INFILESIZE_LARGE, request.size)
+            handle.setopt(pycurl.READFUNCTION, request.body.read)
+            handle.setopt(pycurl.SEEKFUNCTION, _seek_of(request.body))
 
-    def _line(self, line: bytes) -> None:
-        self.lines.append(line)
-        if line[:15].lower() == b"content-length:" and self.request.into and line[15:].strip().isdigit():
-            self.request.into.expect(int(line[15:]))
+    def _length(self) -> int | None:
+        """How long the answer is, as the newest head says."""
+        lengths = (line[15:].strip() for line in reversed(self.lines) if line[:15].lower() == b"content-length:")
+        length = next(lengths, b"")
+        return int(length) if length.isdigit() else None
 
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""
@@ -62,6 +63,7 @@ class Exchange:
             status=handle.getinfo(pycurl.RESPONSE_CODE),
             lines=self.lines,
             body=b"".join(self.body),
+            content_type=handle.getinfo(pycurl.CONTENT_TYPE),
             redirect=handle.getinfo(pycurl.REDIRECT_URL),
             retry_after=handle.getinfo(pycurl.RETRY_AFTER) or None,
         )
@@ -80,10 +82,53 @@ _SAME = {
 }
 
 
+class Handles:
+    """Handles of libcurl, each set up once for requests of a kind."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Hashable, list[Any]] = defaultdict(list)
+
+    def take(self, exchange: Exchange) -> Any:
+        """One that is ready for an exchange."""
+        idle = self._idle[_kind(exchange.request)]
+        handle = idle.pop() if idle else _made(exchange.request)
+        exchange.onto(handle)
+        return handle
+
+    def give_back(self, handle: Any, exchange: Exchange) -> None:
+        """It is through with an exchange."""
+        self._idle[_kind(exchange.request)].append(handle)
+
+
+def _kind(request: Request) -> Hashable:
+    """What requests share that may have the same handle one after the other."""
+    return request.method, request.body is None, request.stall_seconds, request.fresh, request.signature
+
+
+def _made(request: Request) -> Any:
+    """A handle with all that requests of a kind have in common."""
+    handle = pycurl.Curl()
+    for option, value in _SAME.items():
+        handle.setopt(option, value)
+    handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
+    handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
+    if request.method == "HEAD":
+        handle.setopt(pycurl.NOBODY, 1)
+    elif request.body is not None:
+        handle.setopt(pycurl.UPLOAD, 1)
+    if request.method not in ("GET", "HEAD"):
+        handle.setopt(pycurl.CUSTOMREQUEST, request.method)
+    if request.signature:
+        handle.setopt(pycurl.AWS_SIGV4, f"aws:amz:{request.signature.region}:s3")
+        handle.setopt(pycurl.USERNAME, request.signature.key)
+        handle.setopt(pycurl.PASSWORD, request.signature.secret)
+    return handle
+
+
 def performed(steps: Steps[T]) -> T:
     """What a transfer comes to, all its steps done here and now."""
-    if not hasattr(_OF_THIS_THREAD, "handle"):
-        _OF_THIS_THREAD.handle = pycurl.Curl()
+    if not hasattr(_OF_THIS_THREAD, "handles"):
+        _OF_THIS_THREAD.handles = Handles()
     given: Any = None
     trouble: Broken | None = None
     while True:
@@ -100,19 +145,21 @@ def performed(steps: Steps[T]) -> T:
                 given = step.function()
             case Request():
                 try:
-                    given = _exchanged(step, _OF_THIS_THREAD.handle)
+                    given = _exchanged(step, _OF_THIS_THREAD.handles)
                 except Broken as broken:
                     trouble = broken
 
 
-def _exchanged(request: Request, handle: Any) -> Answer:
+def _exchanged(request: Request, handles: Handles) -> Answer:
     exchange = Exchange(request)
-    exchange.onto(handle)
+    handle = handles.take(exchange)
     try:
         handle.perform()
+        return exchange.answer(handle)
     except pycurl.error as error:
         raise broken(*error.args) from error
-    return exchange.answer(handle)
+    finally:
+        handles.give_back(handle, exchange)
 
 
 def broken(code: int, text: str) -> Broken:
@@ -123,18 +170,6 @@ def broken(code: int, text: str) -> Broken:
 def _milliseconds(until: float) -> int:
     """From now on: at least one, at most a day."""
     return max(1, int(min(until - time.monotonic(), 86_400) * 1000))
-
-
-def _set_method(handle: Any, request: Request) -> None:
-    if request.method == "HEAD":
-        handle.setopt(pycurl.NOBODY, 1)
-    elif request.body is not None:
-        handle.setopt(pycurl.UPLOAD, 1)
-        handle.setopt(pycurl.INFILESIZE_LARGE, request.size)
-        handle.setopt(pycurl.READFUNCTION, request.body.read)
-        handle.setopt(pycurl.SEEKFUNCTION, _seek_of(request.body))
-    if request.method not in ("GET", "HEAD"):
-        handle.setopt(pycurl.CUSTOMREQUEST, request.method)
 
 
 def _seek_of(body: Readable) -> Any:

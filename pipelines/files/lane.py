@@ -14,19 +14,11 @@ from typing import Any, Generic, TypeVar
 
 import pycurl
 
-from pipelines.files.curl import Exchange, broken
+from pipelines.files.curl import Exchange, Handles, broken
 from pipelines.files.steps import Call, Pause, Request, Step, Steps
 
 T = TypeVar("T")
 TICK = 0.01  # seconds until it looks again for what no connection announces
-
-
-@dataclass(eq=False)
-class Flow(Generic[T]):
-    """A transfer under way."""
-
-    steps: Steps[T]
-    exchange: Exchange | None = None
 
 
 @dataclass
@@ -41,11 +33,11 @@ class Lane(Generic[T]):
     ended: Callable[[T], None]
     stopped: threading.Event
     pool: Executor
-    _flows: set[Flow[T]] = field(default_factory=set)
-    _handles: dict[Any, Flow[T]] = field(default_factory=dict)
-    _idle: list[Any] = field(default_factory=list)
-    _pauses: list[tuple[float, int, Flow[T], str]] = field(default_factory=list)
-    _called: deque[tuple[Flow[T], Future[Any]]] = field(default_factory=deque)
+    _flows: set[Steps[T]] = field(default_factory=set)
+    _handles: Handles = field(default_factory=Handles)
+    _asked: dict[Any, tuple[Steps[T], Exchange]] = field(default_factory=dict)
+    _pauses: list[tuple[float, int, Steps[T], str]] = field(default_factory=list)
+    _called: deque[tuple[Steps[T], Future[Any]]] = field(default_factory=deque)
     _number: count[int] = field(default_factory=count)
 
     def run(self) -> None:
@@ -65,8 +57,7 @@ class Lane(Generic[T]):
         return [(when, why) for when, _, _, why in self._pauses]
 
     def _fill(self) -> None:
-        while len(self._flows) < self.width and (steps := self.begin()):
-            flow = Flow(steps)
+        while len(self._flows) < self.width and (flow := self.begin()):
             self._flows.add(flow)
             self._go_on(flow, None)
 
@@ -77,8 +68,7 @@ class Lane(Generic[T]):
             left, fine, failed = self._multi.info_read()
             for handle in fine:
                 flow, exchange = self._freed(handle)
-                answer = exchange.answer(handle)
-                self._go_on(flow, answer)
+                self._go_on(flow, exchange.answer(handle))
             for handle, code, text in failed:
                 flow, _ = self._freed(handle)
                 self._go_on(flow, None, broken(code, text))
@@ -93,45 +83,43 @@ class Lane(Generic[T]):
             else:
                 self._go_on(flow, future.result())
 
-    def _go_on(self, flow: Flow[T], given: Any, error: BaseException | None = None) -> None:
+    def _go_on(self, flow: Steps[T], given: Any, error: BaseException | None = None) -> None:
         try:
-            step = flow.steps.throw(error) if error else flow.steps.send(given)
+            step = flow.throw(error) if error else flow.send(given)
         except StopIteration as end:
             self._flows.discard(flow)
             self.ended(end.value)
         else:
             self._take_up(flow, step)
 
-    def _take_up(self, flow: Flow[T], step: Step) -> None:
+    def _take_up(self, flow: Steps[T], step: Step) -> None:
         match step:
             case Request():
-                handle = self._idle.pop() if self._idle else pycurl.Curl()
-                flow.exchange = Exchange(step)
-                flow.exchange.onto(handle)
-                self._handles[handle] = flow
+                exchange = Exchange(step)
+                handle = self._handles.take(exchange)
+                self._asked[handle] = flow, exchange
                 self._multi.add_handle(handle)
             case Pause():
                 heapq.heappush(self._pauses, (time.monotonic() + step.seconds, next(self._number), flow, step.why))
             case Call():
                 self._called.append((flow, self.pool.submit(step.function)))
 
-    def _freed(self, handle: Any) -> tuple[Flow[T], Exchange]:
+    def _freed(self, handle: Any) -> tuple[Steps[T], Exchange]:
         self._multi.remove_handle(handle)
-        self._idle.append(handle)
-        flow = self._handles.pop(handle)
-        assert flow.exchange is not None
-        return flow, flow.exchange
+        flow, exchange = self._asked.pop(handle)
+        self._handles.give_back(handle, exchange)
+        return flow, exchange
 
     def _wait(self) -> None:
-        if self._handles:
+        if self._asked:
             self._multi.select(TICK)
         else:
             self.stopped.wait(TICK)
 
     def _leave(self) -> None:
         """Break off what is under way; each transfer cleans up after itself."""
-        for handle in self._handles:
+        for handle in self._asked:
             self._multi.remove_handle(handle)
         for flow in self._flows:
-            flow.steps.close()
+            flow.close()
         self._multi.close()

@@ -8,27 +8,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from fastcrc.crc32 import cksum
 
 from pipelines.files.sound import Sound, Suspicious
 
-PAGE = struct.Struct("<4sBBqIIIB")
+CAPTURE = b"OggS"
+PAGE = struct.Struct("<4sxBqIIIB")
+CHECKED, BEHIND_CHECKSUM = 22, 26
 NO_CHECKSUM = bytes(4)
 BEGINS, ENDS = 2, 4
 NO_PACKET_ENDS = -1
 
 
-class Page(NamedTuple):
-    """One page; its number is the one its stream gives it."""
-
-    flags: int
-    granule: int
-    serial: int
-    number: int
-    lacing: memoryview
-    body: memoryview
+Page = tuple[int, int, int, int, memoryview, memoryview]
+"""Flags, position, serial of its stream, the number that gives it, lacing and body; a class of its own costs time."""
 
 
 @dataclass(slots=True)
@@ -55,16 +49,17 @@ class Stream:
 
     def follow(self, page: Page) -> None:
         """Take the next page; Suspicious where it is another's, or not the next."""
-        if page.serial != self.serial:
+        flags, granule, serial, number, lacing, body = page
+        if serial != self.serial:
             raise Suspicious(f"page {self.pages} belongs to another stream")
-        if page.number != self.pages:
-            raise Suspicious(f"page {self.pages} is missing: page {page.number} stands there")
+        if number != self.pages:
+            raise Suspicious(f"page {self.pages} is missing: page {number} stands there")
         self.pages += 1
-        self.ended = bool(page.flags & ENDS)
-        if page.granule != NO_PACKET_ENDS:
-            self.end = page.granule
-            if self.start is None and page.granule > 0:
-                self.start = max(0, page.granule - sum(map(self.samples, _packets(page))))
+        self.ended = bool(flags & ENDS)
+        if granule != NO_PACKET_ENDS:
+            self.end = granule
+            if self.start is None and granule > 0:
+                self.start = max(0, granule - sum(map(self.samples, _packets(lacing, body))))
 
 
 def read_ogg(data: memoryview) -> Sound:
@@ -85,42 +80,40 @@ def read_ogg(data: memoryview) -> Sound:
 def _pages(data: memoryview) -> Iterator[Page]:
     at, size = 0, len(data)
     while at < size:
-        if bytes(data[at : at + 4]) != b"OggS"[: size - at]:
+        if data[at : at + 4] != CAPTURE[: size - at]:
             raise Suspicious(f"no page at byte {at}, where one must start")
         if size - at < PAGE.size:
             raise Suspicious(f"cut in the page at byte {at}")
-        _, _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
-        lacing = data[at + PAGE.size : at + PAGE.size + segments]
+        _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
         body = at + PAGE.size + segments
+        lacing = data[at + PAGE.size : body]
         end = body + sum(lacing)
         if end > size:
             raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
-        if _checksum(data[at:end]) != checksum:
+        # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place
+        before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
+        if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ 0xFFFFFFFF != checksum:
             raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
-        yield Page(flags, granule, serial, number, lacing, data[body:end])
+        yield flags, granule, serial, number, lacing, data[body:end]
         at = end
-
-
-def _checksum(page: memoryview) -> int:
-    """CRC-32 as POSIX's cksum has it, not inverted, over the page with its own checksum left out."""
-    return cksum(page[26:], cksum(bytes(page[:22]) + NO_CHECKSUM)) ^ 0xFFFFFFFF
 
 
 def _begun(page: Page) -> Stream:
     """The stream a page begins."""
-    if not page.flags & BEGINS:
+    flags, _, serial, number, _, body = page
+    if not flags & BEGINS:
         raise Suspicious("the first page of its stream is missing")
-    reader = next((read for start, read in CODECS.items() if bytes(page.body[: len(start)]) == start), None)
+    reader = next((read for start, read in CODECS.items() if body[: len(start)] == start), None)
     if reader is None:
         raise Suspicious("an Ogg stream that is neither Vorbis, Opus nor FLAC")
     try:
-        stream = reader(page.serial, page.body)
+        stream = reader(serial, body)
     except (struct.error, IndexError):
         raise Suspicious("the first page of its stream is too short") from None
     if not stream.ticks or not stream.channels:
         raise Suspicious("the first page of its stream names no sample rate or no channel")
-    stream.pages = page.number + 1
-    stream.ended = bool(page.flags & ENDS)
+    stream.pages = number + 1
+    stream.ended = bool(flags & ENDS)
     return stream
 
 
@@ -154,13 +147,13 @@ def _opus_samples(packet: memoryview) -> int:
     return frame * frames
 
 
-def _packets(page: Page) -> Iterator[memoryview]:
+def _packets(lacing: memoryview, body: memoryview) -> Iterator[memoryview]:
     """The packets that end on a page."""
     start = end = 0
-    for length in page.lacing:
+    for length in lacing:
         end += length
         if length < 255:
-            yield page.body[start:end]
+            yield body[start:end]
             start = end
 
 

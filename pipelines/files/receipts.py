@@ -6,7 +6,7 @@ They have a schema of their own in the dataset of the spec, so that no `--full-r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,9 @@ from pipelines.warehouse import open_warehouse
 from pipelines.working import LOADER_FORMAT
 
 UPSERT: Any = {"disposition": "merge", "strategy": "upsert"}
+SECTION = "_receipts"
+"""Of dlt's configuration."""
+PAGE_ROWS = 500
 LONGEST_REASON = 500
 LONGEST_WAIT = timedelta(days=1)
 FAILURES: dict[str, Any] = {
@@ -74,7 +77,7 @@ def source_of(spec: str, move: Move, receipts: list[Row], failures: list[Row]) -
     about = {name: move.files.columns[name] for name in move.files.about}
     columns = {identity: {"data_type": kind, "nullable": False}, **FAILURES, **about}
     tables = ((move.block.table, receipts, move.files.columns), (move.block.failures, failures, columns))
-    return DltSource(Schema(schema_name(spec)), spec, [_table(move, *each) for each in tables if each[1]])
+    return DltSource(Schema(schema_name(spec)), SECTION, [_table(move, *each) for each in tables if each[1]])
 
 
 def is_due(pipeline: dlt.Pipeline, environment: Environment, spec: str, move: Move) -> bool:
@@ -91,10 +94,15 @@ def schema_name(spec: str) -> str:
 
 def _table(move: Move, name: str, rows: list[Row], columns: dict[str, Any]) -> DltResource:
     resource: DltResource = dlt.resource(
-        [rows], name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
+        _pages(rows), name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
         schema_contract={"data_type": "freeze"},
     )  # fmt: skip
     return resource
+
+
+def _pages(rows: list[Row]) -> Iterator[list[Row]]:
+    """Rows by the page: dlt holds each several times over."""
+    return (rows[start : start + PAGE_ROWS] for start in range(0, len(rows), PAGE_ROWS))
 
 
 def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, now: datetime) -> Row:

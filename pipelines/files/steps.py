@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+Bytes = bytes | memoryview
 
 
 class Broken(Exception):
@@ -26,7 +27,7 @@ class Untrusted(Broken):
 class Readable(Protocol):
     """Bytes to send; libcurl goes back in them when it must send them again."""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> Bytes:
         """The next bytes, none at the end."""
 
     def seek(self, offset: int) -> None:
@@ -36,11 +37,11 @@ class Readable(Protocol):
 class Sink(Protocol):
     """Takes the bytes of an answer as they come."""
 
-    def expect(self, size: int) -> None:
-        """So many bytes are coming."""
+    def expect(self, size: Callable[[], int | None]) -> None:
+        """Bytes are coming; while they are, `size` tells how many in all, if that is known."""
 
-    def write(self, chunk: bytes) -> int | None:
-        """Take bytes; anything but None breaks the request off."""
+    def write(self, chunk: Bytes) -> int | None:
+        """Take bytes, which are gone after the call; anything but None breaks the request off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Answer:
     lines: Sequence[bytes]
     """Of its head, and of interim ones before it."""
     body: bytes = b""
+    content_type: str | None = None
     redirect: str | None = None
     """The absolute URL it points to."""
     retry_after: float | None = None

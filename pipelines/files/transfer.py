@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import quote, urlsplit
@@ -24,6 +25,7 @@ REDIRECTS = 10
 UNAUTHORIZED = 401
 IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 LONGEST_KEY, LONGEST_PART = 1000, 240  # bytes; below Backblaze's 1,024 and 250 and folders' 255, with room to spare
+NAMELESS = {b"", b".", b".."}
 ANYTHING = "application/octet-stream"
 
 
@@ -142,7 +144,6 @@ class Carrier:
         """The answer at the end of all redirects; another host gets no headers of the item's."""
         url, headers = quote(item.url, safe=IN_URLS, errors="replace"), item.headers
         for _ in range(REDIRECTS):
-            incoming.clear()
             answer: Answer = yield Request(
                 "GET",
                 url,
@@ -155,6 +156,7 @@ class Carrier:
                 return answer
             headers = headers if urlsplit(answer.redirect)[:2] == urlsplit(url)[:2] else {}
             url = answer.redirect
+            incoming.clear()
         raise Broken(f"redirected more than {REDIRECTS} times")
 
     def _kept(self, item: FileItem, answer: Answer, body: Body, patience: Patience) -> Steps[Outcome]:
@@ -163,7 +165,7 @@ class Carrier:
             sound = self._verified(item, body)
         except Suspicious as why:
             return (yield from self._quarantined(item, body, str(why), patience))
-        content_type = sound.content_type if item.media != "any" else _content_type(answer)
+        content_type = sound.content_type if item.media != "any" else _content_type(answer.content_type or "")
         self.journal.intends(item, body.size, body.sha256)
         about = About(content_type, body.sha256, item.id, sound=sound)
         put = yield from self._put(item, item.key, body, about, patience)
@@ -217,12 +219,14 @@ def why_unfit(key: str) -> str | None:
         return f"is longer than {LONGEST_KEY} bytes"
     if re.search(r"[\x00-\x1f\x7f\\]", key):
         return "has control characters or a backslash"
-    if any(part in ("", ".", "..") or len(part.encode()) > LONGEST_PART for part in key.split("/")):
+    parts = key.encode().split(b"/")
+    if max(map(len, parts)) > LONGEST_PART or not NAMELESS.isdisjoint(parts):
         return f"has an empty, a dotted or a part longer than {LONGEST_PART} bytes"
     return None
 
 
-def _content_type(answer: Answer) -> str:
+@lru_cache
+def _content_type(said: str) -> str:
     """What the source says it is, if it says it plainly."""
-    told = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    told = said.partition(";")[0].strip().lower()
     return told if re.fullmatch(r"[\w.+-]+/[\w.+-]+", told, re.ASCII) else ANYTHING
