@@ -25,7 +25,7 @@ from dlt.load.exceptions import LoadClientUnsupportedFileFormats
 
 from pipelines.capabilities import Known
 
-PARQUET = "parquet"
+READERS = {"parquet": "read_parquet", "jsonl": "read_json"}  # what a file may be that a source hands over as it is
 MORE_THAN_A_KEY = {"hard_delete", "merge_key", "x-merge-source-filter", "x-merge-destination-scope"}
 
 
@@ -56,7 +56,7 @@ class SqlClient(DuckDbSqlClient):
 
 
 class MergingClient(DuckDbClient):
-    """dlt's client, which stages no row of a parquet file."""
+    """dlt's client, in which a merge reads the files of its load, unless a resource wants another format."""
 
     def __init__(
         self, schema: Schema, config: DuckDbClientConfiguration, capabilities: DestinationCapabilitiesContext
@@ -78,8 +78,8 @@ class MergingClient(DuckDbClient):
             return Merge(file_path)
         if not _is_merged_from_files(table):
             return super().create_load_job(table, file_path, load_id, restore)
-        if (kind := Path(file_path).suffix[1:]) != PARQUET:
-            raise LoadClientUnsupportedFileFormats(kind, [PARQUET], file_path)
+        if (kind := Path(file_path).suffix[1:]) not in READERS:
+            raise LoadClientUnsupportedFileFormats(kind, [*READERS], file_path)
         return Waiting(file_path)
 
     def create_table_chain_completed_followup_jobs(
@@ -117,8 +117,11 @@ class MergingClient(DuckDbClient):
         if not _is_merged_from_files(table):
             with self.sql_client.with_staging_dataset():
                 return self.sql_client.make_qualified_table_name(str(table["name"]))
-        files = ", ".join(map(_quoted, _files(package, str(table["name"]))))
-        return f"read_parquet([{files}], union_by_name = true)" if files else "(SELECT NULL LIMIT 0)"
+        files = {reader: _files(package, str(table["name"]), kind) for kind, reader in READERS.items()}
+        read = [
+            f"FROM {reader}([{', '.join(files[reader])}], union_by_name = true)" for reader in files if files[reader]
+        ]
+        return f"({' UNION ALL BY NAME '.join(read) or 'SELECT NULL LIMIT 0'})"
 
     def _typed(self, table: PreparedTableSchema, column: TColumnSchema, there: set[str]) -> str:
         name, kind = self._escaped(str(column["name"])), self.type_mapper.to_destination_type(column, table)
@@ -146,7 +149,7 @@ class duckdb(Known, dlt_duckdb):
 
 
 def _is_merged_from_files(table: PreparedTableSchema) -> bool:
-    return table["write_disposition"] == "merge" and table.get("file_format") == PARQUET
+    return table["write_disposition"] == "merge" and table.get("file_format") == "parquet"
 
 
 def _is_merged_by_key_alone(root: PreparedTableSchema) -> bool:
@@ -171,11 +174,8 @@ def _package(job: str) -> Path:
     return Path(job).parents[1]
 
 
-def _files(package: Path, table: str) -> list[str]:
-    """The files with rows for a table: dlt asks for a merge before it has put the last of them away."""
+def _files(package: Path, table: str, kind: str) -> list[str]:
+    """The files with rows for a table, for SQL: dlt asks for a merge before it has put the last of them away."""
     folders = (PackageStorage.STARTED_JOBS_FOLDER, PackageStorage.COMPLETED_JOBS_FOLDER)
-    return sorted(str(file) for folder in folders for file in (package / folder).glob(f"{table}.*.{PARQUET}"))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    files = (str(file) for folder in folders for file in (package / folder).glob(f"{table}.*.{kind}"))
+    return ["'" + file.replace("'", "''") + "'" for file in sorted(files)]
