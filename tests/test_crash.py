@@ -54,6 +54,7 @@ POINTS = {
     "load: a job is committed, this is not noted": At(f"{PACKAGES}.save_pending_transition"),
     "load: four jobs are committed, one is not noted": At(f"{PACKAGES}.save_pending_transition", nth=4),
     "load: a job is noted, not put away": At(f"{PACKAGES}.save_pending_transition", "after", 2),
+    "load: all that is merged is there, no merge has begun": At("dlt.destinations.job_client_impl:SqlLoadJob.run"),
     "load: staged rows are merged, this is not noted": At("dlt.destinations.job_client_impl:SqlLoadJob.run", "after"),
     "load: all jobs are done, the load is not counted": At(f"{LOAD}.complete_package"),
     "load: the load is counted, its package waits": At(f"{STORAGE}.complete_load_package"),

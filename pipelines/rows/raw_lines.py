@@ -115,7 +115,8 @@ class Screen:
     def _read(self, rows: bytes, kind: pa.DataType) -> pa.StructArray:
         """Values with commas between as an array."""
         text = b'{"rows":[' + rows + b"]}"  # as such a list, a null among the lines does Arrow no harm
-        text.decode()  # Arrow takes any bytes
+        if not text.isascii():
+            text.decode()  # Arrow takes any bytes
         if not self._takes_nul and NUL in text:
             raise Doubt("NUL")
         table = pj.read_json(

@@ -118,6 +118,7 @@ MERGES = [
         Case(f"merge {strategy}", [[BASE], [CHANGED, EMPTIED], [SHRUNK]], merged(strategy), is_merged=True)
         for strategy in (None, "upsert", "insert-only")
     ),
+    Case("the same row twice in a load", [[BASE], [CHANGED, EMPTIED, EMPTIED]], merged(), is_merged=True),
     Case("dedup_sort over two pages", [[BASE, AGAIN]],
          merged(columns={"upd": {"dedup_sort": "desc"}}), is_merged=True),
     Case("two keys", [[LITTLE], [LESS]], {**merged("upsert"), "primary_key": ["id", "upd"]}),

@@ -82,11 +82,11 @@ class Outcome:
         return found
 
 
-def both(folder: Path, loads: Sequence[Load], destination: Any = None) -> tuple[Outcome, Outcome]:
-    """dlt's outcome and ours."""
+def both(folder: Path, loads: Sequence[Load], destination: Any = None, own: Any = None) -> tuple[Outcome, Outcome]:
+    """dlt's outcome and ours, which may have a destination of its own."""
     return (
         Side(folder, "dlt", False, destination).outcome(loads),
-        Side(folder, "ours", True, destination).outcome(loads),
+        Side(folder, "ours", True, own or destination).outcome(loads),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 import pytest
 
+from pipelines.duckdb import duckdb
 from tests.columnar.cases import CASES, GROUPS, Case, column, drawn, loads, unlike
 from tests.columnar.parity import both, page_by_page, whole
 
@@ -47,7 +48,7 @@ def test_cases_are_loaded_like_dlt_does(warehouse: str, group: str, request, tmp
 
 def test_merges_are_loaded_into_duckdb_like_dlt_does(tmp_path, monkeypatch):
     merges = [case for case in CASES if case.is_merged and not case.fails]
-    _compare([*merges, KINDS], _duckdb(tmp_path), tmp_path, monkeypatch)
+    _compare([*merges, KINDS], _duckdb(tmp_path), tmp_path, monkeypatch, own=duckdb(str(tmp_path / "ours.duckdb")))
 
 
 @pytest.mark.parametrize(("warehouse", "name"), [(where, name) for where, names in REFUSED.items() for name in names])
@@ -59,7 +60,7 @@ def test_what_a_warehouse_refuses_fails_like_dlt_does(warehouse: str, name: str,
 
 @pytest.mark.parametrize("case", FAILING, ids=str)
 def test_a_case_fails_like_dlt_does(case: Case, tmp_path, monkeypatch):
-    _compare_failure(case, _duckdb(tmp_path), tmp_path, monkeypatch)
+    _compare_failure(case, _duckdb(tmp_path), tmp_path, monkeypatch, own=duckdb(str(tmp_path / "ours.duckdb")))
 
 
 def test_several_workers_make_the_same_tables_and_count_their_gears(tmp_path, monkeypatch):
@@ -68,7 +69,7 @@ def test_several_workers_make_the_same_tables_and_count_their_gears(tmp_path, mo
     upsert = next(case for case in CASES if case.name == "merge upsert")
     pages = {"t": Case(upsert.name, [[*load * 3] for load in upsert.loads[:2]], upsert.hints)}
     with page_by_page(monkeypatch, few=4):
-        dlts, ours = both(tmp_path, loads(pages), _duckdb(tmp_path))
+        dlts, ours = both(tmp_path, loads(pages), _duckdb(tmp_path), duckdb(str(tmp_path / "ours.duckdb")))
     assert ours.differences(dlts) == []
     assert ours.taken["arrow"] > ours.taken["rows"] > 0, ours.gears
 
@@ -77,17 +78,21 @@ def _duckdb(folder: Path) -> Any:
     return dlt.destinations.duckdb(str(folder / "warehouse.duckdb"))
 
 
-def _compare(cases: list[Case], destination: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _compare(
+    cases: list[Case], destination: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, own: Any = None
+) -> None:
     named = {f"t{number}": case for number, case in enumerate(cases)}
     with page_by_page(monkeypatch, few=4):
-        dlts, ours = both(folder, loads(named), destination)
+        dlts, ours = both(folder, loads(named), destination, own)
     assert unlike(named, dlts, ours) == {}
     assert set(ours.endings) == {"ok"}
     assert [case.name for table, case in named.items() if not ours.trees.get(table)] == [], "nothing was loaded"
 
 
-def _compare_failure(case: Case, destination: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _compare_failure(
+    case: Case, destination: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, own: Any = None
+) -> None:
     with page_by_page(monkeypatch, few=4):
-        dlts, ours = both(folder, loads({"t": case}), destination)
+        dlts, ours = both(folder, loads({"t": case}), destination, own)
     assert set(dlts.endings) != {"ok"}
     assert unlike({"t": case}, dlts, ours) == {}
