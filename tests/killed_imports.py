@@ -46,7 +46,6 @@ from tests.workspace import Workspace
 pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears, too
 
 
-
 def warm() -> None:
     """Run once: what a process works out in its first run, all that are forked from this one know."""
     with tempfile.TemporaryDirectory() as folder:

@@ -94,7 +94,7 @@ def test_a_name_no_store_takes_is_not_looked_for_in_doubt(site: Site, part: str)
 
 
 def test_what_was_in_quarantine_before_it_was_stored_is_erased_with_its_person(site: Site) -> None:
-    """Its failure's row is gone by then, and nobody knew of the bytes any more; a bucket hid them, as it hides objects."""
+    """Its failure's row is gone by then, and nobody knew of the bytes any more; a bucket hides what is deleted."""
     toml = site.workspace.root / "destinations.toml"
     toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://audio"'))
     rows = toy.vault(site.workspace, site.host, 1)
