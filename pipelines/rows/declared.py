@@ -392,14 +392,11 @@ def _together(known: Schema | None, declared: Schema, table: str | None = None) 
     if table is None:
         schema = lowest.clone()
     else:
-        stored = lowest.to_dict(bump_version=False)
-        part = _part(declared, table)
-        own = {
-            **_below(lowest, table),
-            **{name: stored["tables"][name] for name in part.tables.keys() & stored["tables"]},
-        }
-        rest: Any = deepcopy({name: value for name, value in stored.items() if name != "tables"})
-        schema = Schema.from_stored_schema({**rest, "tables": {**stored["tables"], **deepcopy(own)}})
+        stored: Any = lowest.to_dict(bump_version=False)
+        tables, part = stored.pop("tables"), _part(declared, table)
+        own = {name: tables[name] for name in {**_below(lowest, table), **part.tables} if name in tables}
+        whole: Any = {**deepcopy(stored), "tables": {**tables, **deepcopy(own)}}
+        schema = Schema.from_stored_schema(whole)
         schema.naming.max_length = lowest.naming.max_length
         declared = part
     if known:
@@ -417,4 +414,4 @@ def _part(schema: Schema, table: str) -> Schema:
 def _below(schema: Schema, table: str) -> TSchemaTables:
     """A table and those below it."""
     name = schema.naming.normalize_table_identifier(table)
-    return {each["name"]: each for each in get_nested_tables(schema.tables, name)}
+    return {str(each["name"]): each for each in get_nested_tables(schema.tables, name)}
