@@ -532,6 +532,7 @@ def files_undo(
     prefix: Prefix = None,
     since: Annotated[str | None, typer.Option("--since", help="What was stored from then on.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="Objects below --prefix that no row names, too.")] = False,
+    versions: Annotated[bool, typer.Option("--versions", help="Hidden and older versions in a bucket, too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would go.")] = False,
     yes: Yes = False,
     output: Output = "text",
@@ -543,7 +544,7 @@ def files_undo(
     what = f"files undo deletes objects and rows of {name}"
     commands.confirm(root(), env, not dry_run and what, yes, always=True)
     chosen = undo.chosen(root(), name, listed(only), prefix, since)
-    finish(undo.undo(root(), env, name, chosen, listing, dry_run, printer(output)))
+    finish(undo.undo(root(), env, name, chosen, listing, versions, dry_run, printer(output)))
 
 
 @files_app.command("release")

@@ -42,7 +42,8 @@ def refuse_strange(root: Path, specs: Sequence[Spec], option: str, patterns: Ite
 
 def refuse_of_others(root: Path, spec: Spec, others: Sequence[Spec], select: Iterable[str]) -> None:
     """Refuse the name of a resource that this spec has not, and another has."""
-    for pattern in select:
+    others = [each for each in others if each.name != spec.name]
+    for pattern in select if others else ():
         having = [] if own(root, spec, [pattern]) else [each.name for each in others if own(root, each, [pattern])]
         if having:
             raise UsageError(

@@ -3,6 +3,8 @@
 import encodings.utf_8_sig
 import gc
 import netrc
+import tempfile
+from pathlib import Path
 
 import dlt.__plugins__
 import dlt.common.configuration.plugins
@@ -37,12 +39,26 @@ import pipelines.run
 import pipelines.specs.source
 import sources.kit.ahead
 import sources.kit.http
+from tests import crash_toy
 from tests.swift import remember
+from tests.workspace import Workspace
 
 pipelines.columnar.normalizer.FEW = 4  # so that small runs take the fast gears, too
 
+
+def warm() -> None:
+    """Run once: what a process works out in its first run, all that are forked from this one know."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = crash_toy.install(Workspace(Path(folder)))
+        crash_toy.twin(made, "warm")  # a module that no test has, since its file is gone then
+        assert made.etl("run", "warm", "--env", "test").code == 3
+    dlt.pipeline().deactivate()
+
+
 remember()
 cli.grammar()
+warm()
+gc.collect()
 gc.freeze()  # a collection in a process would copy what it shares with its server
 
 __all__ = [

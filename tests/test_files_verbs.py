@@ -13,6 +13,9 @@ import duckdb
 import pytest
 
 from pipelines.files.book import Receipt
+from pipelines.files.bucket import PATIENCE, Bucket
+from pipelines.files.curl import performed
+from pipelines.files.steps import Signature
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
 from sandbox.server import Sandbox, World
@@ -342,6 +345,13 @@ def test_records_that_are_none_are_told(tmp_path, content, said) -> None:
         list(kept(state))
 
 
+def killed_upload(b2: B2, key: str) -> str:
+    """Begin one in parts, as a process does that is killed then."""
+    store = Bucket("audio", b2.url, "calls", "", Signature("eu-central-003", KEY, SECRET))
+    performed(store._asked(store._request("POST", key, {"uploads": ""}), PATIENCE))
+    return key
+
+
 def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
     toml = site.workspace.root / "destinations.toml"
     toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://of-an-example"'))
@@ -378,11 +388,17 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         assert "1 will be moved again, 1 hashes written, 0 left" in files(site, "verify", "--fix").out
         b2.buckets.put("calls", site.key(1), b"x" * len(mp3(1, 1)), "audio/mpeg", "another")
         b2.buckets.put("calls", f"{PREFIX}/orphan.mp3", b"x", "audio/mpeg", "e")
-        found = files(site, "verify", "--list", "--prefix", PREFIX)
-        assert found.out.splitlines()[:2] == [
+        begin = killed_upload(b2, f"{PREFIX}/killed.mp3")
+        killed_upload(b2, f"{PREFIX}2/of-another.mp3")
+        found = files(site, "verify", "--list", "--prefix", PREFIX + "/")
+        assert found.out.splitlines()[:3] == [
             f"* {site.key(1)}: somebody else stored it since",
             f"- {PREFIX}/orphan.mp3: no row names it",
+            f"- {PREFIX}/killed.mp3: was begun and is not finished, by a run that died or goes on",
         ]
+        mended = files(site, "verify", "--list", "--prefix", begin, "--fix")
+        assert "0 hashes written, 1 unfinished taken away, 0 left" in mended.out
+        assert (mended.code, b2.unfinished) == (0, 1)
         assert "1 will be moved again" in files(site, "verify", "--fix").out
         site.run()
         assert files(site, "verify").code == 0
@@ -391,5 +407,9 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         b2.exceed("transaction", "^DELETE")
         assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 5
         b2.heal()
-        assert files(site, "undo", "--prefix", PREFIX, "--list", "--yes").code == 0
-        assert [key for key in b2.buckets.keys("calls") if key.startswith(PREFIX)] == []
+        hidden = files(site, "undo", "--only", "rec1", "--yes")
+        assert (hidden.code, "versions of deleted objects may stay in audio, hidden" in hidden.err) == (0, True)
+        assert len(b2.versions("calls", site.key(1))) == 3
+        gone = files(site, "undo", "--prefix", PREFIX, "--list", "--versions", "--yes")
+        assert (gone.code, "hidden" in gone.err) == (0, False)
+        assert b2.buckets.ever("calls", PREFIX) == []

@@ -15,6 +15,7 @@ from pipelines.files.folder import Folder
 from pipelines.files.journal import Journal, Left, read
 from pipelines.files.stores import About
 from tests import files_toy as toy
+from tests.clouds.b2 import B2
 from tests.killed import At, killed
 from tests.test_files_journal import FILES, item, stored
 from tests.test_files_run import HTML, SUBJECTS, Site
@@ -93,17 +94,22 @@ def test_a_name_no_store_takes_is_not_looked_for_in_doubt(site: Site, part: str)
 
 
 def test_what_was_in_quarantine_before_it_was_stored_is_erased_with_its_person(site: Site) -> None:
-    """Its failure's row is gone by then, and nobody knew of the bytes any more."""
+    """Its failure's row is gone by then, and nobody knew of the bytes any more; a bucket hides what is deleted."""
+    toml = site.workspace.root / "destinations.toml"
+    toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://audio"'))
     rows = toy.vault(site.workspace, site.host, 1)
     site.host.bodies["/1.mp3"] = HTML
     toy.write(site.workspace, [{**rows[0], "twin": "+4930"}])
     spec = site.workspace.root / "specs/vault.yaml"
     spec.write_text(spec.read_text() + SUBJECTS)
-    assert site.run().code == 3
-    site.mend(1)
-    assert site.run("--failed").code == 0
-    assert site.etl("erase", "--device", "+4930", "--yes").code == 0
-    assert site.objects() == {}
+    with B2("audio") as b2:
+        site.workspace.variables |= b2.variables("audio")
+        assert site.run().code == 3
+        site.mend(1)
+        assert site.run("--failed").code == 0
+        assert b2.buckets.ever("audio", "") == ["calls/r001.mp3", "quarantine/calls/r001.mp3"]
+        assert site.etl("erase", "--device", "+4930", "--yes").code == 0
+        assert b2.buckets.ever("audio", "") == []
 
 
 def test_a_url_that_is_none_stops_no_other_file(site: Site) -> None:

@@ -15,7 +15,8 @@ from pipelines import configuration, environment
 from pipelines.errors import SettingError
 from pipelines.files import stores
 from pipelines.files.bodies import Body, Incoming
-from pipelines.files.bucket import Bucket, region_of
+from pipelines.files.bucket import PATIENCE, Bucket, region_of
+from pipelines.files.curl import performed
 from pipelines.files.folder import Folder
 from pipelines.files.steps import Patience, Signature
 from pipelines.files.stores import About, CapExceeded, Head, Refusal, Store, Weather
@@ -112,6 +113,11 @@ def test_every_store_lists_and_deletes(store: Store):
     store.delete("x/1.ogg")
     assert keys("x/") == ["x/2.ogg"]
     assert store.head("x/1.ogg") is None
+    store.put("x/2.ogg.more", what, about(what))
+    store.put("x/2.ogg", what, about(what))
+    for key in "x/1.ogg", "x/2.ogg", "nothing":
+        stores.erase(store, key)
+    assert keys("x/") == [each.key for each in store.versions("x/")] == ["x/2.ogg.more"]
 
 
 def test_a_cloud_knows_whose_object_it_is(store: Store):
@@ -139,6 +145,22 @@ def test_what_is_written_into_a_folder_is_whole_or_not_there(tmp_path: Path):
     assert list((tmp_path / "x").iterdir()) == []
     (tmp_path / "x" / ".1.ogg.part").write_bytes(b"left by a kill")
     assert list(store.listed("")) == []
+    (left,) = store.unfinished("x/1")
+    assert (left.key, list(store.unfinished("y"))) == ("x/1.ogg", [])
+    store.erase(left)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_upload_has_left_is_listed_and_taken_away(b2: B2):
+    store = bucket(b2, prefix="a folder")
+    for key in "x/1.ogg", "x/é.ogg", "y/3.ogg":
+        performed(store._asked(store._request("POST", key, {"uploads": ""}), PATIENCE))
+    left = list(store.unfinished("x/"))
+    assert [each.key for each in left] == ["x/1.ogg", "x/é.ogg"]
+    for each in left:
+        store.erase(each)
+        store.erase(each)
+    assert (b2.unfinished, list(store.unfinished("x/"))) == (1, [])
 
 
 def bucket(b2: B2, **more: Any) -> Bucket:

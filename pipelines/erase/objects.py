@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import PurePosixPath
 
-from fsspec.implementations.local import LocalFileSystem
-
-from pipelines.buckets import opened
 from pipelines.build import moves
 from pipelines.erase.scope import Counts, Scope
 from pipelines.errors import EtlError, SettingError
+from pipelines.files import stores
 from pipelines.files.stores import QUARANTINE
+from pipelines.files.verbs import store_told
 
 STORE = "audio"
 
@@ -30,28 +29,22 @@ def with_those_aside(scope: Scope, table: str, keys: list[str]) -> list[str]:
 
 
 def erase(scope: Scope, keys: Mapping[str, Iterable[str]]) -> Counts:
-    """Delete objects, by store, each by its key below the root of that; one that is gone already does not count."""
+    """Delete objects with all their versions, by store, each by its key below the root of that; one that is gone
+    already does not count."""
     counts = {f"objects in {store}": _erase(scope, store, dict.fromkeys(wanted)) for store, wanted in keys.items()}
     return {place: count for place, count in counts.items() if count}
 
 
-def _erase(scope: Scope, store: str, wanted: Iterable[str]) -> int:
-    if store not in scope.environment.buckets:
-        raise SettingError(f"{scope.spec.name}: its rows name objects; add [{scope.environment.name}.{store}]")
-    files, folder = opened(store)
-    there = [key for key in wanted if files.exists(f"{folder}/{_below_root(scope.spec.name, store, key)}")]
-    for key in there if scope.act else ():
-        files.rm_file(f"{folder}/{key}")
-        if isinstance(files, LocalFileSystem):
-            _remove_empty(Path(folder), key)
+def _erase(scope: Scope, destination: str, wanted: Iterable[str]) -> int:
+    name = scope.spec.name
+    if destination not in scope.environment.buckets:
+        raise SettingError(f"{name}: its rows name objects; add [{scope.environment.name}.{destination}]")
+    store = stores.opened(destination)
+    with store_told(name):
+        there = [found for key in wanted if (found := stores.versions(store, _below_root(name, destination, key)))]
+        for version in chain.from_iterable(there) if scope.act else ():
+            store.erase(version)
     return len(there)
-
-
-def _remove_empty(root: Path, key: str) -> None:
-    """Folders that were made for an object may be named after whom it is of."""
-    for folder in Path(key).parents[:-1]:
-        with suppress(OSError):
-            (root / folder).rmdir()
 
 
 def _below_root(spec: str, store: str, key: str) -> str:

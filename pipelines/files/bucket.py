@@ -23,7 +23,7 @@ from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, Untrusted, is_weather
-from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Weather, metadata_of, sound_in
+from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Remnant, Weather, metadata_of, sound_in
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 PARTS_ABOVE = 200 * 10**6
@@ -34,6 +34,9 @@ PATIENCE = Patience()
 PLAIN = " /:;,.-_~=+@()[]"
 PLAIN_TEXT = re.compile(rf"[\w{re.escape(PLAIN)}]*", re.ASCII)
 ABORT_SECONDS = 5
+LISTING = {"continuation-token": "NextContinuationToken"}
+VERSIONS = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
+UPLOADS = {"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Bucket:
     """Whether it has Object Lock, which wants the MD5 of every body."""
     parts_above: int = PARTS_ABOVE
     part_bytes: int = PART_BYTES
+    hides = True
 
     @classmethod
     def of(cls, name: str, config: Any) -> Bucket:
@@ -97,23 +101,45 @@ class Bucket:
 
     def listed(self, prefix: str) -> Iterator[Head]:
         """The objects whose keys begin so, a class C call for every thousand."""
-        query = {"list-type": "2", "prefix": self._named(prefix)}
-        while True:
-            page = ElementTree.fromstring(
-                performed(self._asked(self._request("GET", None, query), PATIENCE)).body.decode()
-            )
-            for found in page.iterfind("{*}Contents"):
-                told = {child.tag.rpartition("}")[2]: child.text or "" for child in found}
-                key = told["Key"].removeprefix(f"{self.prefix}/" if self.prefix else "")
-                yield Head(key, int(told["Size"]), etag=told.get("ETag", "").strip('"') or None)
-            more = page.findtext("{*}NextContinuationToken")
-            if not more:
-                return
-            query["continuation-token"] = more
+        for told in self._entries({"list-type": "2", "prefix": self._named(prefix)}, ("Contents",), LISTING):
+            yield Head(told["Key"], int(told["Size"]), etag=told.get("ETag", "").strip('"') or None)
+
+    def versions(self, prefix: str) -> Iterator[Remnant]:
+        """Every version below a prefix, deletions too: what is hidden is stored, and billed."""
+        query = {"versions": "", "prefix": self._named(prefix)}
+        for told in self._entries(query, ("Version", "DeleteMarker"), VERSIONS):
+            yield Remnant(told["Key"], version=told["VersionId"])
+
+    def unfinished(self, prefix: str) -> Iterator[Remnant]:
+        """Uploads in parts; those that are there are billed, and nobody goes on with them once their run has died."""
+        for told in self._entries({"uploads": "", "prefix": self._named(prefix)}, ("Upload",), UPLOADS):
+            yield Remnant(told["Key"], upload=told["UploadId"])
+
+    def erase(self, remnant: Remnant) -> None:
+        """Take a version, or an upload, away for good."""
+        named = {"versionId": remnant.version, "uploadId": remnant.upload}
+        query = {name: value for name, value in named.items() if value is not None}
+        performed(self._asked(self._request("DELETE", remnant.key, query), PATIENCE, fine=(204, 200, 404)))
 
     def read(self, key: str) -> bytes:
         """All bytes of an object; a class B call."""
         return performed(self._asked(self._request("GET", key), PATIENCE)).body
+
+    def _entries(
+        self, query: Mapping[str, str], kinds: tuple[str, ...], markers: Mapping[str, str]
+    ) -> Iterator[dict[str, str]]:
+        """What a listing says of each, page by page; `markers` are those of a next page by what asks for it."""
+        next_page: dict[str, str] = {}
+        while True:
+            request = self._request("GET", None, {**query, **next_page})
+            page = ElementTree.fromstring(performed(self._asked(request, PATIENCE)).body.decode())
+            for found in page:
+                if found.tag.rpartition("}")[2] in kinds:
+                    told = {child.tag.rpartition("}")[2]: child.text or "" for child in found}
+                    yield {**told, "Key": told["Key"].removeprefix(f"{self.prefix}/" if self.prefix else "")}
+            if page.findtext("{*}IsTruncated") != "true":
+                return
+            next_page = {name: page.findtext(f"{{*}}{marker}") or "" for name, marker in markers.items()}
 
     def _heading(self, key: str, patience: Patience) -> Steps[Head | None]:
         answer = yield from self._asked(self._request("HEAD", key), patience, fine=(200, 404))
@@ -174,7 +200,7 @@ class Bucket:
             except Broken as broken:
                 trouble, after, unknown = str(broken), None, True
             else:
-                if answer.status in fine and b"<Error>" not in answer.body[:500]:
+                if answer.status in fine and not (answer.status == 200 and b"<Error>" in answer.body[:500]):
                     return answer
                 if not (is_weather(answer.status) or answer.status in fine):
                     raise self._refused(request, (yield from self._explained(request, answer)))

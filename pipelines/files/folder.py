@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.files.bodies import Body
 from pipelines.files.steps import Call, Patience, Steps
-from pipelines.files.stores import About, Head, Put, Weather, metadata_of, sound_in
+from pipelines.files.stores import About, Head, Put, Remnant, Weather, metadata_of, sound_in
 
 BITE = 2**20
 PART = ".part"
@@ -22,6 +22,8 @@ SHA256, SOURCE_ID = "sha256", "source-id"
 
 class Folder:
     """The objects below a folder of a filesystem."""
+
+    hides = False
 
     def __init__(self, filesystem: Any, folder: str) -> None:
         self.filesystem, self.folder = filesystem, folder
@@ -70,18 +72,41 @@ class Folder:
 
     def listed(self, prefix: str) -> Iterator[Head]:
         """The objects whose keys begin so."""
-        self.filesystem.invalidate_cache()
-        start = len(self.folder) + 1
-        above = self._path(prefix.rpartition("/")[0]).rstrip("/")
-        for path, info in sorted(self.filesystem.find(above, detail=True).items()):
-            key = path[start:]
-            if key.startswith(prefix) and not key.endswith(PART):
-                yield Head(key, info["size"], etag=info.get("etag"))
+        for name, info in self._found(prefix):
+            if name.startswith(prefix) and not name.endswith(PART):
+                yield Head(name, info["size"], etag=info.get("etag"))
+
+    def versions(self, prefix: str) -> Iterator[Remnant]:
+        """The objects whose keys begin so: one version is all there is."""
+        for head in self.listed(prefix):
+            yield Remnant(head.key)
+
+    def unfinished(self, prefix: str) -> Iterator[Remnant]:
+        """What a killed process has left beside the place of an object."""
+        for name, _ in self._found(prefix):
+            folder, _, file = name.rpartition("/")
+            key = f"{folder}/{file[1 : -len(PART)]}".removeprefix("/")
+            if file.startswith(".") and file.endswith(PART) and key.startswith(prefix):
+                yield Remnant(key, upload=name)
+
+    def erase(self, remnant: Remnant) -> None:
+        """Remove an object, or what was begun of one, and the folders made for it, which may have somebody's name."""
+        self.delete(remnant.upload or remnant.key)
+        for folder in Path(remnant.key).parents[:-1] if self._is_local else ():
+            with suppress(OSError):
+                Path(self._path(str(folder))).rmdir()
 
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
         data: bytes = self.filesystem.cat_file(self._path(key))
         return data
+
+    def _found(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The files in and below the folder that a prefix is of, by name."""
+        self.filesystem.invalidate_cache()
+        above = self._path(prefix.rpartition("/")[0]).rstrip("/")
+        for path, info in sorted(self.filesystem.find(above, detail=True).items()):
+            yield path[len(self.folder) + 1 :], info
 
     def _path(self, key: str) -> str:
         return f"{self.folder}/{key}"

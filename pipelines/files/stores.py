@@ -1,4 +1,4 @@
-"""Where files are stored: a filesystem destination of the environment, behind five calls."""
+"""Where files are stored: a filesystem destination of the environment, behind a few calls."""
 
 from __future__ import annotations
 
@@ -63,6 +63,16 @@ class Head:
     sound: Sound | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """A version of an object, which its store may hide, or what was begun of one and is not finished."""
+
+    key: str
+    version: str | None = None
+    upload: str | None = None
+    """What the store calls it, if it is not finished."""
+
+
 def metadata_of(about: About) -> dict[str, str]:
     """What an object says of itself as names and texts, but its kind."""
     sound = about.sound or Sound(None, about.content_type)
@@ -85,6 +95,9 @@ def sound_in(metadata: Mapping[str, str], content_type: str | None) -> Sound | N
 class Store(Protocol):
     """Objects by key, below the destination's `bucket_url`; every call may be made from any thread."""
 
+    hides: bool
+    """Whether what is deleted may stay as a hidden version."""
+
     def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
         """`put`, step by step."""
 
@@ -95,13 +108,33 @@ class Store(Protocol):
         """What is there, or None. A folder reads the whole file for its hash and knows no source id."""
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Remove an object, or hide it; one that is not there is no error."""
+
+    def versions(self, prefix: str) -> Iterator[Remnant]:
+        """The objects whose keys begin so, with every version; in a bucket, a class C call for every thousand."""
+
+    def unfinished(self, prefix: str) -> Iterator[Remnant]:
+        """What was begun below a prefix and is not finished; in a bucket, a class C call for every thousand."""
+
+    def erase(self, remnant: Remnant) -> None:
+        """Take it away for good."""
 
     def listed(self, prefix: str) -> Iterator[Head]:
         """The objects whose keys begin so; in a bucket, a class C call for every thousand."""
 
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
+
+
+def versions(store: Store, key: str) -> list[Remnant]:
+    """All there is of one object."""
+    return [each for each in store.versions(key) if each.key == key]
+
+
+def erase(store: Store, key: str) -> None:
+    """Take every version of an object away for good."""
+    for each in versions(store, key):
+        store.erase(each)
 
 
 def opened(destination: str) -> Store:

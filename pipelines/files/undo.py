@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines import environment as environments
@@ -14,12 +15,14 @@ from pipelines.files import stores
 from pipelines.files.book import Book, Chosen, parts
 from pipelines.files.stores import Store
 from pipelines.files.verbs import looking, move_of
+from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
 from pipelines.warehouse import open_warehouse
 from pipelines.window import parse
 
 AT_ONCE = 32
+FOR_GOOD = "its lifecycle rule takes them, or --versions with --list and --prefix"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Batch:
 
     rows: list[tuple[str, str | None]]
     orphans: list[str]
+    versions: bool
+    """Whether hidden and older versions go, too."""
 
     @property
     def keys(self) -> list[str]:
@@ -40,7 +45,9 @@ def chosen(root: Path, name: str, only: Sequence[str], prefix: str | None, since
     return Chosen(tuple(only), prefix, parse(since, None, specs.load(root, name).timezone or "UTC").since)
 
 
-def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run: bool, printer: Printer) -> Exit:
+def undo(
+    root: Path, env: str, name: str, chosen: Chosen, listing: bool, versions: bool, dry_run: bool, printer: Printer
+) -> Exit:
     """Delete the objects and the rows of a batch; killed in between, the next call does the rest."""
     if not chosen:
         raise UsageError("files undo: would take back every file; give --only, --prefix or --since")
@@ -52,7 +59,7 @@ def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run
         store = stores.opened(move.block.to)
         with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
             book = Book(warehouse, move)
-            batch = _batch(book, store, chosen, listing)
+            batch = _batch(book, store, chosen, listing, versions)
             if gone := book.released([id for id, _ in batch.rows]):
                 raise UsageError(
                     f"files undo: {len(gone)} of these files are deleted at their source, and their objects are the "
@@ -61,23 +68,27 @@ def undo(root: Path, env: str, name: str, chosen: Chosen, listing: bool, dry_run
             if not dry_run:
                 _take_back(book, store, batch)
     _tell(name, batch, dry_run, printer)
+    if store.hides and batch.keys and not (versions or dry_run):
+        LOGGER.warning("%s: versions of deleted objects may stay in %s, hidden; %s", name, move.block.to, FOR_GOOD)
     return Exit.OK
 
 
-def _batch(book: Book, store: Store, chosen: Chosen, listing: bool) -> Batch:
+def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bool) -> Batch:
     rows = [*((receipt.id, receipt.key) for receipt in book.receipts(chosen)), *book.failed(chosen)]
     if not (listing and chosen.prefix):
-        return Batch(rows, [])
+        return Batch(rows, [], versions)
     known = {receipt.key for receipt in book.receipts(Chosen(prefix=chosen.prefix))} | {key for _, key in rows}
-    return Batch(rows, sorted(head.key for head in store.listed(chosen.prefix) if head.key not in known))
+    there = store.versions(chosen.prefix) if versions else store.listed(chosen.prefix)
+    return Batch(rows, sorted({each.key for each in there} - known), versions)
 
 
 def _take_back(book: Book, store: Store, batch: Batch) -> None:
+    delete = partial(stores.erase, store) if batch.versions and store.hides else store.delete
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for some in parts(batch.rows):
-            list(pool.map(store.delete, [key for _, key in some if key]))
+            list(pool.map(delete, [key for _, key in some if key]))
             book.remove([id for id, _ in some])
-        list(pool.map(store.delete, batch.orphans))
+        list(pool.map(delete, batch.orphans))
 
 
 def _tell(name: str, batch: Batch, dry_run: bool, printer: Printer) -> None:

@@ -23,7 +23,7 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
     """The settings of a spec in force; its lock held, if something is to be changed."""
     if environment.duckdb_file and not environment.duckdb_file.exists():
         raise UsageError(f"{environment.duckdb_file.name}: is not there yet; load something first with etl run")
-    with told_of(spec.name), _store_told(spec):
+    with told_of(spec.name), store_told(spec.name):
         settle(environment, spec, Order(), read_only=not writes)
         if not writes:
             yield
@@ -33,14 +33,14 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
 
 
 @contextmanager
-def _store_told(spec: Spec) -> Iterator[None]:
-    """What a store says in the words of the program."""
+def store_told(name: str) -> Iterator[None]:
+    """What a store of a spec says in the words of the program."""
     try:
         yield
     except Weather as trouble:
-        raise TryLater(f"{spec.name}: its store did not answer well: {trouble}; run the command again") from trouble
+        raise TryLater(f"{name}: its store did not answer well: {trouble}; run the command again") from trouble
     except Refusal as refused:
-        raise EtlError(f"{spec.name}: its store refuses: {refused}; check the rights of its key") from refused
+        raise EtlError(f"{name}: its store refuses: {refused}; check the rights of its key") from refused
 
 
 def move_of(environment: Environment, spec: Spec) -> Move:

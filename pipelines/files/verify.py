@@ -19,7 +19,7 @@ from pipelines.files.audio import agrees, inspect
 from pipelines.files.book import Book, Chosen, Receipt
 from pipelines.files.declared import Move
 from pipelines.files.sound import Suspicious
-from pipelines.files.stores import QUARANTINE, Head, Store
+from pipelines.files.stores import QUARANTINE, Head, Remnant, Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
@@ -35,7 +35,8 @@ SIGNS = {
     "-": "objects without a row",
     "*": "objects that differ from their rows",
 }
-Mend = Literal["move again", "write its hash", "read it"]
+UNFINISHED = "was begun and is not finished, by a run that died or goes on"
+Mend = Literal["move again", "write its hash", "read it", "take it away"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Finding:
     head: Head | None = None
     sha256: str | None = None
     """The hash that its row has."""
+    remnant: Remnant | None = None
 
     def __str__(self) -> str:
         return f"{self.sign} {self.key}{': ' if self.what else ''}{self.what}"
@@ -65,9 +67,13 @@ class Mended:
     again: list[str]
     hashes: dict[str, tuple[int, str]]
     left: int
+    taken: int = 0
+    """Unfinished ones that are gone now."""
 
     def __str__(self) -> str:
-        return f"{len(self.again)} will be moved again, {len(self.hashes)} hashes written, {self.left} left as they are"
+        taken = f"{self.taken} unfinished taken away, " if self.taken else ""
+        again = f"{len(self.again)} will be moved again, {len(self.hashes)} hashes written"
+        return f"{again}, {taken}{self.left} left as they are"
 
 
 def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: bool, printer: Printer) -> Exit:
@@ -81,9 +87,11 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
             receipts = book.receipts(chosen)
             known = {receipt.key for receipt in (book.receipts(Chosen()) if chosen and listing else receipts)}
         prefixes = _prefixes(known, chosen.prefix) if listing else []
+        if listing and not prefixes:
+            LOGGER.warning("%s: no row names an object, so --list knows no folder; give --prefix", name)
         _tell_cost(move, len(receipts), prefixes)
         store = stores.opened(move.block.to)
-        found = list(compared(store, receipts, known, prefixes))
+        found = [*compared(store, receipts, known, prefixes), *_unfinished(store, prefixes)]
         mended = _mend(environment, dataset, move, store, found) if fix else None
     _tell(name, found, mended, printer)
     wrong = sum(finding.sign != "=" for finding in found)
@@ -106,6 +114,13 @@ def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixe
     for key in sorted(listed.keys() - known):
         if not key.startswith(f"{QUARANTINE}/"):
             yield Finding("-", key, what="no row names it")
+
+
+def _unfinished(store: Store, prefixes: Sequence[str]) -> Iterator[Finding]:
+    """What runs that died have left of objects they were about to store."""
+    for prefix in (*prefixes, *(f"{QUARANTINE}/{prefix}" for prefix in prefixes)):
+        for remnant in store.unfinished(prefix):
+            yield Finding("-", remnant.key, what=UNFINISHED, mend="take it away", remnant=remnant)
 
 
 def judged(receipt: Receipt, head: Head | None) -> Finding:
@@ -139,7 +154,8 @@ def _prefixes(keys: Iterable[str], given: str | None) -> list[str]:
 
 def _tell_cost(move: Move, receipts: int, prefixes: Sequence[str]) -> None:
     """What a bucket will bill; a folder is read whole instead."""
-    listings = f", {max(1, ceil(receipts / PER_LISTING))} or more lists (class C)" if prefixes else ""
+    lists = max(1, ceil(receipts / PER_LISTING)) + 2 * len(prefixes)
+    listings = f", {lists} or more lists (class C)" if prefixes else ""
     LOGGER.info("%s: asks %s for %s objects (class B)%s", move.resource, move.block.to, receipts, listings)
 
 
@@ -164,7 +180,10 @@ def _mend(environment: Environment, dataset: str, move: Move, store: Store, foun
 def _sort(store: Store, finding: Finding, items: Mapping[str, FileItem], mended: Mended) -> None:
     """Note what is to be done about a finding; an object of unknown content is read for it."""
     id, head = finding.id, finding.head
-    if id is None or finding.mend is None:
+    if finding.remnant:
+        store.erase(finding.remnant)
+        mended.taken += 1
+    elif id is None or finding.mend is None:
         mended.left += 1
     elif finding.mend == "move again" or head is None:
         mended.again.append(id)
@@ -198,6 +217,6 @@ def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: P
             "spec": name,
             "counts": counts,
             "found": [finding.as_dict() for finding in found if finding.sign != "="],
-            "mended": mended and {"again": mended.again, "hashes": sorted(mended.hashes), "left": mended.left},
+            "mended": mended and vars(mended) | {"hashes": sorted(mended.hashes)},
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -14,8 +15,13 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.libs.hexbytes import HexBytes
 from dlt.common.normalizers.json import helpers as dlt_names
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import C_DLT_ID, DLT_NAME_PREFIX, TTableSchemaColumns
-from dlt.common.schema.utils import autodetect_sc_type, has_table_seen_data, normalize_table_identifiers
+from dlt.common.schema.typing import C_DLT_ID, DLT_NAME_PREFIX, TSchemaTables, TTableSchemaColumns
+from dlt.common.schema.utils import (
+    autodetect_sc_type,
+    get_nested_tables,
+    has_table_seen_data,
+    normalize_table_identifiers,
+)
 from dlt.common.typing import VARIANT_FIELD_FORMAT
 from dlt.common.wei import Wei
 from dlt.extract import DltSource
@@ -116,13 +122,11 @@ class Declared:
         name: str | None = None,
     ) -> Declared:
         """What is declared on top of what is loaded, put together as dlt will do it; of the table that a page names."""
-        schema = (known or source.schema).clone()
-        if known:
-            schema.update_schema(source.schema)
         if dynamic(hints):
-            return cls(schema, None, set(), caps)
+            return cls(_together(known, source.schema), None, set(), caps)
         meta = TableNameMeta(name) if name else None
         own: Any = hints.compute_table_schema(meta=meta)
+        schema = _together(known, source.schema, own["name"])
         nested = hints.compute_nested_table_schemas(own["name"], schema.naming, meta=meta)
         tables: list[Any] = [normalize_table_identifiers(table, schema.naming) for table in (own, *nested)]
         for table in tables:
@@ -377,3 +381,37 @@ def _filled(row: Object, level: Level) -> Iterator[tuple[Place, Any]]:
             yield from _filled(value, place.object)
         else:
             yield place, value
+
+
+def _together(known: Schema | None, declared: Schema, table: str | None = None) -> Schema:
+    """What is declared on top of what is loaded; only that table, with those below it, may be changed, or any.
+
+    A source of forty tables asks this for each of them: to copy all of them each time was half of its run.
+    """
+    lowest = known or declared
+    if table is None:
+        schema = lowest.clone()
+    else:
+        stored: Any = lowest.to_dict(bump_version=False)
+        tables, part = stored.pop("tables"), _part(declared, table)
+        own = {name: tables[name] for name in {**_below(lowest, table), **part.tables} if name in tables}
+        whole: Any = {**deepcopy(stored), "tables": {**tables, **deepcopy(own)}}
+        schema = Schema.from_stored_schema(whole)
+        schema.naming.max_length = lowest.naming.max_length
+        declared = part
+    if known:
+        schema.update_schema(declared)
+    return schema
+
+
+def _part(schema: Schema, table: str) -> Schema:
+    """A schema to be read only, as if it had but one table and those below it."""
+    part = copy(schema)
+    part._schema_tables = _below(schema, table)
+    return part
+
+
+def _below(schema: Schema, table: str) -> TSchemaTables:
+    """A table and those below it."""
+    name = schema.naming.normalize_table_identifier(table)
+    return {str(each["name"]): each for each in get_nested_tables(schema.tables, name)}

@@ -88,6 +88,8 @@ class S3(Loopback):
         return Answer()
 
     def _list(self, asked: Asked, bucket: str, key: str) -> Answer:
+        if "uploads" in asked.query:
+            return self._list_uploads(asked)
         keys, folders = self.buckets.listing(bucket, asked.query.get("prefix", ""), asked.query.get("delimiter", ""))
         start = int(asked.query.get("continuation-token", 0))
         end = start + min(PAGE, int(asked.query.get("max-keys", PAGE)))
@@ -96,6 +98,20 @@ class S3(Loopback):
         more = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < len(keys) else ""
         rows = "".join(f"<{name}>{text}</{name}>" for name, text in found)
         return as_xml("ListBucketResult", f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}{rows}")
+
+    def _list_uploads(self, asked: Asked) -> Answer:
+        """One a page."""
+        begun = sorted((unquote(first.path).split("/", 2)[2], name) for name, (first, _) in self._uploads.items())
+        after = (asked.query.get("key-marker", ""), asked.query.get("upload-id-marker", ""))
+        rest = [each for each in begun if each[0].startswith(asked.query.get("prefix", "")) and each > after]
+        if not rest:
+            return as_xml("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>")
+        key, name = escape(rest[0][0]), rest[0][1]
+        return as_xml(
+            "ListMultipartUploadsResult",
+            f"<IsTruncated>{str(len(rest) > 1).lower()}</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>"
+            f"<NextUploadIdMarker>{name}</NextUploadIdMarker><Upload><Key>{key}</Key><UploadId>{name}</UploadId></Upload>",
+        )
 
     def _delete_many(self, asked: Asked, bucket: str, key: str) -> Answer:
         keys = [node.text or "" for node in ElementTree.fromstring(asked.body).iter() if node.tag.endswith("Key")]
