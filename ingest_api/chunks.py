@@ -45,12 +45,20 @@ KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key
 )
 ANOTHER = aliased(Chunk)
 SAME = exists().where(ANOTHER.device_id == bindparam("of"), ANOTHER.start_ts == bindparam("at", type_=Moment))
+CAME = bindparam("came", type_=Moment)
+LAST = select(func.max(Chunk.created_at)).scalar_subquery()
 INSERT = (
     insert(Chunk)
-    .values(flags=func.trim(bindparam("told", type_=Text) + case((SAME, f" {flags.SAME_START}"), else_="")))
+    .values(
+        flags=func.trim(bindparam("told", type_=Text) + case((SAME, f" {flags.SAME_START}"), else_="")),
+        created_at=case((LAST > CAME, LAST), else_=CAME),
+    )
     .returning(Chunk.flags)
 )
-"""Says itself whether the start is another's, too; most chunks are the first of theirs and need no look before."""
+"""Says itself whether the start is another's, too; most chunks are the first of theirs and need no look before.
+
+Nor does it put a chunk before others that came earlier, by whatever clock: readers would never look there again.
+"""
 
 
 class Stored(BaseModel):
@@ -349,7 +357,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
-        "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
+        "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start, "came": now(),
     }  # fmt: skip
     await service.blocking(service.storage.keep, arrived, name)
     try:

@@ -428,6 +428,13 @@ def test_chunks_are_listed_page_by_page_in_the_order_they_came(service):
     assert [each["chunk_id"] for each in since["chunks"]] == sent[3:]
 
 
+def test_chunks_are_listed_in_the_order_they_came_although_the_clock_is_set_back(service, minute, monkeypatch):
+    first = shown(service, service.send(**minute))
+    monkeypatch.setattr("ingest_api.chunks.now", lambda: datetime.now(UTC) - timedelta(hours=1))
+    second = shown(service, service.send(chunk(2), **minute))
+    assert second["created_at"] == first["created_at"]
+
+
 def test_chunks_are_listed_by_what_they_are(service, minute):
     chunk_id = service.send(b"no audio", **minute).json()["chunk_id"]
     start = datetime.fromisoformat(minute["start_ts"])
