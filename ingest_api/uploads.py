@@ -35,6 +35,8 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LEAST_PIECE = 1024
 """A piece of one byte takes more memory than that; so much is counted for it."""
 LONGEST_KEY = 255
+LONGEST = timedelta(seconds=2_147_483_647)
+"""So many seconds fit their column."""
 
 
 class ChunkForm(BaseModel):
@@ -178,6 +180,8 @@ def _promise(form: Form, sender: Sender) -> Promise:
         raise refusals.unfitting(str(error)) from None
     if times.end <= times.start:
         raise refusals.unfitting("end_ts must be after start_ts")
+    if times.end - times.start > LONGEST:
+        raise refusals.unfitting("end_ts must be less than 68 years after start_ts")
     return Promise(fields, device, times)
 
 

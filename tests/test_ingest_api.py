@@ -133,6 +133,7 @@ REFUSED = [
     ({"start_ts": "2026-01-28T10:00:00", "end_ts": "2026-01-28T09:00:00Z"}, b"", 422, BACKWARDS),
     ({"start_ts": "0001-01-01T00:00:00+14:00"}, b"", 422, BEFORE_TIME),
     ({"end_ts": "9999-12-31T23:59:59-14:00"}, b"", 422, BEFORE_TIME),
+    ({"start_ts": "1900-01-01T00:00:00Z"}, chunk(), 422, "end_ts must be less than 68 years after start_ts"),
     ({}, TOO_MUCH, 413, f"File exceeds maximum size of {LIMIT} bytes"),
     ({}, b"x" * (2 * LIMIT), 413, f"File exceeds maximum size of {LIMIT} bytes"),
     ({"device_id": OTHER}, b"x" * (2 * LIMIT), 413, f"File exceeds maximum size of {LIMIT} bytes"),
