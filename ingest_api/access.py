@@ -33,7 +33,7 @@ async def sender(request: Request) -> Sender:
     here, token = service.of(request), _token(request)
     if not token:
         raise unauthorized("Empty token")
-    found = await devices.holders(here.database, here.tokens, token)
+    found = await devices.holders(here.database, here.tokens, here.known, token)
     if not found:
         raise unauthorized("Invalid or disabled device token")
     return Sender(found)

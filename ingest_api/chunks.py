@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +97,7 @@ class Stored(BaseModel):
 class Upload:
     """A file that has arrived, and what its sender says of it."""
 
+    chunk_id: UUID
     device_id: UUID
     point_id: UUID
     register_id: UUID
@@ -106,7 +107,14 @@ class Upload:
     channels: int
     key: str | None
     arrived: Arrived
+    is_kept: bool = False
+    """Whether the file has its name already, as a chunk that needs no look at others before."""
     flags: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the file is called in the storage."""
+        return name_of(self.point_id, self.register_id, self.span.start, self.chunk_id)
 
 
 @dataclass(frozen=True)
@@ -197,12 +205,11 @@ class Filter(BaseModel):
 
 async def record(service: Service, upload: Upload) -> Recorded:
     """Give an upload its name and its row, or find that it has them; Conflict where a key says otherwise."""
-    at_once = upload.key is None and upload.span.other_start is None
     for _ in range(TRIES):
         try:
-            return await _stored(service, upload) if at_once else await _looked_up(service, upload)
+            return await _stored(service, upload) if upload.is_kept else await _looked_up(service, upload)
         except IntegrityError as error:
-            at_once, last = False, error
+            upload, last = replace(upload, is_kept=False), error
     raise last
 
 
@@ -348,25 +355,26 @@ def _placed(kin: Sequence[Row[Any]], upload: Upload) -> Upload:
 
 async def _stored(service: Service, upload: Upload) -> Recorded:
     """The file first, then the row: what a row promises is there. IntegrityError where another came first."""
-    chunk_id, arrived, span = uuid4(), upload.arrived, upload.span
-    name = name_of(upload.point_id, upload.register_id, span.start, chunk_id)
+    name, arrived, span = upload.name, upload.arrived, upload.span
     row = {
-        "chunk_id": chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
+        "chunk_id": upload.chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
         "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
         "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
-        "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start, "came": now(),
+        "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
+        "came": now(),
     }  # fmt: skip
-    await service.blocking(service.storage.keep, arrived, name)
+    if not upload.is_kept:
+        await service.blocking(service.storage.keep, arrived, name)
     try:
         async with service.database.asking() as connection:
             kept = (await connection.execute(INSERT, row)).scalar_one()
     except IntegrityError:
         await service.blocking(service.storage.take_back, arrived, name)
         raise
-    return Recorded(chunk_id, name, arrived.size, flags=tuple(kept.split()))
+    return Recorded(upload.chunk_id, name, arrived.size, flags=tuple(kept.split()))
 
 
 async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:

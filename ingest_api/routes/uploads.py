@@ -51,10 +51,11 @@ class Accepted(BaseModel):
 @router.post(
     "/api/v1/chunks",
     dependencies=[DEVICE_TOKEN],
+    response_model=Accepted,
     responses=refused(400, 401, 408, 409, 413, 422, 500) | RETRY_AFTER,
     openapi_extra={"requestBody": BODY, "parameters": [KEY]},
 )
-async def send_chunk(request: Request, response: Response, who: Annotated[Sender, Depends(sender)]) -> Accepted:
+async def send_chunk(request: Request, who: Annotated[Sender, Depends(sender)]) -> Response:
     """Store a chunk, once however often it is sent; 200 means that it is on the disk and in the database."""
     here, began, outcome = service.of(request), time.monotonic(), "failed"
     try:
@@ -68,11 +69,10 @@ async def send_chunk(request: Request, response: Response, who: Annotated[Sender
         raise
     finally:
         here.metrics.uploaded(outcome, time.monotonic() - began)
-    if recorded.repeated:
-        response.headers[REPEATED] = "true"
-    else:
+    if not recorded.repeated:
         here.metrics.flags.update(recorded.flags)
         here.metrics.bytes += recorded.size
     tell(f"chunk_{'repeated' if recorded.repeated else 'uploaded'}", chunk_id=recorded.chunk_id, device_id=who.name,
          bytes=recorded.size, flags=recorded.flags)  # fmt: skip
-    return Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name)
+    told = Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name).model_dump_json()
+    return Response(told, headers={REPEATED: "true"} if recorded.repeated else None, media_type="application/json")
