@@ -107,14 +107,9 @@ class Upload:
     channels: int
     key: str | None
     arrived: Arrived
-    is_kept: bool = False
-    """Whether the file has its name already, as a chunk that needs no look at others before."""
+    kept_as: str | None = None
+    """The name of the file, where it has it already: a chunk that needs no look at others before."""
     flags: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What the file is called in the storage."""
-        return name_of(self.point_id, self.register_id, self.span.start, self.chunk_id)
 
 
 @dataclass(frozen=True)
@@ -207,9 +202,9 @@ async def record(service: Service, upload: Upload) -> Recorded:
     """Give an upload its name and its row, or find that it has them; Conflict where a key says otherwise."""
     for _ in range(TRIES):
         try:
-            return await _stored(service, upload) if upload.is_kept else await _looked_up(service, upload)
+            return await _stored(service, upload) if upload.kept_as else await _looked_up(service, upload)
         except IntegrityError as error:
-            upload, last = replace(upload, is_kept=False), error
+            upload, last = replace(upload, kept_as=None), error
     raise last
 
 
@@ -355,7 +350,8 @@ def _placed(kin: Sequence[Row[Any]], upload: Upload) -> Upload:
 
 async def _stored(service: Service, upload: Upload) -> Recorded:
     """The file first, then the row: what a row promises is there. IntegrityError where another came first."""
-    name, arrived, span = upload.name, upload.arrived, upload.span
+    arrived, span = upload.arrived, upload.span
+    name = upload.kept_as or name_of(upload.point_id, upload.register_id, span.start, upload.chunk_id)
     row = {
         "chunk_id": upload.chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
         "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
@@ -366,7 +362,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
         "came": now(),
     }  # fmt: skip
-    if not upload.is_kept:
+    if upload.kept_as is None:
         await service.blocking(service.storage.keep, arrived, name)
     try:
         async with service.database.asking() as connection:

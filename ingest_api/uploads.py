@@ -125,7 +125,7 @@ class Reception:
         at_once = key is None and span.other_start is None
         name = name_of(device.point_id, device.register_id, span.start, chunk_id) if at_once else None
         arrived = await self._service.blocking(self._service.storage.take, self._incoming, self._waiting, name)
-        return _upload(promise, arrived, chunk_id, key, is_kept=at_once)
+        return _upload(promise, arrived, chunk_id, key, name)
 
     async def _read(self) -> Promise:
         content_type = self._request.headers.get("content-type", "")
@@ -216,11 +216,11 @@ def _unfit(fields: dict[str, str], has_file: bool) -> RequestValidationError:
     return RequestValidationError([{**each, "input": None} if each["type"] == "missing" else each for each in found])
 
 
-def _upload(promise: Promise, arrived: Arrived, chunk_id: UUID, key: str | None, is_kept: bool) -> Upload:
+def _upload(promise: Promise, arrived: Arrived, chunk_id: UUID, key: str | None, kept_as: str | None) -> Upload:
     form, device = promise.form, promise.device
     return Upload(
         chunk_id, device.device_id, device.point_id, device.register_id, promise.span, form.codec, form.sample_rate,
-        form.channels, key, arrived, is_kept, _suspicions(promise, arrived),
+        form.channels, key, arrived, kept_as, _suspicions(promise, arrived),
     )  # fmt: skip
 
 

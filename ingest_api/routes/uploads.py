@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from ingest_api import service, uploads
-from ingest_api.access import Sender, sender
+from ingest_api.access import SenderRoute, sender
 from ingest_api.events import tell
 from ingest_api.form import FILE
 from ingest_api.refusals import Refused
 from ingest_api.routes.documented import DEVICE_TOKEN, RETRY_AFTER, refused
 from ingest_api.uploads import ChunkForm
 
-router = APIRouter(tags=["chunks"])
+router = APIRouter(tags=["chunks"], route_class=SenderRoute)
 REPEATED = "Idempotency-Replayed"
 FORM = ChunkForm.model_json_schema()
 BODY = {
@@ -55,8 +55,9 @@ class Accepted(BaseModel):
     responses=refused(400, 401, 408, 409, 413, 422, 500) | RETRY_AFTER,
     openapi_extra={"requestBody": BODY, "parameters": [KEY]},
 )
-async def send_chunk(request: Request, who: Annotated[Sender, Depends(sender)]) -> Response:
+async def send_chunk(request: Request) -> Response:
     """Store a chunk, once however often it is sent; 200 means that it is on the disk and in the database."""
+    who = await sender(request)
     here, began, outcome = service.of(request), time.monotonic(), "failed"
     try:
         recorded = await uploads.receive(here, request, who)
