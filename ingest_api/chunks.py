@@ -45,20 +45,12 @@ KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key
 )
 ANOTHER = aliased(Chunk)
 SAME = exists().where(ANOTHER.device_id == bindparam("of"), ANOTHER.start_ts == bindparam("at", type_=Moment))
-CAME = bindparam("came", type_=Moment)
-LAST = select(func.max(Chunk.created_at)).scalar_subquery()
 INSERT = (
     insert(Chunk)
-    .values(
-        flags=func.trim(bindparam("told", type_=Text) + case((SAME, f" {flags.SAME_START}"), else_="")),
-        created_at=case((LAST > CAME, LAST), else_=CAME),
-    )
+    .values(flags=func.trim(bindparam("told", type_=Text) + case((SAME, f" {flags.SAME_START}"), else_="")))
     .returning(Chunk.flags)
 )
-"""Says itself whether the start is another's, too; most chunks are the first of theirs and need no look before.
-
-Nor does it put a chunk before others that came earlier, by whatever clock: readers would never look there again.
-"""
+"""Says itself whether the start is another's, too; most chunks are the first of theirs and need no look before."""
 
 
 class Stored(BaseModel):
@@ -360,7 +352,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
-        "came": now(),
+        "created_at": await _came(service),
     }  # fmt: skip
     if upload.kept_as is None:
         await service.blocking(service.storage.keep, arrived, name)
@@ -380,3 +372,12 @@ async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recor
         await service.blocking(service.storage.keep, upload.arrived, before.file_path)
         await moved(service.database, before.chunk_id, service.first_status, None)
     return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)
+
+
+async def _came(service: Service) -> datetime:
+    """Now, or right after the last one: readers do not look again at a time to which the clock was set back."""
+    if service.last_came is None:
+        async with service.database.asking() as connection:
+            service.last_came = (await connection.execute(select(func.max(Chunk.created_at)))).scalar() or EPOCH
+    service.last_came = max(service.last_came + timedelta(microseconds=1), now())
+    return service.last_came

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -43,6 +44,7 @@ class Service:
         self.database = Database(settings.database_url.get_secret_value())
         self.pace = Pace(settings.uploads_per_minute)
         self.known = Known()
+        self.last_came: datetime | None = None
         self.metrics = Metrics()
         self.bucket: Store | None = None
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
