@@ -54,7 +54,7 @@ async def move(service: Service, bucket: Store) -> int:
     for chunk in waiting:
         status, message = Status.QUEUED, None
         try:
-            await service.blocking(_put, service.storage.path(chunk.file_path), chunk, bucket)
+            await asyncio.to_thread(_put, service.storage.path(chunk.file_path), chunk, bucket)
         except Refusal as error:
             status, message = Status.ERROR, f"the bucket refuses it: {error}"
             tell("bucket_refused", logging.ERROR, chunk_id=chunk.chunk_id, error=str(error))

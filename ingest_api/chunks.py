@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -89,6 +89,7 @@ class Stored(BaseModel):
 class Upload:
     """A file that has arrived, and what its sender says of it."""
 
+    chunk_id: UUID
     device_id: UUID
     point_id: UUID
     register_id: UUID
@@ -98,6 +99,8 @@ class Upload:
     channels: int
     key: str | None
     arrived: Arrived
+    kept_as: str | None = None
+    """The name of the file, where it has it already: a chunk that needs no look at others before."""
     flags: tuple[str, ...] = ()
 
 
@@ -189,12 +192,11 @@ class Filter(BaseModel):
 
 async def record(service: Service, upload: Upload) -> Recorded:
     """Give an upload its name and its row, or find that it has them; Conflict where a key says otherwise."""
-    at_once = upload.key is None and upload.span.other_start is None
     for _ in range(TRIES):
         try:
-            return await _stored(service, upload) if at_once else await _looked_up(service, upload)
+            return await _stored(service, upload) if upload.kept_as else await _looked_up(service, upload)
         except IntegrityError as error:
-            at_once, last = False, error
+            upload, last = replace(upload, kept_as=None), error
     raise last
 
 
@@ -340,25 +342,27 @@ def _placed(kin: Sequence[Row[Any]], upload: Upload) -> Upload:
 
 async def _stored(service: Service, upload: Upload) -> Recorded:
     """The file first, then the row: what a row promises is there. IntegrityError where another came first."""
-    chunk_id, arrived, span = uuid4(), upload.arrived, upload.span
-    name = name_of(upload.point_id, upload.register_id, span.start, chunk_id)
+    arrived, span = upload.arrived, upload.span
+    name = upload.kept_as or name_of(upload.point_id, upload.register_id, span.start, upload.chunk_id)
     row = {
-        "chunk_id": chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
+        "chunk_id": upload.chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
         "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
         "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
         "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
+        "created_at": await _came(service),
     }  # fmt: skip
-    await service.blocking(service.storage.keep, arrived, name)
+    if upload.kept_as is None:
+        await service.blocking(service.storage.keep, arrived, name)
     try:
         async with service.database.asking() as connection:
             kept = (await connection.execute(INSERT, row)).scalar_one()
     except IntegrityError:
         await service.blocking(service.storage.take_back, arrived, name)
         raise
-    return Recorded(chunk_id, name, arrived.size, flags=tuple(kept.split()))
+    return Recorded(upload.chunk_id, name, arrived.size, flags=tuple(kept.split()))
 
 
 async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recorded:
@@ -368,3 +372,12 @@ async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recor
         await service.blocking(service.storage.keep, upload.arrived, before.file_path)
         await moved(service.database, before.chunk_id, service.first_status, None)
     return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)
+
+
+async def _came(service: Service) -> datetime:
+    """Now, or right after the last one: readers do not look again at a time to which the clock was set back."""
+    if service.last_came is None:
+        async with service.database.asking() as connection:
+            service.last_came = (await connection.execute(select(func.max(Chunk.created_at)))).scalar() or EPOCH
+    service.last_came = max(service.last_came + timedelta(microseconds=1), now())
+    return service.last_came

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,6 +21,8 @@ from ingest_api.tokens import Tokens, is_old, new_token
 
 SEEN_EVERY = timedelta(seconds=10)
 """How exact `last_seen_at` is: a device that sends without pause costs no write for each chunk."""
+KNOWN_SECONDS = 1.0
+"""How long a device that another process disables, or whose token it replaces, may still come in."""
 GRACE = timedelta(days=7)
 """How long a token is good after it was replaced."""
 
@@ -63,6 +66,27 @@ class Registered(BaseModel):
     timezone: str
 
 
+class Known:
+    """Who had a token a moment ago: a recorder that catches up sends without a pause."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._by_hash: dict[str, tuple[float, Sequence[Row[Any]]]] = {}
+
+    def holders(self, token_hash: str) -> Sequence[Row[Any]]:
+        """The devices that had it, or none."""
+        until, found = self._by_hash.get(token_hash, (0.0, ()))
+        return found if self._clock() < until else ()
+
+    def remember(self, token_hash: str, found: Sequence[Row[Any]]) -> None:
+        """Know it for a moment."""
+        self._by_hash[token_hash] = self._clock() + KNOWN_SECONDS, found
+
+    def forget(self) -> None:
+        """A device has changed."""
+        self._by_hash.clear()
+
+
 class DeviceExists(Exception):
     """There is one by this id."""
 
@@ -104,13 +128,17 @@ async def rotate(database: Database, tokens: Tokens, device_id: UUID, grace: tim
     return token if changed else None
 
 
-async def holders(database: Database, tokens: Tokens, token: bytes) -> Sequence[Row[Any]]:
+async def holders(database: Database, tokens: Tokens, known: Known, token: bytes) -> Sequence[Row[Any]]:
     """The enabled devices that a token is of: one, if nobody gave two the same; they are seen from now on."""
     new, old = tokens.known_as(token)
+    if found := known.holders(new):
+        return found
     async with database.asking() as connection:
         found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
     for device in found:
         await _see(database, tokens, token, device)
+    if found:
+        known.remember(new, found)
     return found
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fastapi import Request
 
 from ingest_api.database import Database
+from ingest_api.devices import Known
 from ingest_api.limits import Pace
 from ingest_api.metrics import Metrics
 from ingest_api.settings import Settings
@@ -40,13 +43,15 @@ class Service:
         """The statuses of chunks whose file must be in the storage."""
         self.database = Database(settings.database_url.get_secret_value())
         self.pace = Pace(settings.uploads_per_minute)
+        self.known = Known()
+        self.last_came: datetime | None = None
         self.metrics = Metrics()
         self.bucket: Store | None = None
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
 
     async def blocking(self, call: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         """Make a call that waits for the disk, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: call(*values, **named))
+        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(call, *values, **named))
 
     async def close(self) -> None:
         """Give back what is held."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from mmap import ACCESS_READ, mmap
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
@@ -81,6 +81,13 @@ class Storage:
     def path(self, name: str) -> Path:
         """Where a file lies."""
         return self.folder / name
+
+    def take(self, incoming: Incoming, last: Sequence[Piece], name: str | None) -> Arrived:
+        """Finish a file, and keep it where it has a name by now."""
+        arrived = incoming.finish(last)
+        if name is not None:
+            self.keep(arrived, name)
+        return arrived
 
     def keep(self, arrived: Arrived, name: str) -> None:
         """Give a file its name, for good: also after a power cut it has it."""
@@ -163,7 +170,7 @@ def name_of(point: UUID, register: UUID, start: datetime, chunk: UUID) -> str:
     """Where a chunk lies: `audio/<point>/<register>/<YYYY-MM-DD>/<HH>/chunk_<YYYYMMDD_HHMMSS>_<chunk>.ogg`, in UTC."""
     day, clock = start.date().isoformat(), f"{start:%H%M%S}"
     file = f"chunk_{day.replace('-', '')}_{clock}_{chunk}.ogg"
-    return str(PurePosixPath(AUDIO, str(point), str(register), day, f"{start:%H}", file))
+    return f"{AUDIO}/{point}/{register}/{day}/{clock[:2]}/{file}"
 
 
 def _is_older(path: Path, latest: float) -> bool:

@@ -5,8 +5,10 @@ The first service kept a plain SHA-256. Such a hash is still good, and is replac
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
+import os
 import secrets
 from pathlib import Path
 
@@ -54,10 +56,21 @@ def key_of(setting: str | None, storage: Path) -> bytes:
     file = storage / KEY_FILE
     try:
         if not file.exists():
-            storage.mkdir(parents=True, exist_ok=True)
-            write_secret(file, secrets.token_hex(32))
+            _make(file)
         return file.read_bytes()
     except OSError as error:
         raise SettingError(
             f"{file}: {error.strerror}; name a folder in AUDIO_STORAGE_DIR that can be written"
         ) from error
+
+
+def _make(file: Path) -> None:
+    """Make a key, unless another process has made one by now."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not file.exists():
+            write_secret(file, secrets.token_hex(32))
+    finally:
+        os.close(folder)

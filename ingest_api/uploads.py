@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -26,7 +26,7 @@ from ingest_api.events import tell
 from ingest_api.form import FILE, ROOM, Form, Malformed, is_form
 from ingest_api.moments import OutOfRange, Span, span, zone
 from ingest_api.service import Service
-from ingest_api.storage import Arrived, Incoming
+from ingest_api.storage import Arrived, Incoming, name_of
 from ingest_api.tables import now
 
 BITE = 524_288
@@ -35,6 +35,8 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LEAST_PIECE = 1024
 """A piece of one byte takes more memory than that; so much is counted for it."""
 LONGEST_KEY = 255
+LONGEST = timedelta(seconds=2_147_483_647)
+"""So many seconds fit their column."""
 
 
 class ChunkForm(BaseModel):
@@ -69,8 +71,9 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     incoming, recorded = service.storage.incoming(), None
     service.metrics.uploading += 1
     try:
-        promise, arrived = await Reception(service, request, sender, incoming).whole()
-        recorded = await chunks.record(service, _upload(promise, arrived, key))
+        reception = Reception(service, request, sender, incoming)
+        upload = await reception.upload(await reception.promise(), key)
+        recorded = await chunks.record(service, upload)
         return recorded
     except Conflict as error:
         raise refusals.conflict(str(error)) from None
@@ -102,19 +105,27 @@ class Reception:
         self._waiting.append(data)
         self._waiting_size += max(len(data), LEAST_PIECE)
 
-    async def whole(self) -> tuple[Promise, Arrived]:
-        """The form, and its file on the disk."""
+    async def promise(self) -> Promise:
+        """The form, once all of it and of its file has come."""
         seconds = self._service.settings.upload_seconds
         try:
             async with asyncio.timeout(seconds):
-                promise = await self._read()
+                fields = await self._read()
         except TimeoutError:
             raise refusals.too_slow(seconds) from None
         except Malformed as error:
             raise refusals.malformed(str(error)) from None
         if not self._size:
             raise refusals.unfitting("Empty file")
-        return promise, await self._service.blocking(self._incoming.finish, self._waiting)
+        return fields
+
+    async def upload(self, promise: Promise, key: str | None) -> Upload:
+        """The chunk with its file on the disk; at once under its name where no other can have a say in it."""
+        chunk_id, device, span = uuid4(), promise.device, promise.span
+        at_once = key is None and span.other_start is None
+        name = name_of(device.point_id, device.register_id, span.start, chunk_id) if at_once else None
+        arrived = await self._service.blocking(self._service.storage.take, self._incoming, self._waiting, name)
+        return _upload(promise, arrived, chunk_id, key, name)
 
     async def _read(self) -> Promise:
         content_type = self._request.headers.get("content-type", "")
@@ -178,6 +189,8 @@ def _promise(form: Form, sender: Sender) -> Promise:
         raise refusals.unfitting(str(error)) from None
     if times.end <= times.start:
         raise refusals.unfitting("end_ts must be after start_ts")
+    if times.end - times.start > LONGEST:
+        raise refusals.unfitting("end_ts must be less than 68 years after start_ts")
     return Promise(fields, device, times)
 
 
@@ -203,11 +216,11 @@ def _unfit(fields: dict[str, str], has_file: bool) -> RequestValidationError:
     return RequestValidationError([{**each, "input": None} if each["type"] == "missing" else each for each in found])
 
 
-def _upload(promise: Promise, arrived: Arrived, key: str | None) -> Upload:
+def _upload(promise: Promise, arrived: Arrived, chunk_id: UUID, key: str | None, kept_as: str | None) -> Upload:
     form, device = promise.form, promise.device
     return Upload(
-        device.device_id, device.point_id, device.register_id, promise.span, form.codec, form.sample_rate,
-        form.channels, key, arrived, _suspicions(promise, arrived),
+        chunk_id, device.device_id, device.point_id, device.register_id, promise.span, form.codec, form.sample_rate,
+        form.channels, key, arrived, kept_as, _suspicions(promise, arrived),
     )  # fmt: skip
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
 from ingest_api import bucket, sweep
+from ingest_api.routes import chunks as reading
+from ingest_api.service import DISK_THREADS
 from pipelines.errors import SettingError
+from pipelines.files.folder import Folder
 from tests.clouds.b2 import B2
 from tests.serving import chunk, serving, wait_for
 
@@ -56,6 +61,11 @@ def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
         assert service.ask("GET", path).content == chunk()
         part = service.ask("GET", path, headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content) == (206, b"OggS")
+        b2.exceed("download", "^GET")
+        away = service.ask("GET", path)
+        assert (away.status_code, away.json()) == (503, {"detail": "Bucket is not available"})
+        assert away.headers["Retry-After"] == "30"
+        b2.heal()
         service.run(sweep.sweep_files(service.server.config.app.state.service))
         assert row(service, sent)["status"] == "QUEUED"
         assert len(b2.versions("lake", f"recorded/{name}")) == 1
@@ -80,11 +90,19 @@ def test_a_bucket_nobody_has_is_refused(b2, tmp_path):
         bucket.of(tmp_path, "dev", "audi")
 
 
-def test_a_folder_is_a_bucket_too(tmp_path, monkeypatch):
+def test_a_folder_is_a_bucket_too_and_one_that_hangs_holds_up_no_upload(tmp_path, monkeypatch):
     monkeypatch.setattr(bucket, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(reading, "BUCKET_SECONDS", 0.1)
+    healed = Event()
     (tmp_path / "destinations.toml").write_text(DESTINATIONS.format("lake"))
     with serving(tmp_path, AUDIO_BUCKET="audio") as service:
         service.register()
         sent = service.send()
         wait_for(lambda: row(service, sent)["status"] == "QUEUED" and not service.files())
         assert (tmp_path / "lake" / sent.json()["stored_path"]).read_bytes() == chunk()
+        monkeypatch.setattr(Folder, "read", lambda *_: healed.wait(60))
+        with ThreadPoolExecutor(DISK_THREADS) as readers:
+            paths = [f"{CHUNKS}/{sent.json()['chunk_id']}/file"] * DISK_THREADS
+            assert {answer.status_code for answer in readers.map(lambda path: service.ask("GET", path), paths)} == {503}
+            assert service.send().json() == sent.json()
+            healed.set()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import pytest
 
 from ingest_api.settings import Settings
+from ingest_api.tokens import KEY_FILE, key_of
 from pipelines.errors import SettingError
 from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
@@ -146,6 +149,21 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     known = workspace.etl("serve", "--env", "test", "--port", "0")
     assert (known.code, known.out) == (2, "")
     assert "ADMIN_TOKEN" in known.err
+
+
+def test_of_two_that_start_at_once_both_have_the_same_key(tmp_path, monkeypatch):
+    def meanwhile(_: int) -> str:
+        monkeypatch.setattr(secrets, "token_hex", lambda _: "of the other one")
+        other.start()
+        other.join(0.1)
+        return "of this one"
+
+    keys: list[bytes] = []
+    other = Thread(target=lambda: keys.append(key_of(None, tmp_path)))
+    monkeypatch.setattr(secrets, "token_hex", meanwhile)
+    keys.append(key_of(None, tmp_path))
+    other.join()
+    assert keys == [(tmp_path / KEY_FILE).read_bytes()] * 2
 
 
 def test_a_dot_env_has_settings_too(workspace):

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from ingest_api import server, sweep
+from ingest_api import middleware, server, sweep
+from ingest_api.routes import page
 from ingest_api.storage import Incoming, Storage
 from tests import killed
 from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving, wait_for
@@ -419,6 +420,16 @@ def test_a_head_that_takes_too_long_is_ended(service, monkeypatch):
         assert session.get(f"{service.url}/health", timeout=30).status_code == 200
         time.sleep(0.4)
         assert session.get(f"{service.url}/health", timeout=30).status_code == 200
+
+
+def test_a_form_that_takes_too_long_is_ended(service, monkeypatch):
+    monkeypatch.setattr(page, "FORM_SECONDS", 0.1)
+    monkeypatch.setattr(middleware, "DRAIN_SECONDS", 0.1)
+    with connected(service.url) as connection:
+        connection.sendall(b"POST /enter HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\ntoken=")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401")
+        while connection.recv(65536):
+            pass
 
 
 def test_a_file_that_was_written_in_part_is_no_file(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,10 +15,14 @@ from starlette.background import BackgroundTask
 from ingest_api import chunks, refusals, service
 from ingest_api.access import ReaderRoute
 from ingest_api.chunks import MOST, Filter, Stored, cursor
+from ingest_api.events import tell
 from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
 from ingest_api.tables import Status
+from pipelines.errors import EtlError
+from pipelines.files.stores import Refusal, Store, Weather
 
 NO_CHUNK, NO_FILE, NOT_CLAIMED = "Chunk not found", "Chunk file not found on disk", "Chunk is not in PROCESSING"
+AWAY, BUCKET_SECONDS = "Bucket is not available", 30.0
 OGG = "audio/ogg"
 router = APIRouter(
     prefix="/api/v1",
@@ -90,11 +96,20 @@ async def fetch_file(request: Request, chunk_id: UUID) -> FileResponse:
         return FileResponse(path, media_type=OGG, filename=path.name)
     if here.bucket is None:
         raise refusals.not_found(NO_FILE)
+    copy = await here.blocking(here.storage.copied, await _read(here.bucket, name))
+    return FileResponse(copy, media_type=OGG, filename=path.name, background=BackgroundTask(copy.unlink))
+
+
+async def _read(bucket: Store, name: str) -> bytes:
+    """What the bucket has; in none of the threads that store uploads, as it may hang."""
     try:
-        copy = await here.blocking(here.storage.copied, await here.blocking(here.bucket.read, name))
+        async with asyncio.timeout(BUCKET_SECONDS):
+            return await asyncio.to_thread(bucket.read, name)
     except FileNotFoundError:
         raise refusals.not_found(NO_FILE) from None
-    return FileResponse(copy, media_type=OGG, filename=path.name, background=BackgroundTask(copy.unlink))
+    except (Weather, Refusal, EtlError, OSError) as error:
+        tell("bucket_away", logging.WARNING, error=str(error) or f"no answer in {BUCKET_SECONDS:g} seconds")
+        raise refusals.short(AWAY) from error
 
 
 async def _found(request: Request, chunk_id: UUID) -> Stored:

@@ -56,7 +56,9 @@ async def list_devices(request: Request) -> list[Registered]:
 @router.patch("/{device_id}", responses=refused(400, 404))
 async def change_device(request: Request, device_id: UUID, change: Change) -> Registered:
     """Enable or disable a device; `{}` changes nothing."""
-    changed = await devices.change(service.of(request).database, device_id, **change.model_dump(exclude_none=True))
+    here = service.of(request)
+    changed = await devices.change(here.database, device_id, **change.model_dump(exclude_none=True))
+    here.known.forget()
     if changed is None:
         raise refusals.not_found(NO_DEVICE)
     return changed
@@ -71,6 +73,7 @@ async def rotate_token(
     """Give a device a new token; the old one is good for `grace_hours` more."""
     here = service.of(request)
     token = await devices.rotate(here.database, here.tokens, device_id, timedelta(hours=grace_hours))
+    here.known.forget()
     if token is None:
         raise refusals.not_found(NO_DEVICE)
     return NewToken(device_id=device_id, token_plain=token)

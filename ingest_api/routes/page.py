@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,7 @@ from ingest_api.page.overview import overview
 from ingest_api.tokens import same
 
 LONGEST_FORM = 4096
+FORM_SECONDS = 10.0
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -73,12 +75,16 @@ async def leave(request: Request) -> Response:
 
 
 async def _token(request: Request) -> bytes:
-    """The token in a form; nothing where there is none, or more than a form has."""
+    """The token in a form; nothing where there is none, more than a form has, or it takes too long to come."""
     body = bytearray()
-    async for data in request.stream():
-        body += data
-        if len(body) > LONGEST_FORM:
-            return b""
+    try:
+        async with asyncio.timeout(FORM_SECONDS):
+            async for data in request.stream():
+                body += data
+                if len(body) > LONGEST_FORM:
+                    return b""
+    except TimeoutError:
+        return b""
     return parse_qs(body.decode("latin-1"), encoding="utf-8").get("token", [""])[0].strip().encode()
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from ingest_api import service, uploads
-from ingest_api.access import Sender, sender
+from ingest_api.access import SenderRoute, sender
 from ingest_api.events import tell
 from ingest_api.form import FILE
 from ingest_api.refusals import Refused
 from ingest_api.routes.documented import DEVICE_TOKEN, RETRY_AFTER, refused
 from ingest_api.uploads import ChunkForm
 
-router = APIRouter(tags=["chunks"])
+router = APIRouter(tags=["chunks"], route_class=SenderRoute)
 REPEATED = "Idempotency-Replayed"
 FORM = ChunkForm.model_json_schema()
 BODY = {
@@ -51,11 +51,13 @@ class Accepted(BaseModel):
 @router.post(
     "/api/v1/chunks",
     dependencies=[DEVICE_TOKEN],
+    response_model=Accepted,
     responses=refused(400, 401, 408, 409, 413, 422, 500) | RETRY_AFTER,
     openapi_extra={"requestBody": BODY, "parameters": [KEY]},
 )
-async def send_chunk(request: Request, response: Response, who: Annotated[Sender, Depends(sender)]) -> Accepted:
+async def send_chunk(request: Request) -> Response:
     """Store a chunk, once however often it is sent; 200 means that it is on the disk and in the database."""
+    who = await sender(request)
     here, began, outcome = service.of(request), time.monotonic(), "failed"
     try:
         recorded = await uploads.receive(here, request, who)
@@ -68,11 +70,10 @@ async def send_chunk(request: Request, response: Response, who: Annotated[Sender
         raise
     finally:
         here.metrics.uploaded(outcome, time.monotonic() - began)
-    if recorded.repeated:
-        response.headers[REPEATED] = "true"
-    else:
+    if not recorded.repeated:
         here.metrics.flags.update(recorded.flags)
         here.metrics.bytes += recorded.size
     tell(f"chunk_{'repeated' if recorded.repeated else 'uploaded'}", chunk_id=recorded.chunk_id, device_id=who.name,
          bytes=recorded.size, flags=recorded.flags)  # fmt: skip
-    return Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name)
+    told = Accepted(chunk_id=recorded.chunk_id, stored_path=recorded.name).model_dump_json()
+    return Response(told, headers={REPEATED: "true"} if recorded.repeated else None, media_type="application/json")
