@@ -6,7 +6,7 @@ batch, then the skill of those who played, then the films, each answer on its wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import tee
@@ -88,16 +88,18 @@ class _Run:
     def pages(self) -> Iterator[Rows]:
         """Rows by table, a few matches at a time; what was read before the upstream failed is not lost."""
         yield from self._listed()
-        wanted = list(self._wanted())
-        now = wanted if self._reading.window else wanted[: self._reading.matches_per_run]
+        waiting = {} if self._reading.window else {match.match_id: match for match in self._ledger.waiting()}
+        new = self._new(waiting)
+        most = len(new) if self._reading.window else self._reading.matches_per_run
+        now, left = [*waiting.values(), *new[:most]], len(new[most:])
         for start in range(0, len(now), BATCH):
             yield self._batch(now[start : start + BATCH])
             if self._stopped:
                 break
         if not self._stopped and ASSETS.name in self._running:
             yield self._assets()
-        yield {self._first: [*self._told(len(wanted) - len(now))]}
-        if not self._stopped and len(now) == len(wanted) and self._ledger.parts:
+        yield {self._first: [*self._told(left)]}
+        if not (self._stopped or left) and self._ledger.parts:
             self._listed_until.update(self._histories.newest)
         self._ledger.close()
 
@@ -112,14 +114,12 @@ class _Run:
         for page in self._histories.pages(own, others):
             yield {self._first: page if runs else [row for row in page if getattr(row, "is_notice", False)]}
 
-    def _wanted(self) -> Iterator[Match]:
-        """The matches that lack something, newest first; those that were waited for come first."""
+    def _new(self, waiting: Container[str]) -> list[Match]:
+        """The matches that lack something, newest first, but for those that are waited for."""
         self._take_over()
-        waiting = {} if self._reading.window else {match.match_id: match for match in self._ledger.waiting()}
-        yield from waiting.values()
         found = (match for key, match in self._histories.matches.items() if key not in waiting)
         oldest = datetime.min.replace(tzinfo=UTC)
-        yield from sorted(
+        return sorted(
             (match for match in found if self._ledger.wanted(match.match_id)),
             key=lambda match: match.ended or oldest,
             reverse=True,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -13,12 +17,21 @@ from sandbox import spnkr as stand_in
 from sandbox.halo_matches import PEOPLE, Games
 from sandbox.server import Sandbox, World
 from sources.spnkr.ledger import ABSENT, GONE, PENDING, UNREADABLE, Ledger, Match
+from tests import killed
+from tests.killed import Step
 from tests.signed_in import Person
 from tests.workspace import Workspace
 
 FIRST, SECOND, THIRD = PEOPLE
 STATS = ("--select=match_history", "--select=match_stats")
 QUICK = {"SOURCES__SPNKR__HTTP__BACKOFF_SECONDS": "0.01", "SOURCES__SPNKR__HTTP__MAX_ATTEMPTS": "2"}
+MATCHES = int(os.environ.get("ETL_MATCHES", "30"))
+KILLS = int(os.environ.get("ETL_KILLS", "1"))
+PACE = 200
+AT_SIZE = {
+    "matches_per_run": max(10, MATCHES // 4), "http.requests_per_second": PACE, "spartan_token": "", "clearance_token": "",
+}  # fmt: skip
+LARGE = ("match_history", "match_stats", "match_players", "match_skill", "highlight_events", "match_parts", "aliases")
 
 
 @pytest.fixture
@@ -94,14 +107,6 @@ def test_another_type_of_match_has_a_history_of_its_own(site, sandbox):
     assert loaded(site) == games_of(sandbox, FIRST)
 
 
-def test_a_run_takes_so_many_matches_and_the_next_ones_go_on(site, sandbox):
-    """A history of years is read by several runs, of which each keeps what it has."""
-    codes = [run(site, "--with", "matches_per_run=6")[0] for _ in range(2)]
-    assert codes == [5, 0]
-    assert loaded(site) == games_of(sandbox, *PEOPLE)
-    assert set(asked(sandbox).values()) == {1}
-
-
 def test_what_was_read_before_the_upstream_failed_is_loaded(site, sandbox):
     """Defect 8: an importer that dies loses what it had."""
     sandbox.fault("/halostats/hi/matches/", "503", 1000, after=6)
@@ -157,6 +162,83 @@ def test_a_fresh_404_is_asked_for_again_an_old_one_and_a_410_are_not(site, sandb
     sandbox.move_to(5)
     run(site, *STATS, "--select=match_parts", **long_ago)
     assert not {gone, absent} & asked(sandbox).keys()
+
+
+# --- at size --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def years(workspace, tmp_path, monkeypatch) -> Iterator[tuple[Workspace, Sandbox]]:
+    """Three people's `MATCHES`, read by whoever has signed in, whose tokens end again and again."""
+    monkeypatch.setattr(killed, "SECONDS", 3600)
+    monkeypatch.setattr(stand_in, "TOKEN_REQUESTS", 500 if MATCHES > 1000 else 60)
+    with Sandbox(World(records=10 * MATCHES), folder=tmp_path / "sandbox") as sandbox:
+        made = workspace("spnkr")
+        (made.root / "models" / "spnkr").unlink()
+        made.point_at(sandbox.settings("spnkr") | {f"sources.spnkr.{name}": value for name, value in AT_SIZE.items()})
+        made.variables |= QUICK
+        yield made, sandbox
+
+
+def test_a_history_of_years_is_whole_in_the_end_however_often_it_is_killed(years, monkeypatch):
+    """503s, a match that fails for a while, 404s, tokens that end: each match is there once, as it was answered.
+
+    So many matches a run as `matches_per_run` says; each is asked for once, save what a killed run had, and at no
+    moment has a host had more requests than its pace allows.
+    """
+    site, sandbox = years
+    monkeypatch.setattr(sys, "stdin", Person(None))
+    roll = random.Random(MATCHES)
+    games = Games(sandbox.world)
+    for number in roll.sample(range(MATCHES), MATCHES // 20):
+        sandbox.fault(f"/matches/{games.game(number).id}/", "503", roll.choice((1, 3)))
+    codes: list[int] = []
+    answered: Counter[str] = Counter()
+    for kill in [True] * KILLS + [False] * (10 + 2 * KILLS):
+        if not codes or codes[-1] == 6:
+            assert site.etl("auth", "login", "spnkr", "--env", "test", "--no-browser").code == 0
+        codes.append(_read(site, sandbox, roll if kill else None))
+        _check_pace(sandbox)
+        if codes[-1] >= 0:
+            answered += asked(sandbox)
+        sandbox.forget_requests()
+        if codes[-1] == 0:
+            break
+    assert (codes.count(-signal.SIGKILL) > 0, codes[-1], set(codes) <= {-signal.SIGKILL, 5, 3, 6, 0}) == (True, 0, True)
+    assert codes.count(5) < MATCHES / AT_SIZE["matches_per_run"], "what is waited for takes the place of what is new"
+    assert max(answered.values()) == 1, "a match is asked for again"
+    wanted = games_of(sandbox, *PEOPLE)
+    print(f"{len(wanted)} matches, runs ended with {codes}")
+    assert site.query("SELECT count(*), count(DISTINCT match_id) FROM spnkr.match_stats") == [(len(wanted),) * 2]
+    assert loaded(site) == wanted
+    players = {(game.id, player) for game in map(games.game, range(games.count)) for player in game.players}
+    found = site.query("SELECT match_id, player_id FROM spnkr.match_players")
+    assert len(found) == len(set(found))
+    assert set(found) == {(match, player) for match, player in players if match in wanted}
+    parts = site.query("SELECT part, status, count(*) FROM spnkr.match_parts WHERE status <> 'done' GROUP BY ALL")
+    assert {(part, status) for part, status, _ in parts} <= {("stats", "pending"), ("skill", "pending"),
+        ("names", "pending"), ("film", "pending"), ("film", "absent"), ("skill", "absent")}  # fmt: skip
+
+
+def _read(site: Workspace, sandbox: Sandbox, roll: random.Random | None) -> int:
+    """How a run ended, which was killed after so many requests, or at a moment of its load, if at all."""
+    words = ("run", "spnkr", "--env", "test", *(f"--select={table}" for table in LARGE))
+    if roll is None or roll.random() < 0.3:
+        return killed.start(site, *words, moment=roll and Step("load", roll.randrange(2, 40))).ended().code
+    last, run = roll.randrange(5, 4 * AT_SIZE["matches_per_run"]), killed.start(site, *words)
+    run.until(lambda: len(sandbox.requests) > last)
+    run.signal(signal.SIGKILL)
+    return run.ended().code
+
+
+def _check_pace(sandbox: Sandbox) -> None:
+    """No host had a request sooner than its pace allows, counted from the first one of the run."""
+    taken: Counter[str] = Counter()
+    seen = [one for one in sandbox.requests if "/hi/" in one.path or "/users" in one.path or "/ugcstorage" in one.path]
+    for one in seen:
+        host = one.path.split("/")[2]
+        taken[host] += 1
+        assert taken[host] <= 1 + PACE * (one.at - seen[0].at), f"{host} had too many requests"
 
 
 # --- parts and tables -----------------------------------------------------------------------------------------
