@@ -27,7 +27,7 @@ STATS = ("--select=match_history", "--select=match_stats")
 QUICK = {"SOURCES__SPNKR__HTTP__BACKOFF_SECONDS": "0.01", "SOURCES__SPNKR__HTTP__MAX_ATTEMPTS": "2"}
 MATCHES = int(os.environ.get("ETL_MATCHES", "30"))
 KILLS = int(os.environ.get("ETL_KILLS", "1"))
-PACE = 200
+PACE = 20 if MATCHES < 1000 else 60
 AT_SIZE = {
     "matches_per_run": max(10, MATCHES // 4), "http.requests_per_second": PACE, "spartan_token": "", "clearance_token": "",
 }  # fmt: skip
