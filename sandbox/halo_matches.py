@@ -395,7 +395,7 @@ def asset_document(world: World, kind: str, asset: str, version: str, language: 
         "PublicName": _asset_name(world, asset),
         "Description": f"in {language}",
         "Files": {"Prefix": "https://example.test/", "FileRelativePaths": ["images/hero.png"]},
-        "Contributors": [],
+        "Contributors": [f"xuid({min(PEOPLE)})"],
         "AssetHome": 1,
         "AssetStats": {"PlaysRecent": 5, "PlaysAllTime": 50, "AverageRating": 4.5, "NumberOfRatings": 2},
         "InspectionResult": 0,

@@ -32,6 +32,7 @@ IMPORTS: TTableSchemaColumns = {
     "input_sha256": {"data_type": "text", "nullable": False},
     "input_table": {"data_type": "text", "nullable": False, "description": "as the input calls it"},
     "input": {"data_type": "text", "description": "the name of the file when it was read first"},
+    "owners": {"data_type": "text", "description": "XUIDs of those whose database it is, as far as it tells"},
     "total": {"data_type": "bigint", "description": "rows in the input: the sum of the four that follow"},
     "taken": {"data_type": "bigint", "description": "rows that became rows of ours"},
     "repeated": {"data_type": "bigint", "description": "rows for which another row speaks, of this or another input"},

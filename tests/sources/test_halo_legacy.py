@@ -252,16 +252,33 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
 
 
 def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspace, sandbox, tmp_path):
-    """Matches that the API gave stay as they are, ids included; events of fewer than are there are left out."""
+    """Matches that the API gave stay as they are, ids included; events of fewer than are there are left out.
+
+    Then nobody is left who was erased, in no table that either filled, and not in what came from both.
+    """
     made = workspace("halo_legacy")
     made.point_at(sandbox.settings("halo_legacy") | sandbox.settings("spnkr"))
     tables = ("match_stats", "match_players", "highlight_events")
-    selected = [f"--select={table}" for table in (*tables, "match_payloads")]
+    selected = [f"--select={table}" for table in (*tables, "match_payloads", "match_skill_tiers", "aliases", "assets")]
     assert made.etl("run", "spnkr", "--env", "test", *selected).code == 0
     rows = {table: set(made.query(f"SELECT match_id, _dlt_id FROM spnkr.{table}")) for table in tables}
-    assert made.etl("run", "halo_legacy", "--env", "test", *selected).code == 0
+    assert made.etl("run", "halo_legacy", "--env", "test", *selected, "--select=legacy_imports").code == 0
     for table in tables:
         assert rows[table] <= set(made.query(f"SELECT match_id, _dlt_id FROM spnkr.{table}")), table
     assert made.query("SELECT count(*) FROM spnkr.match_stats") == made.query(
         "SELECT count(DISTINCT match_id) FROM spnkr.match_payloads WHERE part = 'stats'"
     )
+    assert made.query("SELECT DISTINCT owners FROM spnkr.legacy_imports") == [(OWNER,), (None,)]
+    before = {table: holding(made, OTHER, table) for table in ("match_players", "match_skill_tiers")}
+    erased = made.etl("erase", "--player", OWNER, "--env", "test", "--yes")
+    assert erased.code == 0, erased
+    tables = [table for (table,) in made.query("FROM (SHOW ALL TABLES) SELECT name WHERE schema = 'spnkr'")]
+    assert [table for table in tables if holding(made, OWNER, table)] == []
+    assert {table: holding(made, OTHER, table) for table in before} == before
+    assert made.query("SELECT DISTINCT contributors FROM spnkr.assets WHERE contributors IS NOT NULL") == [('"[erased]"',)]
+
+
+def holding(made: Any, value: str, table: str) -> int:
+    """The rows of a table in which a value stands."""
+    ((count,),) = made.query(f"SELECT count(*) FROM spnkr.{table} AS row WHERE row::VARCHAR LIKE '%{value}%'")
+    return count

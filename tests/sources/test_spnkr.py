@@ -27,7 +27,7 @@ STATS = ("--select=match_history", "--select=match_stats")
 QUICK = {"SOURCES__SPNKR__HTTP__BACKOFF_SECONDS": "0.01", "SOURCES__SPNKR__HTTP__MAX_ATTEMPTS": "2"}
 MATCHES = int(os.environ.get("ETL_MATCHES", "30"))
 KILLS = int(os.environ.get("ETL_KILLS", "1"))
-PACE = 20 if MATCHES < 1000 else 60
+PACE = 20 if MATCHES < 1000 else 100
 AT_SIZE = {
     "matches_per_run": max(10, MATCHES // 4), "http.requests_per_second": PACE, "spartan_token": "", "clearance_token": "",
 }  # fmt: skip
@@ -180,6 +180,7 @@ def years(workspace, tmp_path, monkeypatch) -> Iterator[tuple[Workspace, Sandbox
         yield made, sandbox
 
 
+@pytest.mark.timeout(300 if MATCHES < 1000 else 0)
 def test_a_history_of_years_is_whole_in_the_end_however_often_it_is_killed(years, monkeypatch):
     """503s, a match that fails for a while, 404s, tokens that end: each match is there once, as it was answered.
 
