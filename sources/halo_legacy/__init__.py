@@ -27,6 +27,7 @@ from sources.kit.errors import BadSetting
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import TABLES, Table
 from sources.kit.resources import Resource
+from sources.kit.tables import table_itself
 
 IMPORTS: TTableSchemaColumns = {
     "input_sha256": {"data_type": "text", "nullable": False},
@@ -87,6 +88,7 @@ def legacy_imports(merge: _Merged) -> Iterator[Any]:
 def _rows(table: str, merge: _Merged) -> Iterator[Any]:
     """The rows of a table, out of the inputs that it has not had yet."""
     every, done = merge.get(), _done()
+    yield from table_itself()
     pieces = [piece for piece in every.pieces(table) if piece.part.input.sha256 not in done]
     yield every.told()
     if pieces:

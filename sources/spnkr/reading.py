@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import tee
+from typing import Any
 
 import dlt
 
@@ -21,6 +22,7 @@ from sources.kit.halo.matches import match_rows
 from sources.kit.halo.shape import Row, Rows
 from sources.kit.halo.skill import skill_rows
 from sources.kit.halo.tables import ALIASES, ASSETS, FILM, HIGHLIGHT_EVENTS, MATCH_PAYLOADS, SKILL, STATS
+from sources.kit.tables import table_itself
 from sources.spnkr.assets import new_assets
 from sources.spnkr.film import READER, decoded
 from sources.spnkr.histories import Histories, Window
@@ -55,11 +57,12 @@ class Reading:
     window: Window
     _copies: list[Iterator[Rows]] = field(default_factory=list)
 
-    def of(self, table: str) -> Iterator[list[Row]]:
+    def of(self, table: str) -> Iterator[Any]:
         """The pages of one table."""
         running = [one.name for one in TABLES if one.name in dlt.current.source().selected_resources]
         if not self._copies:
             self._copies += tee(_Run(self, set(running)).pages(), len(running))
+        yield from table_itself()
         for rows in self._copies.pop():
             if page := rows.get(table):
                 yield page

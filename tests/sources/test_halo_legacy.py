@@ -31,7 +31,10 @@ CREATE TABLE XuidAliases (Xuid TEXT PRIMARY KEY, Gamertag TEXT NOT NULL, LastSee
 CREATE TABLE SyncMeta (Key TEXT PRIMARY KEY, Value TEXT, UpdatedAt TEXT);
 """
 PLAIN = re.sub(r",\s+MatchId TEXT GENERATED.*VIRTUAL", "", GENERATED)  # which takes rows that are no JSON
-CACHE = "CREATE TABLE MatchCache (match_id TEXT, xuid TEXT, last_team_id INTEGER, kills INTEGER, my_team_score INTEGER)"
+CACHE = (
+    "CREATE TABLE MatchCache "
+    "(match_id TEXT, xuid TEXT, last_team_id INTEGER, kills INTEGER, my_team_score INTEGER, start_time TEXT)"
+)
 
 
 def match(name: str, *xuids: str) -> str:
@@ -222,7 +225,8 @@ def test_inputs_are_left_as_they_are_also_while_a_program_writes_them(tmp_path):
 def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace, tmp_path):
     """Twice the same changes nothing, ids included; a new input adds what it alone has; sums give way to matches."""
     made = workspace("halo_legacy")
-    a = database(tmp_path / "a.db", GENERATED + CACHE, MatchStats=[match("m1")], MatchCache=[("m2", OWNER, 0, 5, 1)])
+    cached = [(name, OWNER, 0, 5, 1, f"2024-01-02T1{hour}:00:00") for hour, name in enumerate(("m2", "m3"))]
+    a = database(tmp_path / "a.db", GENERATED + CACHE, MatchStats=[match("m1")], MatchCache=cached)
     b = database(tmp_path / "b.db", PLAIN, MatchStats=[match("m1"), match("m2"), "{not"], SyncMeta=[("xuid", OWNER)])
 
     def run(*paths: Path, code: int = 0):
@@ -232,18 +236,20 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
         return result.json[0]["tables"]
 
     ids = "SELECT match_id, player_id, _dlt_id FROM spnkr.match_players ORDER BY 1, 2"
-    assert run(a)["match_players"] == 2
+    assert run(a)["match_players"] == 3
     first = made.query(ids)
+    sessions = made.query("SELECT matches FROM spnkr.sessions ORDER BY started_at")
+    assert sessions == [(1,), (2,)], "a sum does not say when it ended"
     moved = a.rename(tmp_path / "moved.db")
     assert (run(moved), made.query(ids)) == ({}, first)
     run(moved, b, code=3)
-    assert [row[:2] for row in made.query(ids)] == [("m1", f"xuid({OWNER})"), ("m2", f"xuid({OWNER})")]
+    assert [row[:2] for row in made.query(ids)] == [(name, f"xuid({OWNER})") for name in ("m1", "m2", "m3")]
     assert made.query(ids)[0] == first[0]
     payloads = made.query("SELECT match_id, part, source FROM spnkr.match_payloads ORDER BY 1")
     assert payloads == [(name, "stats", "legacy") for name in ("m1", "m2")], "or `spnkr` asks for them again"
     told = "SELECT input, input_table, total, taken, repeated, rejected FROM spnkr.legacy_imports"
     assert made.query(f"{told} WHERE total > 0 ORDER BY 1, 2") == [
-        ("a.db", "MatchCache", 1, 1, 0, 0),
+        ("a.db", "MatchCache", 2, 2, 0, 0),
         ("a.db", "MatchStats", 1, 1, 0, 0),
         ("b.db", "MatchStats", 3, 1, 1, 1),
     ]

@@ -313,8 +313,16 @@ def whole(tmp_path_factory):
         ("count(*) FROM player_matches WHERE is_ranked <> (playlist_name = 'Ranked Arena')", (0,)),
         ("bool_or(is_ranked), bool_or(is_firefight) FROM player_matches", (True, True)),
         ("min(performance_score) >= 0, max(performance_score) <= 100 FROM player_matches", (True, True)),
-        # matches are five hours apart, so that each is a session
-        ("count(*) = (SELECT count(*) FROM player_matches) FROM sessions", (True,)),
+        # defect 6: one rule for sessions, of one person alone: at most two hours between two matches
+        ("count(*) > 0, bool_and((a.session_number = b.session_number) = (b.start_time <= a.end_time + INTERVAL 2 HOUR)) "
+         "FROM player_matches AS a JOIN player_matches AS b ON a.xuid = b.xuid AND a.start_time < b.start_time",
+         (True, True)),
+        ("max(matches), count(DISTINCT xuid), sum(matches) = (SELECT count(*) FROM player_matches) FROM sessions",
+         (2, 3, True)),
+        # defect 4: lives were cut to whole seconds
+        ("DISTINCT avg_life_seconds FROM match_facts", (35.6,)),
+        # defect 10: only French was told
+        ("count(DISTINCT locale) FROM medal_labels", (2,)),
         ("count(*) > 0, bool_and(killer_xuid <> victim_xuid) FROM killer_victim", (True, True)),
         ("max(rank), max(api_rank) FROM career_progress", (272, 271)),
         ("count(*) FROM assets WHERE language <> 'en-US' OR public_name IS NULL", (0,)),
