@@ -18,6 +18,8 @@ from sources.halo_legacy.inputs import Input, inputs
 from sources.halo_legacy.merge import Merge
 from sources.kit.errors import BadSetting
 from sources.kit.notices import KEY
+from tests import killed
+from tests.killed import At, Step
 
 OWNER, OTHER = "2533274800000001", "2533274800000002"
 GENERATED = """
@@ -223,7 +225,11 @@ def test_inputs_are_left_as_they_are_also_while_a_program_writes_them(tmp_path):
 
 
 def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace, tmp_path):
-    """Twice the same changes nothing, ids included; a new input adds what it alone has; sums give way to matches."""
+    """Twice the same changes nothing, ids included; a new input adds what it alone has; sums give way to matches.
+
+    Killed while it reads and while it loads, an import is finished by the next one, and nobody has touched an input.
+    Defect 10: of two copies of a row any one was kept.
+    """
     made = workspace("halo_legacy")
     cached = [(name, OWNER, 0, 5, 1, f"2024-01-02T1{hour}:00:00") for hour, name in enumerate(("m2", "m3"))]
     a = database(tmp_path / "a.db", GENERATED + CACHE, MatchStats=[match("m1")], MatchCache=cached)
@@ -235,7 +241,9 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
         assert result.code == code, result
         return result.json[0]["tables"]
 
-    ids = "SELECT match_id, player_id, _dlt_id FROM spnkr.match_players ORDER BY 1, 2"
+    ids, inputs = "SELECT match_id, player_id, _dlt_id FROM spnkr.match_players ORDER BY 1, 2", (a.read_bytes(), b.read_bytes())
+    for moment in (At("sources.halo_legacy.merge:Merge._made", nth=3), Step("load", 25)):
+        killed.killed(made, moment, "run", "halo_legacy", "--env", "test", "--with", f"files={a}")
     assert run(a)["match_players"] == 3
     first = made.query(ids)
     sessions = made.query("SELECT matches FROM spnkr.sessions ORDER BY started_at")
@@ -253,6 +261,7 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
         ("a.db", "MatchStats", 1, 1, 0, 0),
         ("b.db", "MatchStats", 3, 1, 1, 1),
     ]
+    assert (moved.read_bytes(), b.read_bytes()) == inputs
     again = made.etl("run", "halo_legacy", "--env", "test", "--full-refresh", "--yes", "--with", f"files={b}")
     assert (again.code, "would drop the tables of spnkr" in again.err) == (2, True)
 

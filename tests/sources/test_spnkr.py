@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -242,6 +243,15 @@ def _check_pace(sandbox: Sandbox) -> None:
         assert taken[host] <= 1 + PACE * (one.at - seen[0].at), f"{host} had too many requests"
 
 
+def test_nobody_loses_rows_to_a_token_that_is_refused(site, sandbox):
+    """Defect 2: the database was deleted before the tokens were checked, and bad ones left 0 rows."""
+    assert run(site, **players(THIRD))[0] == 0
+    before = site.query("SELECT match_id, _dlt_id FROM spnkr.match_stats ORDER BY 1")
+    code, _, told = run(site, "--full-refresh", "--yes", SOURCES__SPNKR__SPARTAN_TOKEN="v4=ended", **players(THIRD))
+    assert (code, "lasts four hours" in told) == (6, True)
+    assert site.query("SELECT match_id, _dlt_id FROM spnkr.match_stats ORDER BY 1") == before
+
+
 # --- parts and tables -----------------------------------------------------------------------------------------
 
 
@@ -253,16 +263,22 @@ def test_a_table_that_is_wanted_later_gets_its_history(site, sandbox):
     assert matches == loaded(site) == games_of(sandbox, *PEOPLE)
 
 
-def test_a_film_that_cannot_be_read_is_told_once(site, sandbox):
-    """Defect 7: a bit is set "done" though the fetch failed. A newer reader tries again."""
+def test_a_film_that_cannot_be_read_is_told_once_and_an_asset_that_failed_is_asked_for_again(site, sandbox):
+    """Defect 7: a bit is set "done" though the fetch failed, and nobody comes back. A newer reader tries again."""
     sandbox.fault("/filmChunk2", "html", 1)
-    only_films = ("--select=highlight_events", "--select=match_parts")
-    code, report, _ = run(site, *only_films, **players(THIRD))
-    assert (code, len(report["errors"])) == (3, 1)
+    arena = Games(sandbox.world).of(THIRD, "all")[0].asset("map")["AssetId"]
+    sandbox.fault(f"/maps/{arena}", "503", 100)
+    chosen = ("--select=highlight_events", "--select=match_parts", "--select=assets")
+    code, report, _ = run(site, *chosen, **players(THIRD))
+    assert (code, [error["unit"].split()[0] for error in report["errors"]]) == (3, ["highlight_events:film", "assets:map"])
     assert "film version 38 cannot be read" in report["errors"][0]["message"]
+    sandbox.clear_faults()
     sandbox.forget_requests()
-    assert run(site, *only_films, **players(THIRD))[0] == 0
+    code, report, _ = run(site, *chosen, **players(THIRD))
+    assert (code, report["tables"]["assets"]) == (0, 1)
     assert not asked(sandbox, "/filmChunk2")
+    versions = [seen.path.split("/")[5] for seen in sandbox.requests if "/versions/" in seen.path]
+    assert versions == [arena], "what is known is asked for"
     states = dict(site.query("SELECT status, count(*) FROM spnkr.match_parts WHERE part = 'film' GROUP BY 1"))
     assert states["unreadable"] == 1
 
@@ -340,12 +356,16 @@ def test_tables_and_models_say(whole, sql, wanted):
 
 
 def test_a_token_that_ends_in_mid_run_is_renewed(site, sandbox, monkeypatch):
-    """Defect 8: at hour 4 an expired token ends the import. The rotated refresh token is kept."""
+    """Defect 8: at hour 4 an expired token ends the import. The rotated refresh token is kept.
+
+    Defect 9: the redirect URI of the environment was not read.
+    """
     monkeypatch.setattr(stand_in, "TOKEN_REQUESTS", 8)
     site.point_at({"sources.spnkr.spartan_token": "", "sources.spnkr.clearance_token": ""})
     monkeypatch.setattr(sys, "stdin", Person(None))
-    result = site.etl("auth", "login", "spnkr", "--env", "test", "--no-browser")
-    assert result.code == 0, result
+    home = "https://localhost:8443/back"
+    result = site.etl("auth", "login", "spnkr", "--env", "test", "--no-browser", SPNKR_AZURE_REDIRECT_URI=home)
+    assert (result.code, quote(home, safe="") in result.err) == (0, True), result
     kept = site.root / ".dlt/tokens/test/spnkr.json"
     before = json.loads(kept.read_text())
     assert run(site)[0] == 0
