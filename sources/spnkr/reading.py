@@ -101,7 +101,7 @@ class _Run:
                 break
         if not self._stopped and ASSETS.name in self._running:
             yield self._assets()
-        yield {self._first: [*self._told(left)]}
+        yield {self._first: [*self._told(left, len(new))]}
         if not (self._stopped or left) and self._ledger.parts:
             self._listed_until.update(self._histories.newest)
         self._ledger.close()
@@ -137,14 +137,14 @@ class _Run:
                 for part in (*parts, "names"):
                     self._ledger.read(match, part)
 
-    def _told(self, left: int) -> Iterator[Row]:
+    def _told(self, left: int, new: int) -> Iterator[Row]:
         """What a person should know of matches that are not there yet."""
         if self._waits:
             yield notices.warning(
                 f"spnkr: {self._waits} parts of matches are not ready yet (404); the next run asks for them again"
             )
         if left:
-            how = "matches_per_run says how many one reads, also of a backfill"
+            how = f"a backfill, which begins anew each time, reads all with --with matches_per_run={new}"
             yield notices.postponed("matches", f"{left} more matches are left to the next runs; {how}")
         if self._stopped:
             yield notices.postponed("matches", self._stopped)
