@@ -80,7 +80,7 @@ def fallback(environment: Environment, variables: Mapping[str, str]) -> dict[str
 
 
 def of_a_source(key: str, sections: Sequence[str]) -> list[str]:
-    """What other programs call a setting of a source: by which somebody signs in, as SPOTIFY_CLIENT_ID, or who plays."""
+    """What other programs call a setting of a source by which somebody signs in (SPOTIFY_CLIENT_ID), or who plays."""
     if len(sections) != 2 or sections[0] != "sources":
         return []
     infixes = INFIXES if key in OF_A_SIGN_IN else ("",) if key in ONE_OF_SEVERAL else ()

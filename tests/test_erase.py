@@ -233,7 +233,8 @@ def test_it_is_gone_from_every_table_and_file(made: Workspace):
     found = erase(made, "--phone", "0033 6 12-34-56-78")
     assert found["counts"]["calls"] == {
         "objects in audio": 3, "calls__legs__said": 6, "calls__legs": 3, "calls": 4, "labels__numbers": 1,
-        "labels.note": 1, "labels.told": 1, "state": 2, "_etl.quarantine": 2, "_etl.tokens": 1, "sign-ins": 2, "files in runs/": 2,
+        "labels.note": 1, "labels.told": 1, "state": 2, "_etl.quarantine": 2, "_etl.tokens": 1, "sign-ins": 2,
+        "files in runs/": 2,
     }  # fmt: skip
     assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
     assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (8,)]

@@ -241,7 +241,8 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
         assert result.code == code, result
         return result.json[0]["tables"]
 
-    ids, inputs = "SELECT match_id, player_id, _dlt_id FROM spnkr.match_players ORDER BY 1, 2", (a.read_bytes(), b.read_bytes())
+    ids = "SELECT match_id, player_id, _dlt_id FROM spnkr.match_players ORDER BY 1, 2"
+    inputs = (a.read_bytes(), b.read_bytes())
     for moment in (At("sources.halo_legacy.merge:Merge._made", nth=3), Step("load", 25)):
         killed.killed(made, moment, "run", "halo_legacy", "--env", "test", "--with", f"files={a}")
     assert run(a)["match_players"] == 3
@@ -290,7 +291,8 @@ def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspac
     tables = [table for (table,) in made.query("FROM (SHOW ALL TABLES) SELECT name WHERE schema = 'spnkr'")]
     assert [table for table in tables if holding(made, OWNER, table)] == []
     assert {table: holding(made, OTHER, table) for table in before} == before
-    assert made.query("SELECT DISTINCT contributors FROM spnkr.assets WHERE contributors IS NOT NULL") == [('"[erased]"',)]
+    contributors = "SELECT DISTINCT contributors FROM spnkr.assets WHERE contributors IS NOT NULL"
+    assert made.query(contributors) == [('"[erased]"',)]
 
 
 def holding(made: Any, value: str, table: str) -> int:

@@ -30,7 +30,8 @@ MATCHES = int(os.environ.get("ETL_MATCHES", "30"))
 KILLS = int(os.environ.get("ETL_KILLS", "1"))
 PACE = 20 if MATCHES < 1000 else 100
 AT_SIZE = {
-    "matches_per_run": max(10, MATCHES // 4), "http.requests_per_second": PACE, "spartan_token": "", "clearance_token": "",
+    "matches_per_run": max(10, MATCHES // 4), "http.requests_per_second": PACE,
+    "spartan_token": "", "clearance_token": "",
 }  # fmt: skip
 LARGE = ("match_history", "match_stats", "match_players", "match_skill", "highlight_events", "match_parts", "aliases")
 
@@ -202,7 +203,7 @@ def test_a_history_of_years_is_whole_in_the_end_however_often_it_is_killed(years
         ended = _read(site, sandbox, roll if kill else None)
         codes.append(ended.code)
         _check_pace(sandbox)
-        assert ended.code != 5 or "reads all with --with matches_per_run=" in ended.err
+        assert ended.code != 5 or "reads all with --with matches_per_run=" in ended.out
         if codes[-1] >= 0:
             answered += asked(sandbox)
         sandbox.forget_requests()
@@ -272,7 +273,8 @@ def test_a_film_that_cannot_be_read_is_told_once_and_an_asset_that_failed_is_ask
     sandbox.fault(f"/maps/{arena}", "503", 100)
     chosen = ("--select=highlight_events", "--select=match_parts", "--select=assets")
     code, report, _ = run(site, *chosen, **players(THIRD))
-    assert (code, [error["unit"].split()[0] for error in report["errors"]]) == (3, ["highlight_events:film", "assets:map"])
+    units = [error["unit"].split()[0] for error in report["errors"]]
+    assert (code, units) == (3, ["highlight_events:film", "assets:map"])
     assert "film version 38 cannot be read" in report["errors"][0]["message"]
     sandbox.clear_faults()
     sandbox.forget_requests()
@@ -332,7 +334,8 @@ def whole(tmp_path_factory):
         ("bool_or(is_ranked), bool_or(is_firefight) FROM player_matches", (True, True)),
         ("min(performance_score) >= 0, max(performance_score) <= 100 FROM player_matches", (True, True)),
         # defect 6: one rule for sessions, of one person alone: at most two hours between two matches
-        ("count(*) > 0, bool_and((a.session_number = b.session_number) = (b.start_time <= a.end_time + INTERVAL 2 HOUR)) "
+        ("count(*) > 0, "
+         "bool_and((a.session_number = b.session_number) = (b.start_time <= a.end_time + INTERVAL 2 HOUR)) "
          "FROM player_matches AS a JOIN player_matches AS b ON a.xuid = b.xuid AND a.start_time < b.start_time",
          (True, True)),
         ("max(matches), count(DISTINCT xuid), sum(matches) = (SELECT count(*) FROM player_matches) FROM sessions",
