@@ -58,9 +58,10 @@ class Variables(EnvironProvider):
         name = self.get_key_name(key, pipeline_name or "", *sections)
         if not sections:
             return None, name
-        for short in familiar.of_a_sign_in(key, sections):
+        for short in familiar.of_a_source(key, sections):
             if self.values.get(short) and name not in self.values:
-                return self.values[short], short
+                value = self.values[short]
+                return [value] if key in familiar.ONE_OF_SEVERAL else value, short
         if not self._secret_files:  # super asks whether it may be secret, thousands of times a run
             return self.values.get(name), name
         return super().get_value(key, hint, pipeline_name or "", *sections)

@@ -28,6 +28,7 @@ OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "
     "spartan_token",
     "clearance_token",
 }
+ONE_OF_SEVERAL = {"players": "player"}  # SPNKR_PLAYER
 INFIXES = ("", "azure_", "oauth_")  # SPNKR_AZURE_CLIENT_ID, SPNKR_OAUTH_REFRESH_TOKEN
 _B2_HOST = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com(?::\d+)?")
 _DRIVER = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
@@ -78,10 +79,12 @@ def fallback(environment: Environment, variables: Mapping[str, str]) -> dict[str
     return _audio({field: variables.get(name) for field, name in AWS.items()}, {})
 
 
-def of_a_sign_in(key: str, sections: Sequence[str]) -> list[str]:
-    """What other programs call a setting of a source by which somebody signs in: `SPOTIFY_CLIENT_ID` and the like."""
-    is_one = key in OF_A_SIGN_IN and len(sections) == 2 and sections[0] == "sources"
-    return [f"{sections[1]}_{infix}{key}".upper() for infix in INFIXES] if is_one else []
+def of_a_source(key: str, sections: Sequence[str]) -> list[str]:
+    """What other programs call a setting of a source by which somebody signs in (SPOTIFY_CLIENT_ID), or who plays."""
+    if len(sections) != 2 or sections[0] != "sources":
+        return []
+    infixes = INFIXES if key in OF_A_SIGN_IN else ("",) if key in ONE_OF_SEVERAL else ()
+    return [f"{sections[1]}_{infix}{ONE_OF_SEVERAL.get(key, key)}".upper() for infix in infixes]
 
 
 def _audio(credentials: Mapping[str, str | None], table: dict[str, Any]) -> dict[str, Any]:

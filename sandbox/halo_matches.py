@@ -14,7 +14,7 @@ from sandbox.exchange import World, noon
 
 PEOPLE = {"2533274800000001": "Demo Spartan", "2533274800000002": "DemoElite", "2533274800000003": "DemoGrunt"}
 STRANGERS = 40
-EVERY = timedelta(hours=5)
+EVERY, LATER = timedelta(hours=5), timedelta(hours=4)
 LENGTH = timedelta(minutes=9, seconds=18, milliseconds=117)
 NEW_A_DAY = 3
 FEWEST = 10
@@ -113,10 +113,10 @@ class Game:
 
     @property
     def began(self) -> datetime:
-        """The first ones before noon of the first day, the others of each day before its noon."""
+        """The first ones before noon of the first day, some soon followed; the others of each day before its noon."""
         ago = self.games.first_day - self.number
         if ago > 0:
-            return noon(1) - EVERY * ago
+            return noon(1) - EVERY * ago + (LATER if self.number % 4 == 1 else timedelta())
         day, place = divmod(-ago, NEW_A_DAY)
         return noon(day + 1) + EVERY * (place + 1)
 
@@ -395,7 +395,7 @@ def asset_document(world: World, kind: str, asset: str, version: str, language: 
         "PublicName": _asset_name(world, asset),
         "Description": f"in {language}",
         "Files": {"Prefix": "https://example.test/", "FileRelativePaths": ["images/hero.png"]},
-        "Contributors": [],
+        "Contributors": [f"xuid({min(PEOPLE)})"],
         "AssetHome": 1,
         "AssetStats": {"PlaysRecent": 5, "PlaysAllTime": 50, "AverageRating": 4.5, "NumberOfRatings": 2},
         "InspectionResult": 0,

@@ -29,6 +29,7 @@ from dataclasses import replace
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import monotonic
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -58,12 +59,13 @@ def _stand_in(name: str) -> ModuleType | None:
 
 
 class Seen(NamedTuple):
-    """A request that came in; `status` is 0 when the connection was reset."""
+    """A request that came in; `status` is 0 when the connection was reset, `at` the time of `monotonic`."""
 
     method: str
     path: str
     headers: dict[str, str]
     status: int
+    at: float
 
 
 class Sandbox:
@@ -140,7 +142,7 @@ class Sandbox:
     def note(self, request: Request, target: str, status: int) -> None:
         """Put a request on the list."""
         with self._lock:
-            self._seen.append(Seen(request.method, target, request.headers, status))
+            self._seen.append(Seen(request.method, target, request.headers, status, monotonic()))
 
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:

@@ -47,7 +47,7 @@ python: {}
 subjects:
   phone:
     rows: [calls.phone, calls.url, labels__numbers.value]
-    cells: [labels.note]
+    cells: [labels.note, labels.told]
     objects: [calls.object_key]
 """
 SOURCE = '''\
@@ -81,7 +81,7 @@ def _calls(rows_file, only):
         yield [row]
 
 
-@dlt.resource(primary_key="id", write_disposition="merge")
+@dlt.resource(primary_key="id", write_disposition="merge", columns={"told": {"data_type": "json"}})
 def labels(rows_file):
     yield json.loads(Path(rows_file).read_text())["labels"]
 '''
@@ -111,8 +111,8 @@ CALLS = [
     {"phone": OTHER, "fails": True},
 ]
 LABELS = [
-    {"id": 1, "note": f"call {PHONE} back", "numbers": [PHONE, OTHER]},
-    {"id": 2, "note": f"call {OTHER} back", "numbers": [OTHER]},
+    {"id": 1, "note": f"call {PHONE} back", "numbers": [PHONE, OTHER], "told": {"by": [PHONE]}},
+    {"id": 2, "note": f"call {OTHER} back", "numbers": [OTHER], "told": {"by": [OTHER]}},
 ]
 
 
@@ -233,7 +233,8 @@ def test_it_is_gone_from_every_table_and_file(made: Workspace):
     found = erase(made, "--phone", "0033 6 12-34-56-78")
     assert found["counts"]["calls"] == {
         "objects in audio": 3, "calls__legs__said": 6, "calls__legs": 3, "calls": 4, "labels__numbers": 1,
-        "labels.note": 1, "state": 2, "_etl.quarantine": 2, "_etl.tokens": 1, "sign-ins": 2, "files in runs/": 2,
+        "labels.note": 1, "labels.told": 1, "state": 2, "_etl.quarantine": 2, "_etl.tokens": 1, "sign-ins": 2,
+        "files in runs/": 2,
     }  # fmt: skip
     assert (found["left"]["calls"], occurrences(made), stored(Ask(made), NUMBER, "calls")) == ({}, set(), [])
     assert made.query("SELECT id FROM calls.calls ORDER BY id") == [(2,), (8,)]
@@ -413,7 +414,7 @@ def test_on_postgres_where_first_a_spec_does_not_name_a_column(made: Workspace, 
     made.postgres(postgres_url)
     audio(made)
     made.etl("run", "calls", "--env", "pg")
-    made.write("specs/calls.yaml", SPEC.replace("    cells: [labels.note]\n", ""))
+    made.write("specs/calls.yaml", SPEC.replace("labels.note, ", ""))
     ask = Ask(made, postgres_url)
     for words in (("--dry-run",), ("--yes",)):
         result = made.etl("erase", "--phone", PHONE, "--env", "pg", *words)

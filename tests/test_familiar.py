@@ -214,13 +214,13 @@ def test_what_cannot_be_meant_is_told_without_the_value(home, monkeypatch, varia
         ("# fine\n\nA=1\nhunter2-planted\n", ".env:4: is not NAME=value; mend that line"),
         ("1A=hunter2-planted", ".env:1: is not NAME=value; mend that line"),
         ('A="hunter2-planted', ".env:1: its quote does not end, or something follows it; mend that line"),
-        ("A='hunter2' planted", ".env:1: its quote does not end, or something follows it; mend that line"),
+        ("A='hunter2' planted", ".env.local:1: its quote does not end, or something follows it; mend that line"),
     ],
 )
 def test_a_file_that_is_no_env_is_told_by_its_line(workspace, text, said) -> None:
     made = workspace()
     toy(made, rows(1))
-    made.write(".env", text)
+    made.write(said.partition(":")[0], text)
     result = made.etl("run", "toy", "--env", "test")
     assert (result.code, "hunter2" in result.err) == (2, False)
     assert said in result.err
@@ -240,8 +240,9 @@ def test_a_file_that_is_no_env_is_told_by_its_line(workspace, text, said) -> Non
     ],
 )
 def test_lines_of_an_env(tmp_path, line, expected) -> None:
-    (tmp_path / ".env").write_text(line)
-    assert configuration.dot_env.variables(tmp_path) == {"A": expected}
+    (tmp_path / ".env.local").write_text(line)
+    (tmp_path / ".env").write_text("A=what is local counts\nB=1")
+    assert configuration.dot_env.variables(tmp_path) == {"A": expected, "B": "1"}
 
 
 def test_a_run_into_the_database_of_an_env(workspace, postgres_url) -> None:

@@ -62,7 +62,7 @@ played AS (
         CASE WHEN participants.deaths > 0 THEN 1.0 * participants.kills / participants.deaths
             ELSE 1.0 * participants.kills END AS kd_ratio,
         CASE participants.outcome WHEN 2 THEN 100.0 WHEN 1 THEN 50.0 WHEN 3 THEN 25.0 WHEN 4 THEN 10.0 END AS result_score,
-        lag(participants.end_time) OVER (PARTITION BY participants.xuid ORDER BY participants.start_time NULLS FIRST, participants.match_id NULLS FIRST)
+        lag(coalesce(participants.end_time, participants.start_time)) OVER (PARTITION BY participants.xuid ORDER BY participants.start_time NULLS FIRST, participants.match_id NULLS FIRST)
             AS ended_before
     FROM participants
     JOIN ours ON participants.match_id = ours.match_id AND participants.xuid = ours.xuid

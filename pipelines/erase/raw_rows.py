@@ -89,14 +89,14 @@ class RawRows:
                 yield from self._paths(value, f"{path}__")
 
     def _kept(self, value: Any, table: str, path: str) -> Any:
+        if f"{table}.{path}" in self._cells and self._names(value):
+            return ERASED
         match value:
             case dict():
                 return {key: self._kept(each, table, f"{path}__{self._normalized(key)}") for key, each in value.items()}
             case list():
                 kept = (self._element(each, f"{table}__{path}") for each in value)
                 return [each["value"] for each in kept if each is not None]
-            case _ if f"{table}.{path}" in self._cells and self._names(value):
-                return ERASED
         return value
 
     def _element(self, value: Any, table: str) -> dict[str, Any] | None:

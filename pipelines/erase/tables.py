@@ -42,7 +42,8 @@ class Tables:
         for column, rows in self._cells():
             if found := self._count(rows):
                 counts[f"{rows.table}.{column}"] = found
-                self._change(f"UPDATE {self._named(rows.table)} SET {self._escaped(column)} = '{ERASED}'", rows)
+                cell = f"{self._escaped(column)} = {self._overwritten(rows.table, column)}"
+                self._change(f"UPDATE {self._named(rows.table)} SET {cell}", rows)
         if self._scope.act:
             self._empty_staging()
         return counts
@@ -91,6 +92,11 @@ class Tables:
             table, column = path.split(".")
             if column in self._columns.get(table, ()):
                 yield column, Rows(table, *self._left(table, column))
+
+    def _overwritten(self, table: str, column: str) -> str:
+        """What a cell says afterwards; a column of JSON takes nothing else."""
+        is_json = self._client.schema.tables[table]["columns"].get(column, {}).get("data_type") == "json"
+        return f"JSON '\"{ERASED}\"'" if is_json else f"'{ERASED}'"
 
     def _objects(self) -> dict[str, list[str]]:
         """The keys of the objects of all rows that will be deleted, by store."""

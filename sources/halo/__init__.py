@@ -32,6 +32,7 @@ from sources.halo.shapes import Reference
 from sources.kit import http, notices
 from sources.kit.errors import BadSetting, Unreadable
 from sources.kit.resources import Resource
+from sources.kit.tables import table_itself
 from sources.kit.whole import Whole
 
 ReadList = Callable[[], Listed]
@@ -139,6 +140,7 @@ def _resource(table: Table) -> DltResource:
 
 def _rows(table: Table) -> Iterator[Any]:
     """The rows that are new, changed or gone, and a notice for each that is wrong and each file without an answer."""
+    yield from table_itself()
     whole = Whole(table.key, dlt.current.resource_state())
     for file, read in table.files.items():
         try:

@@ -27,11 +27,13 @@ from sources.kit.errors import BadSetting
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import TABLES, Table
 from sources.kit.resources import Resource
+from sources.kit.tables import table_itself
 
 IMPORTS: TTableSchemaColumns = {
     "input_sha256": {"data_type": "text", "nullable": False},
     "input_table": {"data_type": "text", "nullable": False, "description": "as the input calls it"},
     "input": {"data_type": "text", "description": "the name of the file when it was read first"},
+    "owners": {"data_type": "text", "description": "XUIDs of those whose database it is, as far as it tells"},
     "total": {"data_type": "bigint", "description": "rows in the input: the sum of the four that follow"},
     "taken": {"data_type": "bigint", "description": "rows that became rows of ours"},
     "repeated": {"data_type": "bigint", "description": "rows for which another row speaks, of this or another input"},
@@ -86,6 +88,7 @@ def legacy_imports(merge: _Merged) -> Iterator[Any]:
 def _rows(table: str, merge: _Merged) -> Iterator[Any]:
     """The rows of a table, out of the inputs that it has not had yet."""
     every, done = merge.get(), _done()
+    yield from table_itself()
     pieces = [piece for piece in every.pieces(table) if piece.part.input.sha256 not in done]
     yield every.told()
     if pieces:

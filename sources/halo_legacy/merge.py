@@ -53,6 +53,7 @@ class Part:
     input: Input
     table: str
     keys: Keys
+    owners: frozenset[str] = frozenset()
     taken: list[Found] = field(default_factory=list)
     empty: int = 0
 
@@ -64,6 +65,7 @@ class Part:
             "input_sha256": self.input.sha256,
             "input_table": self.table,
             "input": self.input.name,
+            "owners": " ".join(sorted(self.owners)) or None,
             "total": self.keys.rows,
             "taken": taken,
             "repeated": self.keys.rows - taken - self.empty - refused,
@@ -130,12 +132,13 @@ class Merge:
                 return [Part(each, sums.JSON, sums.name_keys(sums.of_json(each)))]
             with opened(each) as database:
                 there = legacy.tables(database)
-                self._owners |= legacy.owners(database, each.name)
-                parts = [Part(each, table, legacy.keys(database, table)) for table in (STATS, SKILL, EVENTS, *KINDS)
-                         if table in there]  # fmt: skip
+                owners = frozenset(legacy.owners(database, each.name))
+                self._owners |= owners
+                parts = [Part(each, table, legacy.keys(database, table), owners)
+                         for table in (STATS, SKILL, EVENTS, *KINDS) if table in there]  # fmt: skip
                 for table, keys in ((CACHE, sums.keys), (ALIASES, sums.name_keys)):
                     if table in there:
-                        parts.append(Part(each, table, keys(legacy.whole_rows(database, table))))
+                        parts.append(Part(each, table, keys(legacy.whole_rows(database, table)), owners))
             if not parts:
                 raise Unreadable(
                     f"has none of the tables {', '.join((*legacy.KEYS, EVENTS, CACHE, ALIASES))}; leave it out"

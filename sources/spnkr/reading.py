@@ -6,10 +6,11 @@ batch, then the skill of those who played, then the films, each answer on its wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import tee
+from typing import Any
 
 import dlt
 
@@ -21,6 +22,7 @@ from sources.kit.halo.matches import match_rows
 from sources.kit.halo.shape import Row, Rows
 from sources.kit.halo.skill import skill_rows
 from sources.kit.halo.tables import ALIASES, ASSETS, FILM, HIGHLIGHT_EVENTS, MATCH_PAYLOADS, SKILL, STATS
+from sources.kit.tables import table_itself
 from sources.spnkr.assets import new_assets
 from sources.spnkr.film import READER, decoded
 from sources.spnkr.histories import Histories, Window
@@ -55,11 +57,12 @@ class Reading:
     window: Window
     _copies: list[Iterator[Rows]] = field(default_factory=list)
 
-    def of(self, table: str) -> Iterator[list[Row]]:
+    def of(self, table: str) -> Iterator[Any]:
         """The pages of one table."""
         running = [one.name for one in TABLES if one.name in dlt.current.source().selected_resources]
         if not self._copies:
             self._copies += tee(_Run(self, set(running)).pages(), len(running))
+        yield from table_itself()
         for rows in self._copies.pop():
             if page := rows.get(table):
                 yield page
@@ -88,16 +91,18 @@ class _Run:
     def pages(self) -> Iterator[Rows]:
         """Rows by table, a few matches at a time; what was read before the upstream failed is not lost."""
         yield from self._listed()
-        wanted = list(self._wanted())
-        now = wanted if self._reading.window else wanted[: self._reading.matches_per_run]
+        waiting = {} if self._reading.window else {match.match_id: match for match in self._ledger.waiting()}
+        new = self._new(waiting)
+        most = len(new) if self._reading.window else self._reading.matches_per_run
+        now, left = [*waiting.values(), *new[:most]], len(new[most:])
         for start in range(0, len(now), BATCH):
             yield self._batch(now[start : start + BATCH])
             if self._stopped:
                 break
         if not self._stopped and ASSETS.name in self._running:
             yield self._assets()
-        yield {self._first: [*self._told(len(wanted) - len(now))]}
-        if not self._stopped and len(now) == len(wanted) and self._ledger.parts:
+        yield {self._first: [*self._told(left, len(new))]}
+        if not (self._stopped or left) and self._ledger.parts:
             self._listed_until.update(self._histories.newest)
         self._ledger.close()
 
@@ -112,14 +117,12 @@ class _Run:
         for page in self._histories.pages(own, others):
             yield {self._first: page if runs else [row for row in page if getattr(row, "is_notice", False)]}
 
-    def _wanted(self) -> Iterator[Match]:
-        """The matches that lack something, newest first; those that were waited for come first."""
+    def _new(self, waiting: Container[str]) -> list[Match]:
+        """The matches that lack something, newest first, but for those that are waited for."""
         self._take_over()
-        waiting = {} if self._reading.window else {match.match_id: match for match in self._ledger.waiting()}
-        yield from waiting.values()
         found = (match for key, match in self._histories.matches.items() if key not in waiting)
         oldest = datetime.min.replace(tzinfo=UTC)
-        yield from sorted(
+        return sorted(
             (match for match in found if self._ledger.wanted(match.match_id)),
             key=lambda match: match.ended or oldest,
             reverse=True,
@@ -134,14 +137,14 @@ class _Run:
                 for part in (*parts, "names"):
                     self._ledger.read(match, part)
 
-    def _told(self, left: int) -> Iterator[Row]:
+    def _told(self, left: int, new: int) -> Iterator[Row]:
         """What a person should know of matches that are not there yet."""
         if self._waits:
             yield notices.warning(
                 f"spnkr: {self._waits} parts of matches are not ready yet (404); the next run asks for them again"
             )
         if left:
-            how = "matches_per_run says how many one reads, also of a backfill"
+            how = f"a backfill, which begins anew each time, reads all with --with matches_per_run={new}"
             yield notices.postponed("matches", f"{left} more matches are left to the next runs; {how}")
         if self._stopped:
             yield notices.postponed("matches", self._stopped)

@@ -29,6 +29,7 @@ from sources.kit.errors import BadSetting, SignInNeeded
 from sources.kit.foreign import Foreign
 from sources.kit.oauth2 import OAuth2
 from sources.kit.resources import Resource
+from sources.kit.tables import table_itself
 from sources.spotify import files, history, library
 from sources.spotify.plays import Plays, remember
 from sources.spotify.removals import removed
@@ -161,7 +162,7 @@ def gaps(upstream: Upstream, played: Plays, accounts: list[str]) -> Iterator[Any
         known = memory.get("gaps", [])
         yield [{"account": account, **gap} for gap in (known if found is None or found in known else [*known, found])]
 
-    yield from _table()
+    yield from table_itself()
     yield from _each(upstream, accounts, holes)
 
 
@@ -250,7 +251,7 @@ def followed_artists(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
 @dlt.resource(write_disposition="merge", primary_key=("account", "ts", "item_uri", "ms_played"), columns=HISTORY)
 def streaming_history(path: str | None, account: str) -> Iterator[Any]:
     """One row per play in the exports of the account; none where no `history_path` is given."""
-    yield from _table()
+    yield from table_itself()
     if path is not None:
         yield from history.plays(path, account, _memory(account))
 
@@ -273,14 +274,6 @@ def _memory(account: str) -> Memory:
     """What the resource that runs keeps of an account; dlt saves it with the load."""
     memory: Memory = dlt.current.resource_state().setdefault("accounts", {}).setdefault(account, {})
     return memory
-
-
-def _table() -> Iterator[Any]:
-    """The table without rows, once, so that models and people find it while there is nothing to put there."""
-    state = dlt.current.resource_state()
-    if not state.get("is_there"):
-        yield dlt.mark.materialize_table_schema()
-        state["is_there"] = True
 
 
 def _saved(upstream: Upstream, saved: library.Saved, whole_after: timedelta) -> Callable[[str, Memory], Iterator[Any]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from sources.kit.halo.films import event_rows, highlights_url
@@ -10,6 +13,7 @@ from sources.kit.halo.shape import flat, seconds, snake, xuid_of
 from sources.kit.halo.skill import skill_rows
 from sources.kit.halo.tables import TABLES
 from sources.spnkr.tables import career_row
+from tests.workspace import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -134,3 +138,17 @@ def test_no_name_is_too_long_for_postgres_and_keys_are_declared():
     for table in TABLES.values():
         assert max(map(len, [table.name, *table.columns])) <= 63
         assert all(table.columns[key].get("nullable") is False for key in table.key)
+
+
+def test_every_mistake_of_the_original_has_a_test_that_names_it():
+    """They are numbered in docs/runbooks/halo.md, which says what holds here instead."""
+    here = Path(__file__)
+    files = [*here.parent.glob("test_halo*.py"), *here.parent.glob("test_spnkr*.py")]
+    words = " ".join(file.read_text() for file in files if file != here)
+    named = {
+        int(number)
+        for numbers in re.findall(r"[Dd]efects? ([\d, and]+)", words)
+        for number in re.findall(r"\d+", numbers)
+    }
+    listed = re.findall(r"^\| (\d+) \|", (REPOSITORY / "docs/runbooks/halo.md").read_text(), re.M)
+    assert [*map(int, listed)] == sorted(named) == [*range(1, 11)]

@@ -55,7 +55,7 @@ def said(description: str) -> dict[str, str]:
 
 def run(made, services, **variables):
     with serving(services.answer) as server:
-        settings = {**addresses(server), "SOURCES__SPNKR__PLAYERS": '["2533274800000001"]', **variables}
+        settings = {**addresses(server), "SPNKR_PLAYER": "2533274800000001", **variables}
         result = made.etl("run", "spnkr", "--env", "test", "--select", "match_history", **settings)
     return result, server.paths
 
@@ -77,7 +77,9 @@ def made(workspace):
 
 @pytest.mark.parametrize("names", [AZURE, PLAIN], ids=["azure", "plain"])
 def test_both_sets_of_names_sign_in(made, names):
-    result, paths = run(made, Services(), **names)
+    """Also from `.env.local`, where the original kept them."""
+    made.write(".env.local", "".join(f"{name}='{value}'\n" for name, value in names.items()))
+    result, paths = run(made, Services())
     assert result.code == 0, result
     assert paths[:5] == ["/live", "/user/user/authenticate", "/xsts/xsts/authorize", "/settings/spartan-token",
                          "/settings/oban/flight-configurations/titles/hi/audiences/RETAIL/active"]  # fmt: skip
