@@ -237,7 +237,7 @@ def test_a_second_day_brings_what_changed_and_asks_for_little(site, sandbox):
 def test_a_year_asks_once_for_each_day_and_then_for_the_last_ones(workspace, sandbox):
     sandbox.move_to(363)
     site = workspace("garmin")
-    site.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["demo_anna"]})
+    site.point_at({**sandbox.settings("garmin"), "sources.garmin.accounts": ["anna"]})
     sandbox.fault(".*", "slow", 10**6, seconds=0.005)
     asked = []
     for _ in range(2):

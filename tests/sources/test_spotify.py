@@ -403,6 +403,9 @@ def test_a_person_signs_in_with_pkce_and_is_told_of_the_end(stranger, monkeypatc
     file.write_text(json.dumps({**kept, "refresh_expires_at": soon}))
     told = "spotify: the sign-in has ended; run: etl auth login spotify --env test"
     assert run(stranger, *PROFILE)[1]["warnings"] == [told]
+    file.rename(file.with_stem("spotify.me"))  # of an account that the spec calls so
+    stranger.point_at({"sources.spotify.accounts": ["me"]})
+    assert run(stranger, *PROFILE)[0] == 0
 
 
 # --- small things -------------------------------------------------------------------------------------------
