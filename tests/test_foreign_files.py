@@ -125,6 +125,7 @@ LINES = [  # of a type, and how many rows of each table that is; one that is non
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "dailyStepGoal": 9, "includesWellnessData": False}, {}),
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "totalSteps": 9, "weight": 7.0}, {"user_summary": 1}),
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "weight": 70000.0}, None),
+    ("garmin_user_summary", {"calendarDate": "2024-02-03", "totalSteps": 9, "removed": True}, {"user_summary": 1}),
     (
         "garmin_activity_exercise_sets",
         {"activityId": 7, "exerciseSets": [{"messageIndex": 0, "setType": "ACTIVE"}]},

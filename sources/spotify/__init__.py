@@ -25,6 +25,7 @@ import dlt
 from dlt.extract import DltResource
 
 from sources.kit import http, notices
+from sources.kit.destination import is_loaded
 from sources.kit.errors import BadSetting, SignInNeeded
 from sources.kit.foreign import Foreign
 from sources.kit.oauth2 import OAuth2
@@ -161,7 +162,7 @@ def gaps(upstream: Upstream, played: Plays, accounts: list[str]) -> Iterator[Any
         known = memory.get("gaps", [])
         yield [{"account": account, **gap} for gap in (known if found is None or found in known else [*known, found])]
 
-    yield from _table()
+    yield from _table("gaps")
     yield from _each(upstream, accounts, holes)
 
 
@@ -250,7 +251,7 @@ def followed_artists(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
 @dlt.resource(write_disposition="merge", primary_key=("account", "ts", "item_uri", "ms_played"), columns=HISTORY)
 def streaming_history(path: str | None, account: str) -> Iterator[Any]:
     """One row per play in the exports of the account; none where no `history_path` is given."""
-    yield from _table()
+    yield from _table("streaming_history")
     if path is not None:
         yield from history.plays(path, account, _memory(account))
 
@@ -275,12 +276,10 @@ def _memory(account: str) -> Memory:
     return memory
 
 
-def _table() -> Iterator[Any]:
-    """The table without rows, once, so that models and people find it while there is nothing to put there."""
-    state = dlt.current.resource_state()
-    if not state.get("is_there"):
+def _table(name: str) -> Iterator[Any]:
+    """A table without rows, where it is not there, so that models and people find it while there is nothing in it."""
+    if not is_loaded(name):
         yield dlt.mark.materialize_table_schema()
-        state["is_there"] = True
 
 
 def _saved(upstream: Upstream, saved: library.Saved, whole_after: timedelta) -> Callable[[str, Memory], Iterator[Any]]:
