@@ -177,15 +177,15 @@ def test_clubs_are_loaded_one_a_line_or_as_a_list_after_the_profile(site):
 
 def test_a_file_of_somebody_else_is_rejected_until_it_has_another_name(site):
     """A dry run says so before; the command beside the file puts it back, and the reason goes with it."""
-    name = "2024_02_02_11_00_garmin_stress"
+    name, long = "2024_02_02_11_00_garmin_stress", "é" * 125  # and an ending: as long as a name can be
     made = site("garmin", {name: [STRESS], f"{name}_bob": [{**STRESS, "maxStressLevel": 1}]})
     put(made, "garmin", {"notes": ["{}"], "2024_02_02_11_00_garmin_others": ["{}"]})
     home = made.root / "landing" / "garmin"
-    (home / "landing/notes.jsonl").rename(home / "landing/notes.txt")
+    (home / "landing/notes.jsonl").rename(home / f"landing/{long}.text")
     listed = made.etl("ingest", "garmin", "--dry-run", "--env", "test", "--output", "json").json
     refused = {each["name"].split(".")[0]: each["rejected"] for each in listed if "rejected" in each}
     assert [each["name"] for each in listed if "rejected" not in each] == [f"{name}.jsonl"]
-    assert refused.keys() == {f"{name}_bob", "notes", "2024_02_02_11_00_garmin_others"}
+    assert refused.keys() == {f"{name}_bob", long, "2024_02_02_11_00_garmin_others"}
     said = made.etl("ingest", "garmin", "--dry-run", "--env", "test").out
     assert f"garmin: {name}_bob.jsonl would be rejected: does not say whose it is" in said
     code, _ = etl(made, "ingest", "garmin")
