@@ -27,7 +27,7 @@ WHY = ".error.json"
 SIGN = ".landing"
 SIGNED = "Tells these raw files from those of another landing; it goes where they go.\n"
 BLOCK = 1 << 20
-LONGEST = 255 - len(WHY) - len(".999")  # bytes of a rejected file's name: folders take 255, its reason's ending included
+LONGEST = 255 - len(WHY) - len(".999")  # bytes of a rejected file's name; with its reason's ending 255
 MOVES = {"file": ("mv", ""), "gs": ("gcloud storage mv", "gs://")}  # by protocol: the command, and how places begin
 
 
@@ -247,7 +247,8 @@ class Store:
 def _with_room(name: str) -> str:
     """A name to which a reason's ending can be added; what goes is its middle, not its time, type and own ending."""
     text, half = name.encode(), LONGEST // 2
-    return name if len(text) <= LONGEST else "".join(part.decode(errors="ignore") for part in (text[:half], text[-half:]))
+    parts = [text] if len(text) <= LONGEST else [text[:half], text[-half:]]
+    return "".join(part.decode(errors="ignore") for part in parts)
 
 
 def _numbered(name: str, number: int) -> str:

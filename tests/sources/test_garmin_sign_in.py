@@ -25,13 +25,14 @@ class Sso:
     """Asks for a code, then gives a ticket, for which there is a token."""
 
     def __init__(self, status: int = 200, answer: str = "MFA_REQUIRED") -> None:
-        self.status, self.first, self.username = status, answer, ""
+        self.status, self.username = status, ""
+        self.first: object = {"responseStatus": {"type": answer}}
 
     def answer(self, asked: Asked):
         path = asked.path.partition("?")[0]
         if path == "/mobile/api/login":
             self.username = json.loads(asked.body)["username"]
-            return reply(self.status, {"responseStatus": {"type": self.first}})
+            return reply(self.status, self.first)
         if path.endswith("/mfa/verifyCode"):
             right = json.loads(asked.body)["mfaVerificationCode"] == CODE
             return reply(200, {"responseStatus": {"type": "SUCCESSFUL" if right else "NO"}, "serviceTicketId": "ST-1"})
@@ -105,3 +106,30 @@ def test_a_refused_login_is_not_repeated(login, sso, said):
     result, paths, _ = login(sso, "ada@example.org\na secret word\n")
     assert (result.code, sum("api/login" in path for path in paths)) == (6, 1), result
     assert said in result.err
+
+
+def test_a_login_that_is_limited_as_recorded_is_not_repeated(login, payloads):
+    """Nor is a renewal; the next run goes on with the same sign-in."""
+    told, sso = json.loads((payloads / "errors/garmin_429_login.json").read_text()), Sso(status=429)
+    sso.first = told["body"].encode()
+    result, paths, made = login(sso, "ada@example.org\na secret word\n")
+    assert (result.code, sum("api/login" in path for path in paths)) == (6, 1), result
+    limited = [True]
+
+    def answer(asked: Asked):
+        if asked.path == "/token":
+            again = {"access_token": BEARER, "refresh_token": "refresh-2"}
+            return reply(429, sso.first, told["headers"]) if limited[0] else reply(200, again)
+        return reply(200, {"displayName": "x"} if asked.path.endswith("Profile") else b"null")
+
+    made.point_at({"sources.garmin.begin": "2024-02-29"})
+    some = ("run", "garmin", "--env", "test", "--select", "stress", "--until", "2024-03-01")
+    token = json.dumps({"access_token": BEARER, "refresh_token": "refresh-1", "expires_at": "2024-01-01T00:00:00Z"})
+    with serving(answer) as server:
+        given = {"SOURCES__GARMIN__BASE_URL": server.url, "SOURCES__GARMIN__TOKEN_URL": f"{server.url}/token",
+                 "SOURCES__GARMIN__ME__TOKEN": token}  # fmt: skip
+        refused = made.etl(*some, **given)
+        assert (refused.code, server.paths) == (5, ["/token"]), refused
+        limited.clear()
+        limited.append(False)
+        assert made.etl(*some, **given).code == 0
