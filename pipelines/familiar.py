@@ -28,6 +28,7 @@ OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "
     "spartan_token",
     "clearance_token",
 }
+TOKENSTORE = "tokenstore"
 INFIXES = ("", "azure_", "oauth_")  # SPNKR_AZURE_CLIENT_ID, SPNKR_OAUTH_REFRESH_TOKEN
 _B2_HOST = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com(?::\d+)?")
 _DRIVER = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
@@ -80,8 +81,11 @@ def fallback(environment: Environment, variables: Mapping[str, str]) -> dict[str
 
 def of_a_sign_in(key: str, sections: Sequence[str]) -> list[str]:
     """What other programs call a setting of a source by which somebody signs in: `SPOTIFY_CLIENT_ID` and the like."""
-    is_one = key in OF_A_SIGN_IN and len(sections) == 2 and sections[0] == "sources"
-    return [f"{sections[1]}_{infix}{key}".upper() for infix in INFIXES] if is_one else []
+    if len(sections) != 2 or sections[0] != "sources" or key not in {TOKENSTORE, *OF_A_SIGN_IN}:
+        return []
+    if key == TOKENSTORE:
+        return [f"{sections[1]}tokens".upper(), f"{sections[1]}_tokenstore_gcs".upper()]
+    return [f"{sections[1]}_{infix}{key}".upper() for infix in INFIXES]
 
 
 def _audio(credentials: Mapping[str, str | None], table: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from io import StringIO
 
 import pytest
 
+from tests.clouds.gcs import GCS
 from tests.scripted_server import Asked, reply, serving
 
 SPOKEN = "0.3.2"
@@ -133,3 +134,59 @@ def test_a_login_that_is_limited_as_recorded_is_not_repeated(login, payloads):
         limited.clear()
         limited.append(False)
         assert made.etl(*some, **given).code == 0
+
+
+CLOUD = """
+[cloud.warehouse]
+destination_type = "duckdb"
+[cloud.landing]
+destination_type = "filesystem"
+bucket_url = "gs://lake/raw"
+"""
+THEIRS = {"di_token": "access-1", "di_refresh_token": "refresh-1", "di_client_id": "APP"}
+
+
+def test_a_sign_in_begins_with_what_another_program_keeps_in_a_bucket(workspace):
+    """It is renewed as their app, and from then on kept here."""
+    made = workspace("garmin")
+    made.write("destinations.toml", CLOUD)
+
+    def answer(asked: Asked):
+        if asked.path == "/token":
+            is_theirs = all(word in asked.body for word in (b"refresh_token=refresh-1", b"client_id=APP"))
+            again = {"access_token": "access-2", "refresh_token": "refresh-2"}
+            return reply(200, again) if is_theirs else reply(400, {"error": "invalid_grant"})
+        if asked.headers["authorization"] != "Bearer access-2":
+            return reply(401, {})
+        return reply(200, {"displayName": "x"} if asked.path.endswith("Profile") else b"null")
+
+    with GCS("lake") as cloud, serving(answer) as server:
+        cloud.buckets.put("lake", "old/garmin_tokens.json", json.dumps(THEIRS).encode(), "application/json")
+        given = {**cloud.variables("landing"), "GARMIN_TOKENSTORE_GCS": "gs://lake/old",
+                 "SOURCES__GARMIN__BASE_URL": server.url, "SOURCES__GARMIN__TOKEN_URL": f"{server.url}/token"}  # fmt: skip
+        some = ("--select", "stress", "--since", "2024-02-29", "--until", "2024-03-01")
+        result = made.etl("run", "garmin", "--env", "cloud", *some, **given)
+    assert result.code == 0, result
+    kept = json.loads((made.root / ".dlt/tokens/cloud/garmin.me.json").read_text())
+    assert (kept["refresh_token"], kept["extra"]) == ("refresh-2", {"client_id": "APP"})
+
+
+@pytest.mark.parametrize(
+    ("given", "accounts", "code", "said"),
+    [
+        (json.dumps(THEIRS), '["me"]', 0, "signed in"),
+        ("theirs/garmin_tokens.json", '["me"]', 0, "signed in"),
+        ("theirs", '["me"]', 0, "signed in"),
+        ("theirs", '["me", "you"]', 6, "nobody has signed in"),
+        ("nowhere", '["me"]', 2, "sources.garmin.tokenstore: is not there; mend it, or sign in: etl auth login garmin"),
+        ("{}", '["me"]', 2, "sources.garmin.tokenstore: holds no tokens of garminconnect; "),
+        ("gs://lake/old", '["me"]', 2, "tokenstore gs://lake/old: no bucket of [test] is gs://"),
+    ],
+)
+def test_tokens_that_another_program_keeps(workspace, given, accounts, code, said):
+    made = workspace("garmin")
+    made.write("theirs/garmin_tokens.json", json.dumps(THEIRS))
+    result = made.etl(
+        "auth", "status", "garmin", "--env", "test", GARMINTOKENS=given, SOURCES__GARMIN__ACCOUNTS=accounts
+    )
+    assert (result.code, said in result.out + result.err) == (code, True), result
