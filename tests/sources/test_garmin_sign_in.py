@@ -162,8 +162,12 @@ def test_a_sign_in_begins_with_what_another_program_keeps_in_a_bucket(workspace)
 
     with GCS("lake") as cloud, serving(answer) as server:
         cloud.buckets.put("lake", "old/garmin_tokens.json", json.dumps(THEIRS).encode(), "application/json")
-        given = {**cloud.variables("landing"), "GARMIN_TOKENSTORE_GCS": "gs://lake/old",
-                 "SOURCES__GARMIN__BASE_URL": server.url, "SOURCES__GARMIN__TOKEN_URL": f"{server.url}/token"}  # fmt: skip
+        given = {
+            **cloud.variables("landing"),
+            "GARMIN_TOKENSTORE_GCS": "gs://lake/old",
+            "SOURCES__GARMIN__BASE_URL": server.url,
+            "SOURCES__GARMIN__TOKEN_URL": f"{server.url}/token",
+        }
         some = ("--select", "stress", "--since", "2024-02-29", "--until", "2024-03-01")
         result = made.etl("run", "garmin", "--env", "cloud", *some, **given)
     assert result.code == 0, result
