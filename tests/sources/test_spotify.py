@@ -44,12 +44,18 @@ def account(site, name):
     site.point_at({"sources.spotify.accounts": [name], "sources.spotify.history_account": name})
 
 
+ROWS = {  # of two people; `gaps` is there without rows
+    "user_profile": 2, "recently_played": 100, "saved_tracks": 40, "saved_albums": 12, "playlists": 8,
+    "playlist_items": 150, "top_artists": 180, "top_tracks": 180, "followed_artists": 110, "streaming_history": 70,
+}  # fmt: skip
+
+
 # --- a day later --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def two_days(tmp_path_factory):
-    """A warehouse after runs on the first and the second day, and what the second one said."""
+    """A warehouse after the first day, which came through raw files, and a run on the second; what that one asked."""
     from sandbox.server import Sandbox, World
     from tests.workspace import Workspace
 
@@ -57,7 +63,9 @@ def two_days(tmp_path_factory):
     with Sandbox(World(records=20), folder=folder / "sandbox") as sandbox:
         site = Workspace(folder / "a workspace", ("spotify",))
         site.point_at(sandbox.settings("spotify"))
-        assert run(site)[0] == 0
+        assert site.etl("fetch", "spotify", "--env", "test").code == 0
+        first = site.etl("ingest", "spotify", "--env", "test", "--output", "json").json[0]["tables"]
+        assert {name: rows for name, rows in first.items() if "__" not in name} == ROWS
         sandbox.move_to(2)
         sandbox.forget_requests()
         code, report, _ = run(site)
