@@ -18,7 +18,7 @@ from tests.serving import ADMIN, DEVICE, POINT, REGISTER, TOKEN, chunk, serving
 
 READER = "a-token-of-a-reader"
 LIMIT = 1_000_000
-OTHER = str(uuid4())
+OTHER = "00000000-0000-0000-0000-00000000000f"
 MINUTES = itertools.count()
 DEVICES, CHUNKS, CLAIMS = "/api/v1/admin/devices", "/api/v1/chunks", "/api/v1/claims"
 ADMINS = [("GET", DEVICES), ("POST", DEVICES), ("PATCH", f"{DEVICES}/{DEVICE}"), ("POST", f"{DEVICES}/{DEVICE}/token")]
