@@ -28,24 +28,24 @@ def opened(name: str) -> tuple[Any, str]:
     return filesystem, folder.rstrip("/")
 
 
-def at(environment: Environment, to: str) -> tuple[Any, str]:
-    """The filesystem and the folder that `--to` names; a bucket has the account of the environment's own."""
+def at(environment: Environment, to: str, said: str = "--to") -> tuple[Any, str]:
+    """The filesystem and the folder that `--to`, or what is `said`, names; a bucket has the environment's account."""
     if not to.strip():
-        raise UsageError("--to: is empty; name a folder or a bucket, or leave it out")
+        raise UsageError(f"{said}: is empty; name a folder or a bucket, or leave it out")
     if looks_secret("", to):
-        raise UsageError("--to: has a password in it; leave it out, the environment's buckets have their own")
+        raise UsageError(f"{said}: has a password in it; leave it out, the environment's buckets have their own")
     if SINGLE_SLASH.match(to):
-        raise UsageError(f"--to {to}: is neither a folder nor a bucket; write two slashes, as in gs://bucket/folder")
+        raise UsageError(f"{said} {to}: is neither a folder nor a bucket; write two slashes, as in gs://bucket/folder")
     if to.startswith("file://") or "://" not in to:
         path = unquote(urlsplit(to).path) if "://" in to else to
         return LocalFileSystem(auto_mkdir=True), str((environment.root / path).resolve())
-    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", _account(environment, to)))
+    config = resolve_configuration(FilesystemConfiguration(), sections=("destination", _account(environment, to, said)))
     config.bucket_url = to
     filesystem, folder = fsspec_from_config(config)
     return filesystem, folder.rstrip("/")
 
 
-def _account(environment: Environment, to: str) -> str:
+def _account(environment: Environment, to: str, said: str) -> str:
     """The bucket of the environment whose account may write there: the same bucket before one of the same cloud."""
     wanted = urlsplit(to)
     urls = {name: str((configuration.setting("bucket_url", ("destination", name)) or [""])[0])
@@ -53,6 +53,6 @@ def _account(environment: Environment, to: str) -> str:
     fitting = [name for name, url in urls.items() if urlsplit(url).scheme == wanted.scheme]
     if not fitting:
         raise UsageError(
-            f"--to {to}: no bucket of [{environment.name}] is {wanted.scheme}://; name a folder, or one of their kind"
+            f"{said} {to}: no bucket of [{environment.name}] is {wanted.scheme}://; name a folder, or one of their kind"
         )
     return next((name for name in fitting if urlsplit(urls[name]).netloc == wanted.netloc), fitting[0])

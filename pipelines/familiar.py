@@ -29,6 +29,7 @@ OF_A_SIGN_IN = {"client_id", "client_secret", "redirect_uri", "refresh_token", "
     "clearance_token",
 }
 ONE_OF_SEVERAL = {"players": "player"}  # SPNKR_PLAYER
+TOKENSTORE = "tokenstore"
 INFIXES = ("", "azure_", "oauth_")  # SPNKR_AZURE_CLIENT_ID, SPNKR_OAUTH_REFRESH_TOKEN
 _B2_HOST = re.compile(r"s3\.([a-z0-9-]+)\.backblazeb2\.com(?::\d+)?")
 _DRIVER = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
@@ -83,6 +84,8 @@ def of_a_source(key: str, sections: Sequence[str]) -> list[str]:
     """What other programs call a setting of a source by which somebody signs in (SPOTIFY_CLIENT_ID), or who plays."""
     if len(sections) != 2 or sections[0] != "sources":
         return []
+    if key == TOKENSTORE:
+        return [f"{sections[1]}tokens".upper(), f"{sections[1]}_tokenstore_gcs".upper()]
     infixes = INFIXES if key in OF_A_SIGN_IN else ("",) if key in ONE_OF_SEVERAL else ()
     return [f"{sections[1]}_{infix}{ONE_OF_SEVERAL.get(key, key)}".upper() for infix in infixes]
 

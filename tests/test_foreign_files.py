@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.clouds.gcs import GCS
 from tests.warehouse import Ask, contents
+from tests.workspace import DESTINATIONS
 
 BATTERY = ("timestamp", "bodyBatteryStatus", "bodyBatteryLevel", "bodyBatteryVersion")
 STRESS = {
@@ -125,6 +127,7 @@ LINES = [  # of a type, and how many rows of each table that is; one that is non
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "dailyStepGoal": 9, "includesWellnessData": False}, {}),
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "totalSteps": 9, "weight": 7.0}, {"user_summary": 1}),
     ("garmin_stats_and_body", {"calendarDate": "2024-02-01", "weight": 70000.0}, None),
+    ("garmin_user_summary", {"calendarDate": "2024-02-03", "totalSteps": 9, "removed": True}, {"user_summary": 1}),
     (
         "garmin_activity_exercise_sets",
         {"activityId": 7, "exerciseSets": [{"messageIndex": 0, "setType": "ACTIVE"}]},
@@ -176,15 +179,15 @@ def test_clubs_are_loaded_one_a_line_or_as_a_list_after_the_profile(site):
 
 def test_a_file_of_somebody_else_is_rejected_until_it_has_another_name(site):
     """A dry run says so before; the command beside the file puts it back, and the reason goes with it."""
-    name = "2024_02_02_11_00_garmin_stress"
+    name, long = "2024_02_02_11_00_garmin_stress", "é" * 125  # and an ending: as long as a name can be
     made = site("garmin", {name: [STRESS], f"{name}_bob": [{**STRESS, "maxStressLevel": 1}]})
     put(made, "garmin", {"notes": ["{}"], "2024_02_02_11_00_garmin_others": ["{}"]})
     home = made.root / "landing" / "garmin"
-    (home / "landing/notes.jsonl").rename(home / "landing/notes.txt")
+    (home / "landing/notes.jsonl").rename(home / f"landing/{long}.text")
     listed = made.etl("ingest", "garmin", "--dry-run", "--env", "test", "--output", "json").json
     refused = {each["name"].split(".")[0]: each["rejected"] for each in listed if "rejected" in each}
     assert [each["name"] for each in listed if "rejected" not in each] == [f"{name}.jsonl"]
-    assert refused.keys() == {f"{name}_bob", "notes", "2024_02_02_11_00_garmin_others"}
+    assert refused.keys() == {f"{name}_bob", long, "2024_02_02_11_00_garmin_others"}
     said = made.etl("ingest", "garmin", "--dry-run", "--env", "test").out
     assert f"garmin: {name}_bob.jsonl would be rejected: does not say whose it is" in said
     code, _ = etl(made, "ingest", "garmin")
@@ -287,6 +290,54 @@ def test_places_in_a_top_list_are_those_of_the_lines(site):
     assert etl(made, "ingest", "spotify")[0] == 0
     asked = "SELECT snapshot_date::text, time_range, rank, id FROM spotify.top_artists ORDER BY rank"
     assert made.query(asked) == [("2024-02-02", "medium_term", 1, "x"), ("2024-02-02", "medium_term", 2, "y")]
+
+
+BUCKET = """
+[cloud.warehouse]
+destination_type = "duckdb"
+credentials = "warehouse.duckdb"
+[cloud.landing]
+destination_type = "filesystem"
+bucket_url = "gs://ela-dp-dev"
+"""
+
+
+def test_files_in_the_bucket_of_that_ingestor_stay_in_its_folders(workspace):
+    """`gs://ela-dp-dev/garmin/landing/…` and so on, one command for the three services."""
+    files = {
+        "garmin/landing/2024_02_02_11_00_garmin_stress.jsonl": [STRESS],
+        "garmin/landing/2024_02_02_11_00_garmin_stress_bob.jsonl": [STRESS],
+        "spotify/landing/2024_02_02_08_00_spotify_recently_played.jsonl": [PLAY],
+        "chess/landing/2024_02_02_09_00_chess_player_one_player_profile.jsonl": [PROFILE],
+        "chess/landing/2024_02_02_09_00_chess_player_one_player_stats.jsonl": [STATISTICS],
+    }
+    made = workspace("garmin", "spotify", "chess")
+    made.write("destinations.toml", DESTINATIONS + BUCKET)
+    words = ("garmin", "spotify", "chess", "--env", "cloud", "--output", "json")
+    with GCS("ela-dp-dev") as service:
+        made.variables |= service.variables("landing")
+        for key, lines in files.items():
+            content = "\n".join(map(json.dumps, lines)).encode()
+            service.buckets.put("ela-dp-dev", key, content, "application/x-ndjson")
+        told = made.etl("ingest", *words)
+        assert [(one["service"], one["files_ingested"], one["files_failed"]) for one in told.json] == [
+            ("garmin", 1, 1), ("spotify", 1, 0), ("chess", 2, 0),
+        ]  # fmt: skip
+        kept = [key for key in service.buckets.keys("ela-dp-dev") if not key.endswith(".landing")]
+        assert kept == [
+            "chess/archive/player_profile/2024_02_02_09_00_chess_player_one_player_profile.jsonl",
+            "chess/archive/player_stats/2024_02_02_09_00_chess_player_one_player_stats.jsonl",
+            "garmin/archive/stress/2024_02_02_11_00_garmin_stress.jsonl",
+            "garmin/rejected/2024_02_02_11_00_garmin_stress_bob.jsonl",
+            "garmin/rejected/2024_02_02_11_00_garmin_stress_bob.jsonl.error.json",
+            "spotify/archive/recently_played/2024_02_02_08_00_spotify_recently_played.jsonl",
+        ]
+        why = json.loads(service.buckets.get("ela-dp-dev", kept[4]).content)
+        assert why["retry_command"].startswith("gcloud storage mv gs://ela-dp-dev/garmin/rejected/"), why
+        before = contents(Ask(made), "garmin")
+        assert made.etl("rebuild", "garmin", *words[3:]).code == 0
+    assert contents(Ask(made), "garmin") == before
+    assert made.query("SELECT count(*) FROM garmin.stress_samples") == [(2,)]
 
 
 RECORDED = {

@@ -241,27 +241,34 @@ ENDED = "etl auth login spotify --env test"
     ],
 )
 def test_spotify_refuses(workspace, payloads, name, at_token, code, says):
-    made = workspace("spotify")
+    """What it answers in place of a page; the next run completes."""
+    made, refusing = workspace("spotify"), [True]
     profile = (payloads / "spotify/user_profile.json").read_bytes()
 
     def answer(asked: Asked):
         is_token = asked.path == "/token"
-        return refusal(payloads, name) if is_token == at_token else reply(body=profile)
+        if refusing[0] and is_token == at_token:
+            return refusal(payloads, name)
+        return reply(body={"access_token": "good", "token_type": "Bearer"} if is_token else profile)
 
     with serving(answer) as upstream:
-        result = made.etl(
-            "run", "spotify", "--env", "test", "--select", "user_profile", "--output", "json",
-            SOURCES__SPOTIFY__BASE_URL=upstream.url,
-            SOURCES__SPOTIFY__TOKEN_URL=f"{upstream.url}/token",
-            SOURCES__SPOTIFY__HTTP__RETRY_AFTER_CAP_SECONDS="5",
-            SPOTIFY_CLIENT_ID="app",
+        words = ("run", "spotify", "--env", "test", "--select", "user_profile", "--output", "json")
+        settings = {
+            "SOURCES__SPOTIFY__BASE_URL": upstream.url,
+            "SOURCES__SPOTIFY__TOKEN_URL": f"{upstream.url}/token",
+            "SOURCES__SPOTIFY__HTTP__RETRY_AFTER_CAP_SECONDS": "5",
+            "SPOTIFY_CLIENT_ID": "app",
             **({} if at_token else {"SOURCES__SPOTIFY__TOKEN": json.dumps({"access_token": "good"})}),
-            SPOTIFY_REFRESH_TOKEN="refreshing",
-        )  # fmt: skip
-        asked = upstream.paths
-    assert result.code == code, result
-    assert says in f"{result.json[0]['message']} {result.json[0]['errors']}"
-    assert len(asked) == (2 if code == 0 else 1)
-    if code == 0:
-        kept = json.loads((made.root / ".dlt/tokens/test/spotify.json").read_text())
-        assert kept["refresh_token"] == "refreshing"
+            "SPOTIFY_REFRESH_TOKEN": "refreshing",
+        }
+        result, asked = made.etl(*words, **settings), len(upstream.paths)
+        assert result.code == code, result
+        assert says in f"{result.json[0]['message']} {result.json[0]['errors']}"
+        assert asked == (2 if code == 0 else 1)
+        if code == 0:
+            kept = json.loads((made.root / ".dlt/tokens/test/spotify.json").read_text())
+            assert kept["refresh_token"] == "refreshing"
+            return
+        refusing[0] = False
+        again = made.etl(*words, **settings)
+    assert (again.code, again.json[0]["tables"]) == (0, {"user_profile": 1}), again

@@ -336,8 +336,17 @@ def test_a_spec_with_accounts_lets_nobody_else_sign_in(engine):
     several = {"SOURCES__OAUTH__ACCOUNTS": '["anna", "carl"]'}
     refused = engine.etl("auth", "login", "oauth", "--env", "test", "--account", "you", **several)
     assert (refused.code, "--account you: is none of its accounts: anna, carl; add" in refused.err) == (2, True)
-    unnamed = engine.etl("auth", "export", "oauth", "--env", "test", **several)
-    assert (unnamed.code, "name one with --account: anna, carl" in unnamed.err) == (2, True), unnamed
+    for verb in ("login", "export"):
+        unnamed = engine.etl("auth", verb, "oauth", "--env", "test", **several)
+        assert (unnamed.code, "name one with --account: anna, carl" in unnamed.err) == (2, True), unnamed
+
+
+def test_the_only_account_needs_no_name(engine):
+    """Whoever signs in is who a run asks for."""
+    engine.variables["SOURCES__OAUTH__ACCOUNTS"] = '["anna"]'
+    assert login(engine).out.startswith("oauth (anna): the sign-in ends in 179 days")
+    assert engine.etl(*RUN, "test").code == 0
+    assert "SOURCES__OAUTH__ANNA__TOKEN=" in engine.etl("auth", "export", "oauth", "--env", "test").out
 
 
 def test_an_environment_that_asks_the_sandbox_exports_its_accounts(workspace):

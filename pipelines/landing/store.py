@@ -27,6 +27,7 @@ WHY = ".error.json"
 SIGN = ".landing"
 SIGNED = "Tells these raw files from those of another landing; it goes where they go.\n"
 BLOCK = 1 << 20
+LONGEST = 255 - len(WHY) - len(".999")  # bytes of a rejected file's name; with its reason's ending 255
 MOVES = {"file": ("mv", ""), "gs": ("gcloud storage mv", "gs://")}  # by protocol: the command, and how places begin
 
 
@@ -182,7 +183,7 @@ class Store:
 
         `again` is the environment in which a person loads it, once it is mended and lies in the landing again.
         """
-        moved = self._move(name, REJECTED)
+        moved = self._move(name, REJECTED, new=_with_room(name))
         retry = {"retry_command": self._put_back(moved, again)} if again else {}
         told = {"file": name, **reason, **retry, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.filesystem.pipe_file(self.path(REJECTED, f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
@@ -241,6 +242,13 @@ class Store:
                 if block != second.read(BLOCK):
                     return False
         return True
+
+
+def _with_room(name: str) -> str:
+    """A name to which a reason's ending can be added; what goes is its middle, not its time, type and own ending."""
+    text, half = name.encode(), LONGEST // 2
+    parts = [text] if len(text) <= LONGEST else [text[:half], text[-half:]]
+    return "".join(part.decode(errors="ignore") for part in parts)
 
 
 def _numbered(name: str, number: int) -> str:

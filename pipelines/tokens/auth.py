@@ -39,7 +39,9 @@ def login(root: Path, env: str, name: str, account: str, browser: bool) -> Exit:
     with told_of(name):
         spec = specs.load(root, name)
         store, sign_in = _named(environment, spec, account, Order())
-        _refuse_nobody(spec, asked_for(environment, spec), account)
+        known = asked_for(environment, spec)
+        _refuse_nobody(spec, known, account)
+        account = account or _only("login", spec, known)
         with _alone(environment, name):
             store.prepare()
         token = sign_in.login(Terminal(browser, sections_of(sign_in.name, account)))
@@ -73,9 +75,10 @@ def export(root: Path, env: str, name: str, account: str, yes: bool, printer: Pr
     environment, spec = environments.load(root, env), specs.load(root, name)
     with told_of(name), asked(environment, [spec], Order()) as order:
         store, sign_in = _named(environment, spec, account, order, read_only=True)
+        known = [] if account else accounts(environment, spec, store, sign_in.name)
+        account = account or _only("export", spec, known)
         content = store.read(sign_in.name, account)
         if content is None:
-            _refuse_unnamed(name, accounts(environment, spec, store, sign_in.name), account)
             raise _kit().sign_in_needed(sign_in.name, account, "nobody has signed in")
         keys = {**sign_in.needs, **getattr(sign_in, "takes", {})}
         app = {f"SOURCES__{sign_in.name}__{key}".upper(): setting(key, ("sources", sign_in.name)) for key in keys}
@@ -131,9 +134,11 @@ def _refuse_nobody(spec: Spec, known: Sequence[str], account: str) -> None:
         )
 
 
-def _refuse_unnamed(name: str, known: Sequence[str], account: str) -> None:
-    if not account and known != [""]:
-        raise UsageError(f"auth export {name}: is of no account; name one with --account: {', '.join(known)}")
+def _only(verb: str, spec: Spec, known: Sequence[str]) -> str:
+    """The account that is meant where none is named: the only one, or the unnamed one of a spec that names none."""
+    if len(known) > 1 and "" not in known:
+        raise UsageError(f"auth {verb} {spec.name}: is of no account; name one with --account: {', '.join(known)}")
+    return known[0] if len(known) == 1 else ""
 
 
 def _nobody(environment: Environment, name: str) -> str:

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from pipelines.atomic import write_secret
 from pipelines.environment import SETTINGS_DIR, Environment
 from pipelines.errors import SettingError, TryLater
-from pipelines.tokens.settings import given
 from pipelines.tokens.stores import Content, Place, Slot, end_of, login_command, named
+from pipelines.tokens.tokenstore import begun
 from pipelines.tokens.unsaved import SUFFIX
 
 PATIENCE_SECONDS = 180.0  # a token endpoint may take its whole deadline
@@ -41,7 +41,7 @@ class Files:
             self._refuse_open(file, "600")
             text = file.read_bytes()
         except FileNotFoundError:
-            return given(name, account)
+            return begun(self._environment, name, account)
         return self._parsed(text, file)
 
     @contextmanager

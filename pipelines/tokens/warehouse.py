@@ -26,8 +26,8 @@ from pipelines.environment import Environment
 from pipelines.errors import SettingError, TryLater
 from pipelines.ledger import open_ledger
 from pipelines.lock import OUTRUN
-from pipelines.tokens.settings import given
 from pipelines.tokens.stores import Content, Slot, end_of, login_command, named
+from pipelines.tokens.tokenstore import begun
 from pipelines.tokens.unsaved import Unsaved
 
 SHORTEST_KEY = 32  # characters
@@ -51,7 +51,7 @@ class Warehouse:
     def read(self, name: str, account: str) -> Content | None:
         version, text = self.current(name, account)
         newer = self.unsaved(name, account).following(version)
-        return _decrypted(newer or text, named(name, account)) if version else given(name, account)
+        return _decrypted(newer or text, named(name, account)) if version else self.first(name, account)
 
     @contextmanager
     def exclusively(self, name: str, account: str) -> Iterator[Slot]:
@@ -77,6 +77,10 @@ class Warehouse:
         _cipher()
         with open_ledger(self._environment, "tokens"):
             pass
+
+    def first(self, name: str, account: str) -> Content | None:
+        """What an account begins with."""
+        return begun(self._environment, name, account)
 
     def unsaved(self, name: str, account: str) -> Unsaved:
         """What a run of this machine could not write."""
@@ -149,7 +153,7 @@ class _Row:
 
     def read(self) -> Content | None:
         whose = named(self._name, self._account)
-        return _decrypted(self._text, whose) if self._version else given(self._name, self._account)
+        return _decrypted(self._text, whose) if self._version else self._warehouse.first(self._name, self._account)
 
     def write(self, content: Content) -> None:
         """Keep a token that nobody has a second time: a destination that is away for a moment is waited for."""

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 GMT, LOCAL = ("GMT", "Gmt", ""), "Local"
 OFFSET = "utc_offset_minutes"
 MOMENTS = frozenset({"timestamp", "createTimeStamp", "beginTimestamp", "registeredDate", "issueDate", "startTime"})
+OURS = {"removed": "was_removed"}  # names that mean something to us
 WHOLE = frozenset(
     {
         "bodyBatteryDynamicFeedbackEvent", "endOfDayBodyBatteryDynamicFeedbackEvent", "geoPolylineDTO",
@@ -41,7 +42,8 @@ def _fill(row: Row, found: Mapping[str, Any], prefix: str, units: Mapping[str, s
         if isinstance(value, dict) and key not in WHOLE:
             _fill(row, value, f"{name}__", units, without)
         else:
-            row[units.get(name, name)] = utc(value) if key.endswith(GMT[:2]) or key in MOMENTS else value
+            is_moment = key.endswith(GMT[:2]) or key in MOMENTS
+            row[units.get(name, OURS.get(name, name))] = utc(value) if is_moment else value
 
 
 def _is_offset(row: Row, key: str, found: Mapping[str, Any]) -> bool:

@@ -16,6 +16,9 @@ from sources.kit.errors import SourceError, TryLater
 USER_AGENT = "GCM-Android-5.23"  # the app that the tokens are given to
 FAILURES_IN_A_ROW = 3  # from then on it is no single day that the upstream cannot answer
 NOTHING = (204, 205)
+FORBIDDEN = 403
+HIDDEN = (FORBIDDEN, 404)
+LEAVE_OUT = "; what no account has can be left out with enabled: false in specs/garmin.yaml"
 
 
 class Unanswered(Exception):
@@ -75,19 +78,30 @@ class Account:
         def document(ask: Callable[[], http.Response]) -> Any:
             nonlocal failures
             try:
-                response = ask()
-            except TryLater as error:
+                response = self._granted(ask(), absent)
+            except (TryLater, Unanswered) as error:
                 failures += 1
                 if self.session.throttled:
                     raise
-                raise (GivenUp if failures >= FAILURES_IN_A_ROW else Unanswered)(str(error)) from None
+                is_lasting = getattr(error, "lasting", False)
+                given_up = failures >= FAILURES_IN_A_ROW and not is_lasting
+                raise GivenUp(str(error)) if given_up else Unanswered(str(error), is_lasting) from None
             failures = min(0, failures)
-            found = _document(response, absent)
+            found = None if response.status_code in absent else http.document(response) or None
             self.has_answered = True
             return found
 
         for ask in ahead.each(self.session, (self._base_url + path for path in paths)):
             yield lambda: document(ask)  # noqa: B023 - asked before the next
+
+    def _granted(self, response: http.Response, absent: tuple[int, ...]) -> http.Response:
+        """An answer with a document, or that says there is none; any other is an answer, too."""
+        status = response.status_code
+        if response.ok or status in absent:
+            return response
+        self.has_answered = True
+        where = f"{http.shown(response.url)}: answered {status}"
+        raise Unanswered(f"{where}{LEAVE_OUT if status in HIDDEN else ''}", lasting=status == FORBIDDEN)
 
     def refuse_stranger(self, answer: Any) -> None:
         """Stop where the answer is one that strangers get."""
@@ -100,11 +114,3 @@ def checked(answer: Any, kind: type) -> Any:
     if answer is not None and not isinstance(answer, kind):
         raise Unanswered(f"answered with no {'list' if kind is list else 'object'}; the API may have changed")
     return answer
-
-
-def _document(response: http.Response, absent: tuple[int, ...]) -> Any:
-    if response.status_code in absent:
-        return None
-    if not response.ok:
-        raise Unanswered(f"{http.shown(response.url)}: answered {response.status_code}", lasting=True)
-    return http.document(response) or None

@@ -7,13 +7,13 @@ from typing import Any
 
 import dlt
 
+from sources.kit.destination import is_loaded
+
 
 def table_itself() -> Iterator[Any]:
-    """The table of the resource that runs, once, so that models and people find it while there is nothing to put there.
+    """The table of the resource that runs, where it is not there: models and people find it while it has no rows.
 
     Its columns are those that are declared.
     """
-    state = dlt.current.resource_state()
-    if not state.get("is_there"):
+    if not is_loaded(dlt.current.resource_name()):
         yield dlt.mark.materialize_table_schema()
-        state["is_there"] = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, Self
 
-from sources.kit import http
+from sources.kit import http, tokens
 from sources.kit.errors import SourceError, TryLater
 from sources.kit.oauth2 import OAuth2
 from sources.spotify.tables import Row, told_playlist
@@ -76,10 +76,15 @@ class Upstream:
     def _session(self, account: str) -> http.Session:
         if account not in self._sessions:
             session = http.open_session("spotify")
-            session.auth = self._sign_in.auth("" if account == ONLY else account)
+            session.auth = self._sign_in.auth(self._signed_in(account))
             session.verdict = self._verdict
             self._sessions[account] = session
         return self._sessions[account]
+
+    def _signed_in(self, account: str) -> str:
+        """The name that an account has signed in by: the only one may have none."""
+        is_unnamed = account == ONLY and tokens.read(self._sign_in.name, ONLY) is None
+        return "" if is_unnamed else account
 
     def _verdict(self, response: http.Response) -> SourceError | None:
         """A quota lasts longer than any run, whatever Retry-After says; a rate limit passes."""
