@@ -49,8 +49,13 @@ class Storage:
         try:
             for name in (INCOMING, AUDIO):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
+            disks = {(self.folder / name).stat().st_dev for name in (INCOMING, AUDIO)}
         except OSError as error:
             raise SettingError(f"{self.folder}: {error.strerror}; let AUDIO_STORAGE_DIR name another folder") from error
+        if len(disks) > 1:
+            raise SettingError(
+                f"{self.folder}: {INCOMING}/ and {AUDIO}/ lie on two disks; let AUDIO_STORAGE_DIR name a folder on one"
+            )
 
     def is_writable(self) -> bool:
         """Whether a file can be made."""
