@@ -152,7 +152,7 @@ class Configuration(DuckDbClientConfiguration):
 class duckdb(Known, dlt_duckdb):
     """The destination, by the name that a destination has in dlt."""
 
-    spec = Configuration  # type: ignore[assignment]
+    spec = Configuration
 
     @property
     def client_class(self) -> type[MergingClient]:
