@@ -143,23 +143,27 @@ class Incoming:
 
     def write(self, pieces: Sequence[Piece]) -> None:
         """What came next."""
-        self._write(b"".join(pieces))
+        for piece in pieces:
+            self._write(piece)
 
     def finish(self, pieces: Sequence[Piece]) -> Arrived:
         """What came last; then the file is on the disk."""
-        is_all, data = self._size == 0, b"".join(pieces)
-        file = self._write(data)
+        whole = b"".join(pieces) if self._size == 0 else None
+        self.write(pieces if whole is None else [whole])
+        file = self._opened()
         file.flush()
         os.fsync(file.fileno())
-        sound, complaint = _heard(data if is_all else mmap(file.fileno(), 0, access=ACCESS_READ))
+        sound, complaint = _heard(mmap(file.fileno(), 0, access=ACCESS_READ) if whole is None else whole)
         file.close()
         return Arrived(self.path, self._size, self._hash.hexdigest(), sound, complaint)
 
-    def _write(self, data: bytes) -> BinaryIO:
-        self._file = self._file or self.path.open("w+b")
-        self._file.write(data)
+    def _write(self, data: Piece) -> None:
+        self._opened().write(data)
         self._hash.update(data)
         self._size += len(data)
+
+    def _opened(self) -> BinaryIO:
+        self._file = self._file or self.path.open("w+b")
         return self._file
 
     def abandon(self) -> None:
