@@ -9,12 +9,13 @@ from datetime import date
 import pytest
 
 from sources.garmin import RESOURCES
-from sources.garmin.activities import PARTS, changed, seen
+from sources.garmin.activities import PARTS, changed, listed, seen
 from sources.garmin.days import Span, Window, asked
 from sources.garmin.flat import flat, is_bare, snake
 from sources.garmin.metrics import METRICS
 from sources.garmin.moments import offset_minutes, utc
 from sources.garmin.series import Series, samples
+from sources.garmin.upstream import Unanswered
 from tests.scripted_server import reply, serving
 
 TODAY = date(2024, 3, 1)
@@ -113,6 +114,7 @@ def test_bare_frames(answer, wanted):
         (None, [[MS, 7, 8]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": 0}, {"key": "level", "index": 2}], [[MS, 7]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": "first"}], [[MS, 7]], "does not fit its descriptors"),
+        ([{"key": "timestamp", "index": -3}, {"key": "level", "index": 1}], [[MS, 7]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": 1}, {"key": "level", "index": 0}], [[7, None]], "tells no moment"),
     ],
 )
@@ -180,6 +182,21 @@ def test_parts_are_asked_for_when_an_activity_is_new_or_changed():
     now = [activity(1, "Named"), activity(2, userRoles=["y"]), activity(3)]
     assert changed(now, part, memory) == ["1", "3"]
     assert changed(now, part, {"seen": seen(now, part, ["3"], TODAY), "failed": ["3"]}) == ["3"]
+
+
+def test_a_list_without_an_end_is_given_up():
+    class Endless:
+        def asked(self, paths):
+            return iter([lambda: [activity(number) for number in range(100)]])
+
+    with pytest.raises(Unanswered, match="again and again"):
+        listed(Endless(), Span(TODAY, TODAY))
+
+
+def test_only_what_has_a_number_has_parts():
+    odd = [activity(number) for number in (None, "../x", ["y"], -1)]
+    kind = activity(3, activityType={"typeKey": ["a", "list"]})
+    assert [changed([*odd, kind], part, {}) for part in (PARTS[0], PARTS[-1])] == [["3"], []]
 
 
 def test_sets_are_asked_for_where_there_may_be_some():
@@ -396,20 +413,31 @@ def test_a_day_that_is_emptied_has_no_rows_any_more(site):
 
 
 def test_a_day_whose_rows_cannot_be_read_keeps_those_it_had(site):
-    now, entries = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, [[MS, 7]]
+    """An answer that is as none ever was has failed, and is asked for again."""
+    now, told = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, {"stressValuesArray": [[MS, 7]]}
 
     def answer(asked):
         if "dailyStress" not in asked.path:
             return reply(200, {"displayName": "x"}, now)
-        return reply(200, {"calendarDate": asked.path[-10:], "avgStressLevel": 7, "stressValuesArray": entries}, now)
+        first = asked.path.endswith("2024-03-01")
+        return reply(200, told if first else {"stressValuesArray": [[MS, 9]]}, now)
+
+    def rows():
+        result, _ = run(site, "--select", "stress_samples", **ALONE)
+        there = "SELECT calendar_date::text, stress_level FROM garmin.stress_samples ORDER BY 1 LIMIT 2"
+        return result.code, result.json[0]["rejected"], site.query(there)
 
     with serving(answer) as server:
         site.point_at({"sources.garmin.base_url": server.url, "sources.garmin.begin": "2024-03-01"})
-        run(site, "--select", "stress_samples", **ALONE)
-        entries[:] = [[MS, 7, "odd"]]
-        result, _ = run(site, "--select", "stress_samples", **ALONE)
-    assert (result.code, result.json[0]["rejected"]) == (3, {"stress_samples": 1})
-    assert site.query("SELECT calendar_date::text FROM garmin.stress_samples") == [("2024-03-01",)]
+        before = rows()[-1]
+        told["stressValuesArray"] = [[MS, 7, "odd"]]
+        assert rows() == (3, {"stress_samples": 1}, before)
+        now["Date"] = "Wed, 06 Mar 2024 12:00:00 GMT"
+        told["stressValueDescriptorsDTOList"] = 7
+        assert rows() == (3, {}, [*before, ("2024-03-02", 9.0)])
+        told.clear()
+        told["stressValuesArray"] = [[MS, 8]]
+        assert rows() == (0, {}, [("2024-03-01", 8.0), ("2024-03-02", 9.0)])
 
 
 def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):
