@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import sqlglot
 from sqlglot import ErrorLevel, exp
@@ -73,6 +74,7 @@ class Query:
             raise NotSql(f"cannot be said in the SQL of {kind}: {str(error).splitlines()[0]}") from error
 
 
+@cache
 def parse(text: str) -> Query:
     """The one SELECT that a text holds."""
     with _told():

@@ -315,29 +315,32 @@ def test_days_that_fail_for_good_stop_no_run(site, sandbox):
     assert site.etl("run", "garmin", "--env", "test", "--select", "stress", **once).code == 5
 
 
-@pytest.mark.parametrize(
-    ("path", "kind", "times", "select", "rows", "all_rows"),
-    [
-        ("hrv-service", "500", 3, "sleep,hrv,steps", {"sleep": 5, "steps": 108}, {"hrv": 5}),
-        ("hrv-service", "404", 3, "hrv,steps", {"steps": 108}, {"hrv": 5}),
-        ("hrv-service", "403", 1, "hrv,steps", {"steps": 108}, {"hrv": 5}),
-        ("hrv-service", "404", 1, "hrv", {"hrv": 5}, {"hrv": 5}),
-        ("/splits", "500", 3, "activities,activity_splits", {"activities": 4}, {"activity_splits": 8}),
-    ],
-)
-def test_what_is_down_stops_nothing_else_and_is_asked_for_again(
-    site, sandbox, path, kind, times, select, rows, all_rows
-):
+DOWN = [  # where, how it is answered, how often, and of it then how often it is asked and how many rows there are
+    ("hrv-service", "500", 3, 3, "hrv", 0),
+    ("dailyStress", "404", 3, 3, "stress", 0),
+    ("daily/spo2", "403", 1, 1, "spo2", 0),
+    ("dailyHeartRate", "404", 1, 7, "heart_rate", 5),
+    ("/splits", "500", 3, 3, "activity_splits", 0),
+    ("floorsChartData", "500", 0, 7, "floors", 28),
+]
+LATER = {"hrv": 5, "stress": 5, "spo2": 5, "activity_splits": 8}
+
+
+def test_what_is_down_stops_nothing_else_and_is_asked_for_again(site, sandbox):
     """Nor does what is not for an account, which a person may leave out; a single day stops no other."""
     once = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "1"}
-    sandbox.fault(path, kind, times)
-    result, tables = run(site, "--select", select, **once)
-    assert (result.code, tables) == (3, rows), result.err
-    assert len([seen for seen in sandbox.requests if path in seen.path]) in (times, 7)
-    said = " ".join(error["message"] for error in result.json[0]["errors"])
-    assert ("3 in a row failed" in said, "enabled: false" in said) == (times == 3, kind != "500"), said
-    result, tables = run(site, "--select", select, **once)
-    assert (result.code, {name: tables[name] for name in all_rows}) == (0, all_rows), result.err
+    some = ",".join(name for *_, name, _ in DOWN)
+    for path, kind, times, *_ in DOWN:
+        sandbox.fault(path, kind, times)
+    result, tables = run(site, "--select", some, **once)
+    asked = [sum(path in seen.path for seen in sandbox.requests) for path, *_ in DOWN]
+    assert (result.code, asked) == (3, [times for *_, times, _, _ in DOWN]), result.err
+    assert {name: tables.get(name, 0) for *_, name, _ in DOWN} == {name: rows for *_, name, rows in DOWN}
+    for path, kind, times, *_ in DOWN:
+        said = " ".join(error["message"] for error in result.json[0]["errors"] if path in error["message"])
+        assert ("3 in a row failed" in said, "enabled: false" in said) == (times == 3, kind != "500"), said
+    result, tables = run(site, "--select", some, **once)
+    assert (result.code, {name: tables[name] for name in LATER}) == (0, LATER), result.err
 
 
 def test_an_account_that_nobody_has_signed_in_to_keeps_no_other_from_being_read(site):
