@@ -245,7 +245,7 @@ class Store:
 
 
 def shown(name: str) -> str:
-    """A file's name as a page can show it: whatever cannot be printed, bytes that are no text too, as Python writes it."""
+    """A file's name as a page can show it: what cannot be printed, bytes that are no text too, as Python writes it."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 

@@ -48,7 +48,8 @@ class Told:
         try:
             return replace(self, rows=list(table.shape(self.answer, self.about)))
         except ODD as why:
-            return replace(self, failure=f"answered with what cannot be read ({type(why).__name__}); the API may have changed")
+            odd = f"answered with what cannot be read ({type(why).__name__}); the API may have changed"
+            return replace(self, failure=odd)
 
 
 @dataclass(frozen=True)
