@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sources.chess.files import _player
+from sources.kit.foreign import Line
 from tests.clouds.gcs import GCS
 from tests.warehouse import Ask, contents
 from tests.workspace import DESTINATIONS
@@ -184,15 +186,18 @@ def test_a_file_of_somebody_else_is_rejected_until_it_has_another_name(site):
     put(made, "garmin", {"notes": ["{}"], "2024_02_02_11_00_garmin_others": ["{}"]})
     home = made.root / "landing" / "garmin"
     (home / "landing/notes.jsonl").rename(home / f"landing/{long}.text")
+    (home / "landing/bytes\udcff and \x1b[2J.jsonl").touch()
     listed = made.etl("ingest", "garmin", "--dry-run", "--env", "test", "--output", "json").json
     refused = {each["name"].split(".")[0]: each["rejected"] for each in listed if "rejected" in each}
     assert [each["name"] for each in listed if "rejected" not in each] == [f"{name}.jsonl"]
-    assert refused.keys() == {f"{name}_bob", long, "2024_02_02_11_00_garmin_others"}
+    unshown = r"bytes\udcff and \x1b[2J"
+    assert refused.keys() == {f"{name}_bob", long, "2024_02_02_11_00_garmin_others", unshown}
     said = made.etl("ingest", "garmin", "--dry-run", "--env", "test").out
     assert f"garmin: {name}_bob.jsonl would be rejected: does not say whose it is" in said
     code, _ = etl(made, "ingest", "garmin")
     assert (code, made.query("SELECT account, max_stress_level FROM garmin.stress")) == (3, [("me", 97)])
     assert sorted(reasons(made, "garmin")) == sorted(refused.values())
+    assert (home / f"rejected/{unshown}.jsonl").exists()
     why = json.loads((home / "rejected" / f"{name}_bob.jsonl.error.json").read_text())
     move, ingest = why["retry_command"].split(" && ")
     assert ingest == "etl ingest garmin --env test"
@@ -200,7 +205,7 @@ def test_a_file_of_somebody_else_is_rejected_until_it_has_another_name(site):
     (home / "landing" / f"{name}_bob.jsonl").rename(home / "landing" / f"{name}_me.jsonl")
     assert etl(made, "ingest", "garmin")[0] == 0
     assert made.query("SELECT account, max_stress_level FROM garmin.stress") == [("me", 1)]
-    assert len(reasons(made, "garmin")) == 2
+    assert len(reasons(made, "garmin")) == 3
 
 
 def test_a_file_for_two_accounts_has_to_say_whose_it_is(site):
@@ -269,20 +274,29 @@ def test_a_file_of_arrow_rows_that_are_all_about_somebody_is_emptied(site):
 
 def test_another_file_of_the_same_name_is_rebuilt_too(site):
     """The archive gives it a number, behind what says whose it is; it stays the newer of the two."""
-    stress, statistics = "2024_02_02_11_00_garmin_stress_me", "2024_02_02_09_00_chess_chess_king_player_stats"
-    king = {"2024_02_02_08_00_chess_chess_king_player_profile": [{**PROFILE, "username": "chess_king"}]}
-    for spec, name, firsts, line, table in (
-        ("garmin", stress, {}, STRESS, "stress"),
-        ("chess", statistics, king, STATISTICS, "player_stats"),
-    ):
-        made = site(spec, {**firsts, name: [line]})
-        made.point_at({"sources.garmin.accounts": ["me", "boris"]})
-        assert etl(made, "ingest", spec)[0] == 0
-        put(made, spec, {name: [{**line, "more": {"x": 1}}]})
-        assert etl(made, "ingest", spec)[0] == 0
-        before = contents(Ask(made), spec)
-        assert f"{table}/{name}.2.jsonl" in there(made, spec, "archive")
-        assert (etl(made, "rebuild", spec)[0], contents(Ask(made), spec)) == (0, before)
+    name = "2024_02_02_11_00_garmin_stress_me"
+    made = site("garmin", {name: [STRESS]})
+    made.point_at({"sources.garmin.accounts": ["me", "boris"]})
+    assert etl(made, "ingest", "garmin")[0] == 0
+    put(made, "garmin", {name: [{**STRESS, "more": {"x": 1}}]})
+    assert etl(made, "ingest", "garmin")[0] == 0
+    before = contents(Ask(made), "garmin")
+    assert f"stress/{name}.2.jsonl" in there(made, "garmin", "archive")
+    assert (etl(made, "rebuild", "garmin")[0], contents(Ask(made), "garmin")) == (0, before)
+
+
+@pytest.mark.parametrize(
+    ("file", "player"),
+    [
+        ("2024_02_02_09_00_chess_chess_king_player_stats", "chess_king"),
+        ("2024_02_02_09_00_chess_chess_king_player_stats.2", "chess_king"),
+        ("2024_02_02_09_00_chess_Player_One_player_stats", "player_one"),
+        ("chess_x_player_stats", "x"),
+        ("2024_02_02_09_00_player_stats", ""),
+    ],
+)
+def test_a_name_says_whose_statistics_a_file_has(file, player):
+    assert _player(Line(STATISTICS, 1, "player_stats", file, "")) == player
 
 
 def test_places_in_a_top_list_are_those_of_the_lines(site):

@@ -75,9 +75,11 @@ def is_cursor(resource: DltResource, column: Column, source: DltSource) -> bool:
 
 
 def _declared(source: DltSource, name: str, coverage: Coverage) -> Declared:
-    at: dict[str | int, list[Column]] = {place[0]: [] for place, _, _ in _named(name, coverage)}
-    for place, resource, column in _named(name, coverage):
-        at[place[0]].append(_column(source.resources[resource], column, source))
+    named = list(_named(name, coverage))
+    tables = {each: source.resources[each].compute_table_schema() for _, each, _ in named}
+    at: dict[str | int, list[Column]] = {place[0]: [] for place, _, _ in named}
+    for place, resource, column in named:
+        at[place[0]].append(_column(tables[resource], column, source))
     return Declared(name, coverage, at["column"][0], tuple(at.get("per", ())), next(iter(at.get("of", ())), None))
 
 
@@ -129,8 +131,8 @@ def _mistake(source: DltSource, name: str, column: str, types: Sequence[str]) ->
     return f"{column} is a {found}, expected a {' or a '.join(types)}" if types and found not in types else None
 
 
-def _column(resource: DltResource, name: str, source: DltSource) -> Column:
-    column, schema = _normalized(name, source), resource.compute_table_schema()
+def _column(schema: TTableSchema, name: str, source: DltSource) -> Column:
+    column = _normalized(name, source)
     hints = _hints(schema, source)[column]
     table = source.schema.naming.normalize_table_identifier(str(schema["name"]))
     return Column(table, column, str(hints["data_type"]), hints.get("timezone") is not False)

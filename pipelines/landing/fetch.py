@@ -15,7 +15,7 @@ from pipelines import build
 from pipelines.environment import LANDING
 from pipelines.landing.manifest import ENDING, Manifest, Refresh, State, digests, named, was_cut_off
 from pipelines.landing.position import Position
-from pipelines.landing.store import Store, strangers
+from pipelines.landing.store import Store, shown, strangers
 from pipelines.landing.writer import Writer
 from pipelines.load import Load
 from pipelines.rows.intake import Intake
@@ -44,7 +44,7 @@ def sorted_out(load: Load, store: Store) -> tuple[list[Manifest], list[str]]:
     runs = load.ledger.begun(store.spec) if strange else {}
     cut_off = [name for name in strange if was_cut_off(name, store.spec, runs)]
     for name in cut_off:
-        load.report.warnings.append(f"{store.spec}: {name}: {CUT_OFF}")
+        load.report.warnings.append(f"{store.spec}: {shown(name)}: {CUT_OFF}")
         store.reject(name, {"reason": CUT_OFF, "run_id": load.report.run_id})
     return manifests, [name for name in strange if name not in cut_off]
 

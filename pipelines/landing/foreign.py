@@ -23,6 +23,7 @@ from pipelines.specs.spec import Spec
 
 UNKNOWN = "belongs to no resource: its name ends with none of {}; rename it and put it into landing again"
 MISFIT = "is nothing that a file of {} holds"
+UNSHOWN = "has a name with characters that cannot be shown; rename it and put it into landing again"
 NO_ROWS = "is neither JSON lines nor parquet by its name; call it .jsonl, .jsonl.zst, .jsonl.gz or .parquet"
 
 
@@ -43,6 +44,8 @@ class Strangers:
     def waiting(self, store: Store, name: str) -> Manifest | str:
         """What stands for a file of the landing, or why it cannot be loaded."""
         kind = resource_of(name, self._tables)
+        if not name.isprintable():
+            return UNSHOWN
         if not is_of_rows(name):
             return NO_ROWS
         if kind is None:

@@ -14,7 +14,7 @@ from pipelines.landing.foreign import Strangers
 from pipelines.landing.manifest import Manifest, RawFile, was_cut_off
 from pipelines.landing.one_fetch import OneFetch
 from pipelines.landing.position import Position
-from pipelines.landing.store import Store, strangers
+from pipelines.landing.store import Store, shown, strangers
 from pipelines.load import Load
 from pipelines.order import Order, settle
 from pipelines.report import Report
@@ -43,7 +43,7 @@ def listed(environment: Environment, spec: Spec, order: Order) -> tuple[list[Raw
         if isinstance(found, Manifest):
             manifests.append(found)
         else:
-            rejected[name] = found
+            rejected[shown(name)] = found
     wanted = [(each, [name for name in each.resources if name in chosen]) for each in foreign.in_order(manifests)]
     files = [(each, file) for each, names in wanted for file in each.files
              if any(file in each.files_of(name) for name in names)]  # fmt: skip
@@ -128,6 +128,6 @@ class _Ingest:
             _archive(self.store, manifest, self.report)
 
     def _reject(self, name: str, reason: str) -> None:
-        self.report.failed_items.append({"resource": LANDING, "item": name, "reason": reason})
+        self.report.failed_items.append({"resource": LANDING, "item": shown(name), "reason": reason})
         why = {"reason": reason, "run_id": self.report.run_id}
         self.store.reject(name, why, self.load.environment.name)

@@ -183,9 +183,9 @@ class Store:
 
         `again` is the environment in which a person loads it, once it is mended and lies in the landing again.
         """
-        moved = self._move(name, REJECTED, new=_with_room(name))
+        moved = self._move(name, REJECTED, new=_with_room(shown(name)))
         retry = {"retry_command": self._put_back(moved, again)} if again else {}
-        told = {"file": name, **reason, **retry, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        told = {"file": shown(name), **reason, **retry, "rejected_at": datetime.now(UTC).isoformat(timespec="seconds")}
         self.filesystem.pipe_file(self.path(REJECTED, f"{moved}{WHY}"), json.dumps(told, indent=2).encode())
 
     def forget_reasons(self) -> None:
@@ -242,6 +242,11 @@ class Store:
                 if block != second.read(BLOCK):
                     return False
         return True
+
+
+def shown(name: str) -> str:
+    """A file's name as a page can show it: what cannot be printed, bytes that are no text too, as Python writes it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def _with_room(name: str) -> str:

@@ -160,7 +160,7 @@ def _games_of(upstream: Upstream, player: str, memory: Memory, window: Window) -
             yield notices.warning(f"chess: {player} {month}: gone since {known['gone']} (410), not asked for")
         if _settled(known) or not window.touches(month):
             continue
-        page = upstream.fetch(upstream.here(address), known)
+        page = upstream.fetch(upstream.listed(address), known)
         if page.absent:
             reason = f"{page.absent}, though the archive lists it"
             yield notices.failed(f"{player} {month}", reason, unit=str(month).replace("/", "-"), part=player)
@@ -192,7 +192,7 @@ def _with_removals(rows: list[Row], owner: Row, memory: Memory) -> list[Row]:
 
     Neither `replace` nor a merge key per player would do: with a 304 or `--limit` standing rows would vanish.
     """
-    last = {row.get("id_url", place): {**owner, **row} for place, row in enumerate(rows)}
+    last = {_url(row) or place: {**owner, **row} for place, row in enumerate(rows)}
     left = [url for url in memory.get("listed", []) if url not in last]
     return [
         *last.values(),
@@ -201,7 +201,13 @@ def _with_removals(rows: list[Row], owner: Row, memory: Memory) -> list[Row]:
 
 
 def _remember_listed(rows: list[Row], memory: Memory) -> None:
-    memory["listed"] = sorted({row["id_url"] for row in rows if "id_url" in row})
+    memory["listed"] = sorted({url for row in rows if (url := _url(row))})
+
+
+def _url(row: Row) -> str:
+    """What names an entry of a list; nothing where that is no text, as the check of the rows will say."""
+    url = row.get("id_url")
+    return url if isinstance(url, str) else ""
 
 
 def _digest(value: Any) -> str:

@@ -68,6 +68,13 @@ class Upstream:
         """An address from an answer, under `base_url` when that stands in for the API."""
         return self.base_url + address.removeprefix(API) if address.startswith(f"{API}/") else address
 
+    def listed(self, address: str) -> str:
+        """The same of an address that an answer lists; no other host is asked for what one answer says."""
+        found = self.here(address)
+        if not found.startswith(f"{self.base_url}/"):
+            raise SourceError(f"chess: {http.shown(address)}: is listed, but is elsewhere; the API may have changed")
+        return found
+
     def _remember_move(self, response: http.Response, memory: Memory) -> None:
         for_good = any(hop.status_code in (301, 308) for hop in response.history)
         if for_good and self.here(response.url).startswith(f"{self.base_url}/"):

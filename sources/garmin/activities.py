@@ -18,7 +18,7 @@ from sources.garmin.flat import Row, flat, snake
 from sources.garmin.metrics import Table
 from sources.garmin.moments import DAY, utc
 from sources.garmin.shapes import DATE, objects
-from sources.garmin.upstream import NOTHING, Account, checked
+from sources.garmin.upstream import NOTHING, Account, Unanswered, checked
 
 ID = "activity_id"
 LIST = "/activitylist-service/activities/search/activities?startDate={0.first}&endDate={0.last}&start={1}&limit={2}"
@@ -47,14 +47,17 @@ class Part:
     def is_of(self, activity: Row) -> bool:
         """Whether such an activity has it."""
         kind = activity.get("activityType")
-        return not self.only or (isinstance(kind, dict) and kind.get("typeKey") in self.only)
+        return not self.only or (isinstance(kind, dict) and str(kind.get("typeKey")) in self.only)
 
 
 def listed(account: Account, span: Span) -> list[Row]:
     """The activities of some days, newest first, each once."""
-    found: dict[Any, Row] = {}
+    found: dict[str, Row] = {}
     for page in _pages(account, span):
-        found.update((entry.get("activityId", json.dumps(entry)), entry) for entry in objects(page, "activities"))
+        more = {json.dumps(entry.get("activityId", entry)): entry for entry in objects(page, "activities")}
+        if len(page) >= PAGE and more.keys() <= found.keys():
+            raise Unanswered("lists the same activities again and again; the API may have changed")
+        found |= more
     return list(found.values())
 
 
@@ -72,7 +75,7 @@ def _pages(account: Account, span: Span) -> Iterator[list[Any]]:
 def changed(activities: list[Row], part: Part, memory: Memory) -> list[str]:
     """The ids of activities whose part is to be asked for: new ones, changed ones, and those that failed."""
     seen = memory.get("seen", {})
-    known = [each for each in activities if "activityId" in each and part.is_of(each)]
+    known = [each for each in activities if _id(each).isdecimal() and part.is_of(each)]
     new = [_id(each) for each in known if seen.get(_id(each)) != digest(each)]
     return list(dict.fromkeys([*memory.get("failed", []), *new]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import tee
 from typing import Any, TypeVar
@@ -20,7 +20,8 @@ from sources.kit import notices
 from sources.kit.errors import SignInNeeded, TryLater
 
 ACCOUNT = "account"
-FILLED = "filled"  # days of which there are rows
+FILLED, FAILED, UNREAD = "filled", "failed", "unread"  # days of which there are rows, or no answer, or an odd one
+ODD = (AttributeError, LookupError, TypeError, ValueError)  # what reading an answer ends with that is as none was
 Shared = TypeVar("Shared")
 
 
@@ -28,7 +29,7 @@ Shared = TypeVar("Shared")
 class Told:
     """What an account answered to one request, or why there is no answer; `about` is the day, or the activity.
 
-    `span` has the days that were asked for, where it was days.
+    `span` has the days that were asked for, where it was days; `again` names them, or the activity, to the next run.
     """
 
     account: str
@@ -37,6 +38,18 @@ class Told:
     span: Span | None = None
     answer: Any = None
     failure: str = ""
+    again: Any = None
+    rows: list[Any] = field(default_factory=list)
+
+    def read(self, table: Table) -> Told:
+        """The same with the rows that a table takes from the answer; one that cannot be read is as good as none."""
+        if self.failure or self.answer is None:
+            return self
+        try:
+            return replace(self, rows=list(table.shape(self.answer, self.about)))
+        except ODD as why:
+            odd = f"answered with what cannot be read ({type(why).__name__}); the API may have changed"
+            return replace(self, failure=odd)
 
 
 @dataclass(frozen=True)
@@ -109,12 +122,13 @@ class Reading:
                 continue
             memory = {} if self.window else _memory(table.name, each.account)
             if isinstance(each, Told):
-                page = _page(table, each)
-                yield [*page, *_emptied(table, each, page, memory)]
+                read = each.read(table)
+                if read.failure and not each.failure:
+                    memory.setdefault(UNREAD, []).append(each.again)
+                page = _page(read)
+                yield [*page, *_emptied(table, read, page, memory)]
             else:
-                filled = [day for day in memory.get(FILLED, []) if day >= each.recent]
-                memory.clear()
-                memory.update({**each.memory, FILLED: filled} if each.recent and filled else each.memory)
+                _remember(each, memory)
 
     def _metric(self, metric: Metric, users: list[str]) -> Iterator[Told | Ended | SignedOut]:
         for account in self.accounts:
@@ -144,18 +158,19 @@ class Reading:
         paths = (metric.path.format(name=account.display_name, first=span.first, last=span.last) for span in spans)
         for span, ask in zip(spans, account.asked(paths, failed_before=missed), strict=False):
             item, days = f"{account.name} {metric.name} {span.unit}", span if metric.dated else None
+            told = Told(account.name, str(span.first), item, days, again=[str(span.first), str(span.last)])
             try:
                 answer = ask()
                 account.refuse_stranger(answer)
-                yield Told(account.name, str(span.first), item, days, checked(answer, metric.kind))
+                yield replace(told, answer=checked(answer, metric.kind))
             except Unanswered as why:
                 self._refuse_silence(why)
-                yield Told(account.name, str(span.first), item, days, failure=str(why))
+                yield replace(told, failure=str(why))
                 if why.lasting:
                     return
-                again.append([str(span.first), str(span.last)])
+                again.append(told.again)
         recent = str(until - metric.look_back * DAY) if metric.dated else ""
-        yield Ended(account.name, {"until": str(until), **({"failed": again} if again else {})}, recent)
+        yield Ended(account.name, {"until": str(until), FAILED: again}, recent)
 
     def _refuse_silence(self, why: Unanswered) -> None:
         """Stop where what is given up is all that was asked for so far: then the upstream is down, not a part of it."""
@@ -175,18 +190,18 @@ class Reading:
         wanted = list(dict.fromkeys(each for memory in memories for each in acts.changed(found, part, memory)))
         again: list[str] = []
         for activity, ask in zip(wanted, account.asked(map(part.path.format, wanted), acts.NONE_SUCH), strict=False):
-            item = f"{account.name} {part.name} {activity}"
+            told = Told(account.name, activity, f"{account.name} {part.name} {activity}", again=activity)
             try:
-                yield Told(account.name, activity, item, answer=checked(ask(), part.kind))
+                yield replace(told, answer=checked(ask(), part.kind))
             except Unanswered as why:
                 self._refuse_silence(why)
-                yield Told(account.name, activity, item, failure=str(why))
+                yield replace(told, failure=str(why))
                 again.append(activity)
                 if isinstance(why, GivenUp):
                     again += wanted[wanted.index(activity) + 1 :]
                     break
         seen = acts.seen(found, part, again, span.last)
-        yield Ended(account.name, {"until": str(span.last), "seen": seen, **({"failed": again} if again else {})})
+        yield Ended(account.name, {"until": str(span.last), "seen": seen, FAILED: again})
 
     def _listed(self) -> Iterator[Listed | SignedOut]:
         """The activities of each account, listed once for all that are made of them."""
@@ -215,15 +230,23 @@ class Reading:
         return copies.pop()
 
 
-def _page(table: Table, told: Told) -> list[Any]:
-    """The rows that a table takes from an answer, and what is to be said of it."""
+def _remember(ended: Ended, memory: Memory) -> None:
+    """What the next run is to know of an account, and nothing else."""
+    filled = [day for day in memory.get(FILLED, []) if day >= ended.recent]
+    failed = [*ended.memory.get(FAILED, []), *memory.get(UNREAD, [])]
+    kept = {**ended.memory, FILLED: filled, FAILED: failed}
+    memory.clear()
+    memory.update({name: value for name, value in kept.items() if value})
+
+
+def _page(told: Told) -> list[Any]:
+    """The rows of an answer, and what is to be said of it."""
     if told.failure:
         return [notices.failed(told.item, told.failure, told.span.unit if told.span else "", told.account)]
-    page = [] if told.answer is None else list(table.shape(told.answer, told.about))
-    rows = [row for row in page if not getattr(row, "is_notice", False)]
-    for row in page:
+    rows = [row for row in told.rows if not getattr(row, "is_notice", False)]
+    for row in told.rows:
         (row["row"] if getattr(row, "is_notice", False) else row)[ACCOUNT] = told.account
-    return [*page, *_covered(told, Counter(row.get(DATE) for row in rows))]
+    return [*told.rows, *_covered(told, Counter(str(row.get(DATE)) for row in rows))]
 
 
 def _emptied(table: Table, told: Told, page: list[Any], memory: Memory) -> list[Any]:

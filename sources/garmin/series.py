@@ -106,7 +106,7 @@ def _described(descriptor: Any) -> tuple[int | None, str]:
     """The place and the name that a descriptor gives, in whatever spelling."""
     place, name = None, ""
     for key, value in descriptor.items() if isinstance(descriptor, dict) else ():
-        if key.lower().endswith("index") and type(value) is int:
+        if key.lower().endswith("index") and type(value) is int and value >= 0:
             place = value
         elif key.lower().endswith("key") and isinstance(value, str):
             name = value

@@ -47,6 +47,7 @@ from sources.spotify.tables import (
     TOP_TRACKS,
     UNKNOWN,
     Row,
+    id_of,
     told_entry,
     uri_of,
 )
@@ -198,7 +199,7 @@ def playlist_items(upstream: Upstream, accounts: list[str]) -> Iterator[Any]:
 
     def entries(account: str, memory: Memory) -> Iterator[Any]:
         known, hidden = memory.setdefault("snapshots", {}), 0
-        lists = {row["id"]: row.get("snapshot_id") for row in upstream.playlists(account).rows if row.get("id")}
+        lists = {name: row.get("snapshot_id") for row in upstream.playlists(account).rows if (name := id_of(row))}
         for name, snapshot in lists.items():
             if snapshot is None or known.get(name) != snapshot:
                 first, path = _first_entries(upstream, account, name)
@@ -284,20 +285,20 @@ def _whole(table: str, account: str, found: Listing, memory: Memory) -> Iterator
     """A list that was read to its end, and what is gone from it; of one that was cut nothing is taken for gone."""
     yield _unless_told([{"account": account, **row} for row in found.rows], memory)
     if found.whole:
-        yield removed(table, ("id",), {(row.get("id"),) for row in found.rows}, found.at, account=account)
+        yield removed(table, ("id",), {(id_of(row),) for row in found.rows}, found.at, account=account)
 
 
 def _followed(upstream: Upstream, account: str) -> Listing:
     """The artists that an account follows, by the cursor of each page."""
-    rows: dict[Any, Row] = {}
+    rows: dict[str, Row] = {}
     totals: set[Any] = set()
     after: str | None = None
     while True:
-        page = upstream.page(account, "/me/following", type="artist", limit=PAGE, after=after)
-        rows |= {row.get("id"): row for row in page.items}
+        page, known = upstream.page(account, "/me/following", type="artist", limit=PAGE, after=after), len(rows)
+        rows |= {id_of(row) or repr(row): row for row in page.items}
         totals.add(page.object.get("total"))
         following = page.cursor("after") if page.has_next else None
-        if following is None or following == after:
+        if following is None or len(rows) == known:
             return Listing(list(rows.values()), totals == {len(rows)}, page.sent_at)
         after = following
 

@@ -160,9 +160,18 @@ def told_entry(entry: Row) -> Row:
     return _renamed(entry, "item", "track")
 
 
-def uri_of(item: Any) -> Any:
+def uri_of(item: Any) -> str | None:
     """What names a track or an episode, also where it has no id; None for none."""
-    return item.get("uri") if isinstance(item, dict) else None
+    return _text(item.get("uri")) if isinstance(item, dict) else None
+
+
+def id_of(row: Row) -> str | None:
+    """What names a playlist or an artist; None where that is no name, as the check of the rows will say."""
+    return _text(row.get("id"))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _renamed(row: Row, old: str, new: str) -> Row:

@@ -59,9 +59,13 @@ class Upstream:
         self, account: str, path: str, offset: int = 0, first: Page | None = None, **query: Any
     ) -> Iterator[Page]:
         """The pages of a list that is counted, from an offset on; addresses in an answer are never asked."""
+        seen: set[int] = set()
         while True:
             page, first = first or self.page(account, path, limit=PAGE, offset=offset, **query), None
             page.offset = offset
+            if page.has_next and page.mark in seen:
+                page.refuse("answered with a page that was read before; the API may have changed")
+            seen.add(page.mark)
             yield page
             if not page.has_next or not page.items:
                 return
@@ -135,12 +139,18 @@ class Page:
         return total if isinstance(total, int) and "offset" in self.object else None
 
     @property
+    def mark(self) -> int:
+        """What the same page has again; where entries are counted their place is part of it."""
+        return hash(repr(self.items) if self.total is None else self.response.content)
+
+    @property
     def has_next(self) -> bool:
         return self.object.get("next") is not None
 
     def cursor(self, name: str) -> str | None:
         """Where the next page begins; the cursors of an empty answer are null."""
-        return (self.object.get("cursors") or {}).get(name)
+        cursors = self.object.get("cursors")
+        return cursors.get(name) if isinstance(cursors, dict) else None
 
     def refuse(self, what: str) -> NoReturn:
         """Fail, as the answer is of no use."""

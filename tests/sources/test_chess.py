@@ -15,7 +15,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.pipeline import StateInjectableContext
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from sources.chess import chess, estimate
+from sources.chess import _remember_listed, _with_removals, chess, estimate
 from sources.kit.errors import BadSetting, SourceError, TryLater
 from sources.kit.notices import KEY
 from tests.scripted_server import Asked, Server, reply, serving
@@ -594,12 +594,21 @@ def test_429_is_repeated(world):
     assert ids(rows["player_profile"], "player_id") == [1]
 
 
-@pytest.mark.parametrize("wrong", [[], {"games": []}, {"archives": None}, {"archives": [1]}, {"archives": ["x"]}])
+@pytest.mark.parametrize("wrong", [[], {"games": []}, {"archives": None}, {"archives": [1]}, {"archives": ["x"]},
+                                   {"archives": ["http://127.0.0.1:9/pub/player/ann/games/2024/01"]}])  # fmt: skip
 def test_an_answer_of_another_shape_is_one_line(world, wrong):
     world.site.pages["/player/ann/games/archives"] = wrong
     with pytest.raises(Exception, match="the API may have changed") as raised:
         world.read("games")
     assert isinstance(raised.value.__cause__, SourceError)
+
+
+def test_entries_without_a_name_are_left_to_the_check_of_rows():
+    rows, memory = [{"id_url": ["x"]}, {"id_url": None}, {"id_url": "a"}, {}], {"listed": ["a", "b"]}
+    told = _with_removals(rows, {"player_id": 1}, memory)
+    _remember_listed(rows, memory)
+    assert [(row.get("id_url"), row.get("removed")) for row in told[2:]] == [("a", None), (None, None), ("b", True)]
+    assert (len(told), memory) == (5, {"listed": ["a"]})
 
 
 def test_the_contact_and_lower_case_names_go_out(world):

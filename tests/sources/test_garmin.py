@@ -9,12 +9,13 @@ from datetime import date
 import pytest
 
 from sources.garmin import RESOURCES
-from sources.garmin.activities import PARTS, changed, seen
+from sources.garmin.activities import PARTS, changed, listed, seen
 from sources.garmin.days import Span, Window, asked
 from sources.garmin.flat import flat, is_bare, snake
 from sources.garmin.metrics import METRICS
 from sources.garmin.moments import offset_minutes, utc
 from sources.garmin.series import Series, samples
+from sources.garmin.upstream import Unanswered
 from tests.scripted_server import reply, serving
 
 TODAY = date(2024, 3, 1)
@@ -113,6 +114,7 @@ def test_bare_frames(answer, wanted):
         (None, [[MS, 7, 8]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": 0}, {"key": "level", "index": 2}], [[MS, 7]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": "first"}], [[MS, 7]], "does not fit its descriptors"),
+        ([{"key": "timestamp", "index": -3}, {"key": "level", "index": 1}], [[MS, 7]], "does not fit its descriptors"),
         ([{"key": "timestamp", "index": 1}, {"key": "level", "index": 0}], [[7, None]], "tells no moment"),
     ],
 )
@@ -180,6 +182,21 @@ def test_parts_are_asked_for_when_an_activity_is_new_or_changed():
     now = [activity(1, "Named"), activity(2, userRoles=["y"]), activity(3)]
     assert changed(now, part, memory) == ["1", "3"]
     assert changed(now, part, {"seen": seen(now, part, ["3"], TODAY), "failed": ["3"]}) == ["3"]
+
+
+def test_a_list_without_an_end_is_given_up():
+    class Endless:
+        def asked(self, paths):
+            return iter([lambda: [activity(number) for number in range(100)]])
+
+    with pytest.raises(Unanswered, match="again and again"):
+        listed(Endless(), Span(TODAY, TODAY))
+
+
+def test_only_what_has_a_number_has_parts():
+    odd = [activity(number) for number in (None, "../x", ["y"], -1)]
+    kind = activity(3, activityType={"typeKey": ["a", "list"]})
+    assert [changed([*odd, kind], part, {}) for part in (PARTS[0], PARTS[-1])] == [["3"], []]
 
 
 def test_sets_are_asked_for_where_there_may_be_some():
@@ -298,29 +315,32 @@ def test_days_that_fail_for_good_stop_no_run(site, sandbox):
     assert site.etl("run", "garmin", "--env", "test", "--select", "stress", **once).code == 5
 
 
-@pytest.mark.parametrize(
-    ("path", "kind", "times", "select", "rows", "all_rows"),
-    [
-        ("hrv-service", "500", 3, "sleep,hrv,steps", {"sleep": 5, "steps": 108}, {"hrv": 5}),
-        ("hrv-service", "404", 3, "hrv,steps", {"steps": 108}, {"hrv": 5}),
-        ("hrv-service", "403", 1, "hrv,steps", {"steps": 108}, {"hrv": 5}),
-        ("hrv-service", "404", 1, "hrv", {"hrv": 5}, {"hrv": 5}),
-        ("/splits", "500", 3, "activities,activity_splits", {"activities": 4}, {"activity_splits": 8}),
-    ],
-)
-def test_what_is_down_stops_nothing_else_and_is_asked_for_again(
-    site, sandbox, path, kind, times, select, rows, all_rows
-):
+DOWN = [  # where, how it is answered, how often, and of it then how often it is asked and how many rows there are
+    ("hrv-service", "500", 3, 3, "hrv", 0),
+    ("dailyStress", "404", 3, 3, "stress", 0),
+    ("daily/spo2", "403", 1, 1, "spo2", 0),
+    ("dailyHeartRate", "404", 1, 7, "heart_rate", 5),
+    ("/splits", "500", 3, 3, "activity_splits", 0),
+    ("floorsChartData", "500", 0, 7, "floors", 28),
+]
+LATER = {"hrv": 5, "stress": 5, "spo2": 5, "activity_splits": 8}
+
+
+def test_what_is_down_stops_nothing_else_and_is_asked_for_again(site, sandbox):
     """Nor does what is not for an account, which a person may leave out; a single day stops no other."""
     once = {**ALONE, "SOURCES__GARMIN__HTTP__MAX_ATTEMPTS": "1"}
-    sandbox.fault(path, kind, times)
-    result, tables = run(site, "--select", select, **once)
-    assert (result.code, tables) == (3, rows), result.err
-    assert len([seen for seen in sandbox.requests if path in seen.path]) in (times, 7)
-    said = " ".join(error["message"] for error in result.json[0]["errors"])
-    assert ("3 in a row failed" in said, "enabled: false" in said) == (times == 3, kind != "500"), said
-    result, tables = run(site, "--select", select, **once)
-    assert (result.code, {name: tables[name] for name in all_rows}) == (0, all_rows), result.err
+    some = ",".join(name for *_, name, _ in DOWN)
+    for path, kind, times, *_ in DOWN:
+        sandbox.fault(path, kind, times)
+    result, tables = run(site, "--select", some, **once)
+    asked = [sum(path in seen.path for seen in sandbox.requests) for path, *_ in DOWN]
+    assert (result.code, asked) == (3, [times for *_, times, _, _ in DOWN]), result.err
+    assert {name: tables.get(name, 0) for *_, name, _ in DOWN} == {name: rows for *_, name, rows in DOWN}
+    for path, kind, times, *_ in DOWN:
+        said = " ".join(error["message"] for error in result.json[0]["errors"] if path in error["message"])
+        assert ("3 in a row failed" in said, "enabled: false" in said) == (times == 3, kind != "500"), said
+    result, tables = run(site, "--select", some, **once)
+    assert (result.code, {name: tables[name] for name in LATER}) == (0, LATER), result.err
 
 
 def test_an_account_that_nobody_has_signed_in_to_keeps_no_other_from_being_read(site):
@@ -396,20 +416,31 @@ def test_a_day_that_is_emptied_has_no_rows_any_more(site):
 
 
 def test_a_day_whose_rows_cannot_be_read_keeps_those_it_had(site):
-    now, entries = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, [[MS, 7]]
+    """An answer that is as none ever was has failed, and is asked for again."""
+    now, told = {"Date": "Fri, 01 Mar 2024 12:00:00 GMT"}, {"stressValuesArray": [[MS, 7]]}
 
     def answer(asked):
         if "dailyStress" not in asked.path:
             return reply(200, {"displayName": "x"}, now)
-        return reply(200, {"calendarDate": asked.path[-10:], "avgStressLevel": 7, "stressValuesArray": entries}, now)
+        first = asked.path.endswith("2024-03-01")
+        return reply(200, told if first else {"stressValuesArray": [[MS, 9]]}, now)
+
+    def rows():
+        result, _ = run(site, "--select", "stress_samples", **ALONE)
+        there = "SELECT calendar_date::text, stress_level FROM garmin.stress_samples ORDER BY 1 LIMIT 2"
+        return result.code, result.json[0]["rejected"], site.query(there)
 
     with serving(answer) as server:
         site.point_at({"sources.garmin.base_url": server.url, "sources.garmin.begin": "2024-03-01"})
-        run(site, "--select", "stress_samples", **ALONE)
-        entries[:] = [[MS, 7, "odd"]]
-        result, _ = run(site, "--select", "stress_samples", **ALONE)
-    assert (result.code, result.json[0]["rejected"]) == (3, {"stress_samples": 1})
-    assert site.query("SELECT calendar_date::text FROM garmin.stress_samples") == [("2024-03-01",)]
+        before = rows()[-1]
+        told["stressValuesArray"] = [[MS, 7, "odd"]]
+        assert rows() == (3, {"stress_samples": 1}, before)
+        now["Date"] = "Wed, 06 Mar 2024 12:00:00 GMT"
+        told["stressValueDescriptorsDTOList"] = 7
+        assert rows() == (3, {}, [*before, ("2024-03-02", 9.0)])
+        told.clear()
+        told["stressValuesArray"] = [[MS, 8]]
+        assert rows() == (0, {}, [("2024-03-01", 8.0), ("2024-03-02", 9.0)])
 
 
 def test_a_list_that_is_none_fails_and_is_asked_for_again(site, sandbox):

@@ -20,6 +20,7 @@ from sources.spotify import spotify
 from sources.spotify.plays import mark, remember
 from sources.spotify.removals import _nested
 from sources.spotify.tables import told_entry, told_playlist
+from tests.scripted_server import reply, serving
 from tests.signed_in import Person, choose
 from tests.warehouse import Ask
 
@@ -257,6 +258,28 @@ def test_a_quota_keeps_what_was_read_and_the_next_run_goes_on(site, sandbox):
     assert (code, offsets[0]) == (0, "50")
     assert site.query("SELECT count(*), count(removed_at) FROM spotify.saved_tracks") == [(90, 0)]
     assert site.query("SELECT count(*) FROM spotify.saved_albums") == [(6,)]
+
+
+SAVED = {"items": [{"added_at": "2024-01-01T00:00:00Z", "track": {"uri": "a"}}] * 50, "next": "there is more"}
+FOLLOWED = {"items": [{"id": "a"}], "next": "more", "cursors": {"after": "x"}, "total": 2}
+
+
+@pytest.mark.parametrize(
+    ("table", "answers", "code", "says"),
+    [
+        ("saved_tracks", [SAVED], 1, "answered with a page that was read before"),
+        ("saved_albums", [{**SAVED, "offset": 0, "total": 10**9}], 1, "answered with a page that was read before"),
+        ("followed_artists", [{"artists": FOLLOWED}, {"artists": {**FOLLOWED, "cursors": {"after": "y"}}}], 0, ""),
+        ("recently_played", [{**SAVED, "cursors": "x"}], 3, ""),
+        ("playlist*", [{"items": [{"id": ["a"], "uri": ["b"]}], "next": None}], 3, ""),
+    ],
+)
+def test_pages_that_lead_nowhere_end(workspace, table, answers, code, says):
+    made = workspace("spotify")
+    made.point_at({"sources.spotify.client_id": "app", "sources.spotify.token": {"access_token": "good"}})
+    with serving(lambda asked: reply(200, answers[len(upstream.asked) % len(answers)])) as upstream:
+        result = made.etl("run", "spotify", "--env", "test", "--select", table, SOURCES__SPOTIFY__BASE_URL=upstream.url)
+    assert (result.code, says in result.err, len(upstream.asked) < 4) == (code, True, True), result
 
 
 def test_a_wait_longer_than_the_cap_ends_the_run(site, sandbox):
