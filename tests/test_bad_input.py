@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg2
@@ -318,7 +319,8 @@ def test_a_warehouse_file_open_in_another_process(bad, monkeypatch):
 def test_no_room_to_write(workspace, most_bytes):
     """A cap on the size of files stands in for a disk that is full from the start, or while the rows are read."""
     made = workspace()
-    toy(made, rows(1400, pad="x" * 400))
+    noise = Random(1)  # which no warehouse can compress
+    toy(made, [{**row, "pad": noise.randbytes(800).hex()} for row in rows(1400)])
     command = [sys.executable, "-m", "cli", "--root", str(made.root), "run", "toy", "--env", "test"]
     capped = subprocess.run(
         command, cwd=REPOSITORY, env={**os.environ, **made.variables}, text=True, capture_output=True, check=False,
@@ -343,7 +345,8 @@ cp "$1/disk/warehouse.duckdb" "$1/copy.duckdb"
 
 def test_a_small_disk_that_fills_up(workspace):
     made = workspace()
-    toy(made, rows(1400, pad="x" * 400))
+    noise = Random(1)  # which no warehouse can compress
+    toy(made, [{**row, "pad": noise.randbytes(800).hex()} for row in rows(1400)])
     (made.root / "disk").mkdir()
     text = (made.root / "destinations.toml").read_text().replace('"warehouse.duckdb"', '"disk/warehouse.duckdb"')
     made.write("destinations.toml", text)
