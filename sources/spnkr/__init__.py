@@ -20,12 +20,12 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from sources.kit.errors import BadSetting
+from sources.kit.halo.sign_in import SIGN_IN as SIGN_IN
+from sources.kit.halo.sign_in import pasted
 from sources.spnkr import snapshots, tables
 from sources.spnkr.histories import MATCH_TYPES, Window
 from sources.spnkr.people import People
 from sources.spnkr.reading import TABLES, Reading
-from sources.spnkr.sign_in import SIGN_IN as SIGN_IN
-from sources.spnkr.sign_in import pasted
 from sources.spnkr.upstream import API, Upstream
 
 RANKED_ARENA = "edfef3ac-9cbe-4fa2-b949-8f29deafd483"

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,18 @@ def test_events_that_were_copied_are_there_once_and_those_that_are_alike_stay(tm
 
 
 def test_rows_that_are_no_json_are_refused_alone(tmp_path):
-    a = database(tmp_path / "a.db", PLAIN, MatchStats=["{not", "{}", match("m1"), None])
+    """Also those that SQLite takes for JSON: half of a character, a number without end, text that is no UTF-8."""
+    lone, endless = match("m2").replace("xuid(", "\\ud800("), match("m3").replace("11", "1e999")
+    a = database(tmp_path / "a.db", PLAIN, MatchStats=["{not", "{}", match("m1"), None, lone, endless])
+    with closing(sqlite3.connect(a)) as other:
+        other.execute("INSERT INTO MatchStats VALUES (CAST(? AS TEXT))", (match("m4").encode() + b" \xff",))
+        other.execute("INSERT INTO XuidAliases VALUES (?, CAST(? AS TEXT), NULL, 'api', NULL)", (OTHER, b"Na\xffme"))
+        other.commit()
     merge = merged(a)
+    assert [row["gamertag"] for row in rows(merge, "aliases")] == ["Na\ufffdme"]
     found = rows(merge, "match_stats")
     assert [row["match_id"] for row in found if KEY not in row] == ["m1"]
-    assert [row["where"] for row in found if KEY in row] == [f"a.db:MatchStats:{n}" for n in (1, 2, 4)]
+    assert [row["where"] for row in found if KEY in row] == [f"a.db:MatchStats:{n}" for n in (1, 2, 4, 5, 6, 7)]
 
 
 @pytest.mark.parametrize(
@@ -157,15 +165,17 @@ def test_sums_stand_in_where_nobody_has_the_match(tmp_path):
     a = database(tmp_path / "a.db", GENERATED + CACHE, MatchStats=[match("m1")], MatchCache=cached)
     facts = tmp_path / "match_facts" / f"player={OWNER}" / "year=2024" / "month=01" / "data.parquet"
     facts.parent.mkdir(parents=True)
-    told = {"match_id": ["m2", "m4"], "kills": [6, 7], "team_id": [11, 0], "time_played_seconds": [60, 61]}
+    told = {"match_id": ["m2", "m4", None], "kills": [6, 7, 8], "team_id": [11, 0, 0], "day": [date(2024, 1, 1)] * 3}
     pq.write_table(pa.table(told), facts)
     merge = merged(a, tmp_path / "match_facts")
     stints = {row["match_id"]: (row["xuid"], row["team_id"], row["kills"]) for row in rows(merge, "match_stints")}
     assert stints == {"m2": (OWNER, 11, 6), "m4": (OWNER, 0, 7)}
     assert rows(merge, "match_teams") == []
     assert counts(merge)["a.db", "MatchCache"] == (3, 1, 1, 0, 1)
-    assert counts(merge)["data.parquet", "match_facts"] == (2, 1, 1, 0, 0)
-    assert [row["reason"] for row in rows(merge, "match_stats") if KEY in row] == ["has no match_id or no xuid"]
+    assert counts(merge)["data.parquet", "match_facts"] == (3, 1, 1, 0, 1)
+    refused = [row for row in rows(merge, "match_stats") if KEY in row]
+    assert [row["reason"] for row in refused] == ["has no match_id or no xuid"] * 2
+    assert [row["row"].get("day") for row in refused] == [None, "2024-01-01"], "as JSON has it"
 
 
 def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
@@ -173,15 +183,17 @@ def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
     a = database(tmp_path / "a.db", XuidAliases=seen[:1])
     b = database(tmp_path / "b.db", XuidAliases=[(OWNER, "Before", "2025-01-01T10:00:00Z", "api"), seen[1]])
     names = tmp_path / "xuid_aliases.json"
-    names.write_text(json.dumps({OTHER: "Other", "nobody": "X", OWNER: ""}))
+    told = json.dumps({OTHER: "Other", "nobody": "X", OWNER: "", "622331684": "a medal's label"})
+    names.write_text(told.replace("}", f', "{OTHER}": "Twice"}}'))
     merge = merged(a, b, names)
     found = {
         (row["xuid"], row["gamertag"]): (row["source"], row.get("seen_at"))
         for row in rows(merge, "aliases")
         if KEY not in row
     }
-    assert found == {(OWNER, "Before"): ("api", "2025-01-01T10:00:00+00:00"), (OTHER, "Other"): ("migrated", None)}
-    assert counts(merge)["xuid_aliases.json", "aliases"] == (3, 1, 0, 1, 1)
+    assert found == {(OWNER, "Before"): ("api", "2025-01-01T10:00:00+00:00"), (OTHER, "Other"): ("migrated", None),
+                     (OTHER, "Twice"): ("migrated", None)}  # fmt: skip
+    assert counts(merge)["xuid_aliases.json", "aliases"] == (5, 2, 0, 1, 2)
 
 
 @pytest.mark.parametrize(
