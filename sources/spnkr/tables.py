@@ -6,7 +6,7 @@ from typing import Any
 
 from sources.kit import notices
 from sources.kit.halo.matches import info_row
-from sources.kit.halo.shape import Row, below, flat, objects, xuid_of
+from sources.kit.halo.shape import Row, below, flat, objects, snake, xuid_of
 from sources.kit.halo.tables import MATCH_HISTORY as MATCH_HISTORY
 from sources.kit.halo.tables import Table, columns, csr
 
@@ -65,6 +65,36 @@ CAREER_PROGRESS = _table(
     bigint="api_rank rank partial_progress",
     bool="has_reached_max_rank",
 )
+MATCH_PRIVACY = _table(
+    "match_privacy",
+    "Who may see a person's matches, on days on which that had changed, in the API's numbers.",
+    "xuid snapshot_date",
+    text="xuid",
+    date=DAY,
+    bigint="matchmade_games other_games",
+)
+OPERATIONS = _table(
+    "operations",
+    "A person's progress in each operation, on days on which it had changed.",
+    "xuid reward_track_path snapshot_date",
+    text="xuid reward_track_path track_type",
+    date=DAY,
+    bool="is_active is_owned has_reached_max_rank",
+    bigint="rank partial_progress",
+)
+CUSTOMIZATION = _table(
+    "customization",
+    "How a person's Spartan looks, on days on which that had changed.",
+    "xuid snapshot_date",
+    text=(
+        "xuid service_tag emblem__emblem_path backdrop_image_path action_pose_path intro_emote_path player_title_path "
+        "body_type voice_path left_arm right_arm left_leg right_leg"
+    ),
+    date=DAY,
+    timestamp="last_modified_date_utc",
+    bigint="emblem__configuration_id",
+    json="armor_cores weapon_cores ai_cores vehicle_cores",
+)
 MEDALS = _table(
     "medals",
     "Medals that the API describes; matches have more of them.",
@@ -119,6 +149,33 @@ def career_row(xuid: str, told: Row) -> Row:
     rank = progress.pop("rank", None)
     shown = min(rank + 1, RANKS) if type(rank) is int else rank
     return {"xuid": xuid, "api_rank": rank, "rank": shown, **progress}
+
+
+def privacy_row(xuid: str, told: Row) -> Row:
+    """Who may see matches."""
+    return {"xuid": xuid, **flat(told)}
+
+
+def operation_rows(xuid: str, told: Row) -> list[Row]:
+    """Progress in operations, of which one is under way."""
+    active = told.get("ActiveOperationRewardTrackPath")
+    return [
+        _operation_row(xuid, entry, active) if good else entry
+        for entry, good in objects(told.get("OperationRewardTracks"), f"operations of {xuid}")
+    ]
+
+
+def _operation_row(xuid: str, entry: Row, active: Any) -> Row:
+    progress = flat(below(entry, "CurrentProgress"))
+    track = flat(entry, without=frozenset({"CurrentProgress", "PreviousProgress"}))
+    return {"xuid": xuid, **progress, **track, "is_active": entry.get("RewardTrackPath") == active}
+
+
+def customization_row(xuid: str, told: Row) -> Row:
+    """How a Spartan looks; what it wears is kept as it came."""
+    looks = {**flat(below(told, "SpartanBody")), **flat(below(told, "Appearance"))}
+    cores = {snake(name): cores for name, cores in told.items() if name.endswith("Cores")}
+    return {"xuid": xuid, **looks, **cores}
 
 
 def medal_rows(told: Row) -> tuple[list[Row], list[Row]]:
