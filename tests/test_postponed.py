@@ -29,7 +29,10 @@ def rows(reject):
         yield [{"id": None}]
 
 
-@dlt.resource(primary_key="id", write_disposition="merge", columns={"id": {"data_type": "bigint"}})
+UPSERT = {"disposition": "merge", "strategy": "upsert"}  # whose rows have ids made of their keys
+
+
+@dlt.resource(primary_key="id", write_disposition=UPSERT, columns={"id": {"data_type": "bigint"}})
 def later():
     yield dlt.mark.materialize_table_schema()
 '''
