@@ -9,14 +9,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.case import Case, all_cases
 from benchmarks.measure import REPOSITORY
 from benchmarks.page import case_lines, page
-from benchmarks.results import document
+from benchmarks.results import comparable, document, joined
 from benchmarks.rounds import Bench, Outcome
 
-DOCS = REPOSITORY / "docs"
+PUBLISHED = REPOSITORY / "docs" / "benchmarks.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,15 +26,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [case for name, case in all_cases().items() if fnmatch.fnmatch(name, wanted.case)]
     if not cases:
         sys.exit(f"--case {wanted.case}: no such case; there are: {', '.join(all_cases())}")
+    former = _published(wanted) if wanted.publish else {"cases": []}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.folder) as folder, Bench(Path(folder), _tell) as bench:
         found = document(list(_outcomes(bench, cases, wanted)), wanted.size, wanted.rounds)
     print("".join(line for case in found["cases"] for line in case_lines(case)))
     if wanted.json:
         wanted.json.write_text(_as_json(found))
     if wanted.publish:
-        (DOCS / "benchmarks.json").write_text(_as_json(found))
-        (DOCS / "benchmarks.md").write_text(page(found))
+        PUBLISHED.write_text(_as_json(joined(found, former)))
+        PUBLISHED.with_suffix(".md").write_text(page(joined(found, former)))
     return 0 if all(case["parity"] for case in found["cases"]) else 1
+
+
+def _published(wanted: argparse.Namespace) -> dict[str, Any]:
+    """What stays of the page where not all is measured again; it was measured on the like of this machine."""
+    former: dict[str, Any] = json.loads(PUBLISHED.read_text())
+    if wanted.case == "*":
+        return {"cases": []}
+    if comparable(former) != comparable(document([], wanted.size, wanted.rounds)):
+        sys.exit("--publish: the page was measured elsewhere, or with other versions; measure all, without --case")
+    return former
 
 
 def _outcomes(bench: Bench, cases: Sequence[Case], wanted: argparse.Namespace) -> Iterator[Outcome]:
@@ -50,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
     parser.add_argument("--folder", type=Path, help="where scratch data goes; a temporary folder by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.json")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.md; with --case, these cases")
     return parser
 
 

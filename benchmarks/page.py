@@ -8,7 +8,7 @@ from typing import Any
 INTRODUCTION = """\
 # Benchmarks
 
-<!-- written by `make bench args='--size full --publish'`; the figures as data: benchmarks.json -->
+<!-- written by `make bench args='--size full --publish'`, or with `--case`; as data: benchmarks.json -->
 
 This engine, stock dlt as its tutorial writes it, stock dlt tuned (pages, parquet, no gzip) and the floor (what
 DuckDB or Postgres takes by itself: `read_csv`, `read_json`, `COPY`), each a process of its own, taking turns.
@@ -37,10 +37,7 @@ NOT_MEASURED = """
 def page(document: dict[str, Any]) -> str:
     """The whole page."""
     machine = document["machine"]
-    described = (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
-        f"load {machine['load_at_the_end']} at the end"
-    )
+    described = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}"
     versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     introduction = INTRODUCTION.format(rounds=document["rounds"], machine=described, versions=versions)
     return introduction + "".join(line for case in document["cases"] for line in case_lines(case)) + NOT_MEASURED
@@ -52,7 +49,8 @@ def case_lines(case: dict[str, Any]) -> Iterator[str]:
     yield "| | wall s | CPU s | peak MB | net wall s | net CPU s | rows/s net |\n|---|---|---|---|---|---|---|\n"
     for name, figures in case["contenders"].items():
         yield _row(name, figures, case["rows"])
-    yield f"\n{'Same rows.' if case['parity'] else '**Not the same rows.**'}\n"
+    yield f"\n{'Same rows.' if case['parity'] else '**Not the same rows.**'}"
+    yield f" Measured on {case['measured_on']}; load {case['load']} at the end.\n"
     for target in case["targets"]:
         yield f"{_verdict(target)}\n"
 

@@ -28,6 +28,18 @@ def document(outcomes: Sequence[Outcome], size: str, rounds: int) -> dict[str, A
     }
 
 
+def joined(document: dict[str, Any], former: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a document, and of a former one for what was not measured again; each says when it was."""
+    again = {(case["name"], case["rows"]): case for case in document["cases"]}
+    kept = [again.pop((case["name"], case["rows"]), case) for case in former["cases"]]
+    return {**document, "cases": [*kept, *again.values()]}
+
+
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """What two documents must have in common to be joined."""
+    return {key: document[key] for key in ("size", "rounds", "machine", "versions")}
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on; nothing that names this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -36,7 +48,6 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(memory / 2**30),
-        "load_at_the_end": round(os.getloadavg()[0], 1),
     }
 
 
@@ -51,6 +62,8 @@ def _case(outcome: Outcome) -> dict[str, Any]:
         "name": outcome.case.name,
         "about": outcome.case.about,
         "rows": outcome.rows,
+        "measured_on": f"{outcome.at:%Y-%m-%d}",
+        "load": outcome.load,
         "parity": outcome.parity,
         "contenders": {name: _contender(tally) for name, tally in outcome.tallies.items()},
         "targets": [judged for target in outcome.case.targets if (judged := judge(outcome, target))],

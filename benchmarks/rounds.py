@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -43,6 +45,9 @@ class Outcome:
     case: Case
     rows: int
     tallies: dict[str, Tally]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    load: float = field(default_factory=lambda: round(os.getloadavg()[0], 1))
+    """Of the machine in the last minute, the contenders' own included."""
 
     @property
     def parity(self) -> bool:

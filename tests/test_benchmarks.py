@@ -14,7 +14,7 @@ from benchmarks.cases.files import RCLONE
 from benchmarks.measure import REPOSITORY, Cost, DidNotFinish, cost_of
 from benchmarks.page import page
 from benchmarks.pages import serve
-from benchmarks.results import document, judge
+from benchmarks.results import comparable, document, joined, judge
 from benchmarks.rounds import Bench, Outcome, Tally
 
 CASES = all_cases()
@@ -111,6 +111,16 @@ def test_a_floor_too_small_to_tell_is_no_verdict(target: Target, floor: float) -
     found = outcome(target, engine=tally(9), floor=tally(floor))
     assert (judge(found, target) or {})["met"] is None
     assert "too few rows to tell" in page(document([found], "small", 3))
+
+
+def test_cases_measured_again_take_the_place_of_the_former() -> None:
+    former, again = (
+        document([replace(outcome(engine=tally(wall)), rows=rows) for rows, wall in figures], "full", 3)
+        for figures in ([(10, 5), (20, 5)], [(20, 7), (30, 6)])
+    )
+    found = [(case["rows"], case["contenders"]["engine"]["net_wall"]) for case in joined(again, former)["cases"]]
+    assert found == [(10, 6), (20, 8), (30, 7)]
+    assert comparable(former) == comparable(document([], "full", 3)) != comparable(document([], "full", 2))
 
 
 @pytest.mark.parametrize(("facts", "parity"), [("same", True), ("one row less", False)])
