@@ -37,10 +37,10 @@ class Input:
 
     @cached_property
     def kind(self) -> str:
-        """`database`, `parquet` or `aliases`."""
+        """`database`, `parquet` or `json`."""
         with self.path.open("rb") as file:
             start = file.read(len(SQLITE))
-        return "database" if start == SQLITE else "parquet" if start.startswith(PARQUET) else "aliases"
+        return "database" if start == SQLITE else "parquet" if start.startswith(PARQUET) else "json"
 
     @cached_property
     def sha256(self) -> str:

@@ -46,14 +46,19 @@ def of_parquet(file: Input) -> Iterator[tuple[int, Row]]:
         raise Unreadable(f"is no whole Parquet file: {wrong}; take it from a backup") from wrong
 
 
-def of_json(file: Input) -> Iterator[tuple[int, Row]]:
-    """The names of `{"<xuid>": "<gamertag>"}`."""
+def document(file: Input) -> dict[str, Any]:
+    """The object of a JSON file."""
     try:
-        names = parsed(file.path.read_bytes())
+        found = parsed(file.path.read_bytes())
     except orjson.JSONDecodeError as wrong:
         raise Unreadable(f"is neither a database, nor Parquet, nor JSON: {wrong}; name another file") from wrong
-    if not isinstance(names, dict):
+    if not isinstance(found, dict):
         raise Unreadable('is no object of names by xuid; it should look like {"2533…": "Gamertag"}')
+    return found
+
+
+def of_names(names: dict[str, Any]) -> Iterator[tuple[int, Row]]:
+    """The names of `{"<xuid>": "<gamertag>"}`."""
     for number, (xuid, gamertag) in enumerate(pairs(names)):
         yield number, {"Xuid": xuid, "Gamertag": gamertag, "Source": MIGRATED}
 

@@ -10,6 +10,7 @@ from typing import Any
 import dlt
 
 from sources.kit import notices
+from sources.kit.halo.medals import medal_rows
 from sources.kit.halo.shape import Row
 from sources.spnkr.people import People, checked
 from sources.spnkr.tables import (
@@ -18,7 +19,6 @@ from sources.spnkr.tables import (
     count_row,
     csr_rows,
     customization_row,
-    medal_rows,
     operation_rows,
     privacy_row,
     record_row,

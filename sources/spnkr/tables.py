@@ -1,4 +1,4 @@
-"""The tables that the API alone fills: histories, snapshots of a day, medals, seasons, what became of each match."""
+"""The tables that the API alone fills: snapshots of a day, seasons, what became of each match."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from sources.kit import notices
 from sources.kit.halo.matches import info_row
 from sources.kit.halo.shape import Row, below, flat, objects, snake, xuid_of
 from sources.kit.halo.tables import MATCH_HISTORY as MATCH_HISTORY
+from sources.kit.halo.tables import MEDAL_LABELS as MEDAL_LABELS
+from sources.kit.halo.tables import MEDALS as MEDALS
 from sources.kit.halo.tables import Table, columns, csr
 
 DAY = "snapshot_date"
@@ -95,16 +97,6 @@ CUSTOMIZATION = _table(
     bigint="emblem__configuration_id",
     json="armor_cores weapon_cores ai_cores vehicle_cores",
 )
-MEDALS = _table(
-    "medals",
-    "Medals that the API describes; matches have more of them.",
-    "name_id",
-    text="name description difficulty type",
-    bigint="name_id sprite_index sorting_weight difficulty_index type_index personal_score",
-)
-MEDAL_LABELS = _table(
-    "medal_labels", "Names of medals by language.", "name_id locale", text="locale name description", bigint="name_id"
-)
 SEASONS = _table(
     "seasons",
     "Seasons of ranked play, operations and events.",
@@ -178,33 +170,6 @@ def customization_row(xuid: str, told: Row) -> Row:
     return {"xuid": xuid, **looks, **cores}
 
 
-def medal_rows(told: Row) -> tuple[list[Row], list[Row]]:
-    """Medals, and their names by language; the first language is the one without a translation."""
-    medals: list[Row] = []
-    labels: list[Row] = []
-    difficulties, types = told.get("difficulties"), told.get("types")
-    for medal, good in objects(told.get("medals"), "medals"):
-        if not good:
-            medals.append(medal)
-            continue
-        name, about = below(medal, "name"), below(medal, "description")
-        key = {"name_id": medal.get("nameId")}
-        medals.append(
-            {
-                **flat(medal, without=frozenset({"name", "description"})),
-                **key,
-                "name": name.get("value"),
-                "description": about.get("value"),
-                "difficulty": _named(difficulties, medal.get("difficultyIndex")),
-                "type": _named(types, medal.get("typeIndex")),
-            }
-        )
-        abouts = {"en-US": about.get("value"), **below(about, "translations")}
-        names = {"en-US": name.get("value"), **below(name, "translations")}
-        labels += [{**key, "locale": at, "name": names[at], "description": abouts.get(at)} for at in names]
-    return medals, labels
-
-
 def season_rows(calendar: Row, ranked: Row) -> list[Row]:
     """Operations, events and seasons of ranked play out of the two calendars."""
     return [
@@ -219,8 +184,3 @@ def _seasons(kind: str, key: str, told: Any) -> list[Row]:
         {"kind": kind, "path": entry.get(key) or entry.get("SeasonMetadata"), **flat(entry)} if good else entry
         for entry, good in objects(told, f"seasons of kind {kind}")
     ]
-
-
-def _named(names: Any, index: Any) -> Any:
-    known = isinstance(names, list) and type(index) is int and 0 <= index < len(names)
-    return names[index] if known else None

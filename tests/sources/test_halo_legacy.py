@@ -214,6 +214,20 @@ def test_an_input_that_cannot_be_read_is_told_and_the_others_are_read(tmp_path, 
     assert (notice["item"], notice["reason"].startswith(why), again) == (name, True, [])
 
 
+def test_medals_get_their_names_of_a_file_of_the_game(tmp_path):
+    """Matches have but their numbers."""
+    told = [{"nameId": 4294967290, "name": {"value": "New", "translations": {"fr-FR": "Neuve"}}}, {"nameId": "x"}, 5]
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps({"medals": told, "types": [], "note": name}))
+    merge = merged(tmp_path / "a.json", tmp_path / "b.json")
+    medals = rows(merge, "medals")
+    assert [(row["name_id"], row["name"]) for row in medals if KEY not in row] == [(4294967290, "New")]
+    assert [row["where"] for row in medals if KEY in row][:2] == ["a.json:medals:1", "a.json:medals:2"]
+    labels = {row["locale"]: row["name"] for row in rows(merge, "medal_labels")}
+    assert labels == {"en-US": "New", "fr-FR": "Neuve"}
+    assert counts(merge) == {("a.json", "medals"): (3, 1, 0, 0, 2), ("b.json", "medals"): (3, 0, 1, 0, 2)}
+
+
 def test_what_is_not_there_is_a_mistake_of_who_asks(tmp_path):
     for path in (tmp_path / "none.db", tmp_path):
         with pytest.raises(BadSetting, match=r"^halo_legacy\.files: "):
@@ -261,6 +275,7 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
     first = made.query(ids)
     sessions = made.query("SELECT matches FROM spnkr.sessions ORDER BY started_at")
     assert sessions == [(1,), (2,)], "a sum does not say when it ended"
+    assert made.query("SELECT count(*) FROM spnkr.medals_earned") == [(0,)], "also while nobody has named a medal"
     moved = a.rename(tmp_path / "moved.db")
     assert (run(moved), made.query(ids)) == ({}, first)
     run(moved, b, code=3)
