@@ -22,7 +22,7 @@ def rows(reject):
     state = dlt.current.resource_state()
     page = state.setdefault("page", 1)
     yield [{"id": page}]
-    yield [notices.failed(f"item {number}", "broken") for number in range(20) if reject]
+    yield [notices.failed(f"item {number}", "broken") for number in range(60) if reject]
     state["page"] = page + 1
     if page == 1:
         yield notices.postponed("page 2", "used up; run again later")
