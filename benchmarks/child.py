@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks.case import Case, Work, all_cases
+
+
+class Absent(MetaPathFinder):
+    """Finds nothing where pandas is, which no user's installation has, and which DuckDB imports where it is."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        """Stop whoever looks for it."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
 
 
 def main(name: str, contender: str, step: str, folder: str, data: str, server: str) -> None:
@@ -19,6 +31,7 @@ def main(name: str, contender: str, step: str, folder: str, data: str, server: s
     if step == "facts":
         work.facts.write_text(str(_facts(chosen, work)))
         return
+    sys.meta_path.insert(0, Absent())
     act = getattr(chosen.contenders[contender], step)
     act(work)
 

@@ -18,6 +18,7 @@ is the mover there, without journal and receipts, and a row is a file.
 
 * *wall*, *CPU* (user and system, children included) and *peak* memory are medians of {rounds} rounds, whole processes.
 * *net* is the process less the same process on one row: what the data costs, without the start of Python and dlt.
+* pandas, which only the environment of the tests has, is kept from every process.
 * After each process its tables are asked for counts, sums and distinct values: *same rows* says that all left the same.
 
 {machine}. {versions}.

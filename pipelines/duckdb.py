@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
+from dlt.common.configuration import configspec
 from dlt.common.destination import DestinationCapabilitiesContext, PreparedTableSchema
 from dlt.common.destination.client import FollowupJobRequest, HasFollowupJobs, LoadJob, RunnableLoadJob
 from dlt.common.schema import Schema
@@ -140,8 +141,18 @@ class MergingClient(DuckDbClient):
         return self.sql_client.escape_column_name(column)
 
 
+@configspec(init=False)
+class Configuration(DuckDbClientConfiguration):
+    """dlt's, which imports SQLAlchemy to print where it is."""
+
+    def __str__(self) -> str:
+        return self.data_location()
+
+
 class duckdb(Known, dlt_duckdb):
     """The destination, by the name that a destination has in dlt."""
+
+    spec = Configuration
 
     @property
     def client_class(self) -> type[MergingClient]:

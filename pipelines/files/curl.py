@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class Exchange:
         handle.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(request.until))
         if request.into:
-            request.into.expect(self._length)
+            request.into.expect(partial(_length, self.lines))
             handle.setopt(pycurl.WRITEFUNCTION, request.into.write, use_memoryview=True)
         else:
             handle.setopt(pycurl.WRITEFUNCTION, self.body.append)
@@ -50,12 +51,6 @@ class Exchange:
             handle.setopt(pycurl.INFILESIZE_LARGE, request.size)
             handle.setopt(pycurl.READFUNCTION, request.body.read)
             handle.setopt(pycurl.SEEKFUNCTION, _seek_of(request.body))
-
-    def _length(self) -> int | None:
-        """How long the answer is, as the newest head says."""
-        lengths = (line[15:].strip() for line in reversed(self.lines) if line[:15].lower() == b"content-length:")
-        length = next(lengths, b"")
-        return int(length) if length.isdigit() else None
 
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""
@@ -80,6 +75,7 @@ _SAME = {
     pycurl.CAINFO: CERTIFICATES,
     pycurl.USERAGENT: AGENT,
 }
+_CALLED_BACK = (pycurl.HEADERFUNCTION, pycurl.WRITEFUNCTION, pycurl.READFUNCTION, pycurl.SEEKFUNCTION)
 
 
 class Handles:
@@ -96,7 +92,9 @@ class Handles:
         return handle
 
     def give_back(self, handle: Any, exchange: Exchange) -> None:
-        """It is through with an exchange."""
+        """It is through with an exchange, whose bytes it does not keep."""
+        for option in _CALLED_BACK:
+            handle.unsetopt(option)
         self._idle[_kind(exchange.request)].append(handle)
 
 
@@ -160,6 +158,13 @@ def _exchanged(request: Request, handles: Handles) -> Answer:
         raise broken(*error.args) from error
     finally:
         handles.give_back(handle, exchange)
+
+
+def _length(lines: Sequence[bytes]) -> int | None:
+    """How long an answer is, as its newest head says."""
+    lengths = (line[15:].strip() for line in reversed(lines) if line[:15].lower() == b"content-length:")
+    length = next(lengths, b"")
+    return int(length) if length.isdigit() else None
 
 
 def broken(code: int, text: str) -> Broken:

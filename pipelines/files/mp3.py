@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from fastcrc.crc16 import arc
 
-from pipelines.files.sound import Sound, Suspicious
+from pipelines.files.sound import Sound, Suspicious, stretches
 
 MPEG_1, LAYER_3, MONO = 3, 1, 3
 KILOBITS = {
@@ -103,12 +103,14 @@ def _format(second: int, third: int) -> Format | None:
 def _walk(data: memoryview, at: int, lengths: dict[int, int]) -> tuple[int, int]:
     """How many frames follow each other from here, and where they end, which may be behind the data."""
     frames, last = 0, len(data) - 3
-    while at < last and data[at] == 0xFF:
-        length = lengths.get(data[at + 1] << 8 | data[at + 2])
-        if length is None:
-            break
-        at += length
-        frames += 1
+    for stop in stretches(data, at):
+        stop = min(stop, last)
+        while at < stop and data[at] == 0xFF:
+            length = lengths.get(data[at + 1] << 8 | data[at + 2])
+            if length is None:
+                break
+            at += length
+            frames += 1
     return frames, at
 
 
@@ -129,8 +131,15 @@ def _check_info(data: memoryview, first: int, length: int, frames: int, end: int
         raise Suspicious(f"cut after frame {frames} of {info.frames}")
     if len(data) - first < info.bytes:
         raise Suspicious(f"cut after byte {len(data) - first} of {info.bytes}")
-    if info.checksum and info.sound_bytes == end - first and arc(data[first + length : end]) != info.checksum:
+    if info.checksum and info.sound_bytes == end - first and _checksum(data[first + length : end]) != info.checksum:
         raise Suspicious("its sound is damaged: the checksum differs")
+
+
+def _checksum(sound: memoryview) -> int:
+    checksum = at = 0
+    for stop in stretches(sound):
+        checksum, at = arc(sound[at:stop], checksum), stop
+    return checksum
 
 
 def _info(frame: memoryview, mpeg_1: bool) -> Info | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fastcrc.crc32 import cksum
 
-from pipelines.files.sound import Sound, Suspicious
+from pipelines.files.sound import Sound, Suspicious, stretches
 
 CAPTURE = b"OggS"
 PAGE = struct.Struct("<4sxBqIIIB")
@@ -79,23 +79,24 @@ def read_ogg(data: memoryview) -> Sound:
 
 def _pages(data: memoryview) -> Iterator[Page]:
     at, size = 0, len(data)
-    while at < size:
-        if data[at : at + 4] != CAPTURE[: size - at]:
-            raise Suspicious(f"no page at byte {at}, where one must start")
-        if size - at < PAGE.size:
-            raise Suspicious(f"cut in the page at byte {at}")
-        _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
-        body = at + PAGE.size + segments
-        lacing = data[at + PAGE.size : body]
-        end = body + sum(lacing)
-        if end > size:
-            raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
-        # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place
-        before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
-        if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ 0xFFFFFFFF != checksum:
-            raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
-        yield flags, granule, serial, number, lacing, data[body:end]
-        at = end
+    for stop in stretches(data):
+        while at < stop:
+            if data[at : at + 4] != CAPTURE[: size - at]:
+                raise Suspicious(f"no page at byte {at}, where one must start")
+            if size - at < PAGE.size:
+                raise Suspicious(f"cut in the page at byte {at}")
+            _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
+            body = at + PAGE.size + segments
+            lacing = data[at + PAGE.size : body]
+            end = body + sum(lacing)
+            if end > size:
+                raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
+            # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place
+            before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
+            if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ 0xFFFFFFFF != checksum:
+                raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
+            yield flags, granule, serial, number, lacing, data[body:end]
+            at = end
 
 
 def _begun(page: Page) -> Stream:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+STRETCH = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,11 @@ class Suspicious(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def stretches(data: memoryview, start: int = 0) -> Iterator[int]:
+    """Where stretches of the bytes from `start` on end; of a mapped file, memory holds one at a time."""
+    for end in range(start + STRETCH, len(data) + STRETCH, STRETCH):
+        yield min(end, len(data))
+        if isinstance(data.obj, mmap.mmap):
+            data.obj.madvise(mmap.MADV_DONTNEED)
