@@ -70,20 +70,23 @@ class Known:
     """Who had a token a moment ago: a recorder that catches up sends without a pause."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
+        self._changed = 0.0
         self._by_hash: dict[str, tuple[float, Sequence[Row[Any]]]] = {}
 
     def holders(self, token_hash: str) -> Sequence[Row[Any]]:
         """The devices that had it, or none."""
         until, found = self._by_hash.get(token_hash, (0.0, ()))
-        return found if self._clock() < until else ()
+        return found if self.clock() < until else ()
 
-    def remember(self, token_hash: str, found: Sequence[Row[Any]]) -> None:
-        """Know it for a moment."""
-        self._by_hash[token_hash] = self._clock() + KNOWN_SECONDS, found
+    def remember(self, token_hash: str, found: Sequence[Row[Any]], asked: float) -> None:
+        """Know for a moment what was asked for then, unless a device has changed since."""
+        if asked > self._changed:
+            self._by_hash[token_hash] = asked + KNOWN_SECONDS, found
 
     def forget(self) -> None:
         """A device has changed."""
+        self._changed = self.clock()
         self._by_hash.clear()
 
 
@@ -133,12 +136,13 @@ async def holders(database: Database, tokens: Tokens, known: Known, token: bytes
     new, old = tokens.known_as(token)
     if found := known.holders(new):
         return found
+    asked = known.clock()
     async with database.asking() as connection:
         found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
     for device in found:
         await _see(database, tokens, token, device)
     if found:
-        known.remember(new, found)
+        known.remember(new, found, asked)
     return found
 
 

@@ -49,8 +49,13 @@ class Storage:
         try:
             for name in (INCOMING, AUDIO):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
+            disks = {(self.folder / name).stat().st_dev for name in (INCOMING, AUDIO)}
         except OSError as error:
             raise SettingError(f"{self.folder}: {error.strerror}; let AUDIO_STORAGE_DIR name another folder") from error
+        if len(disks) > 1:
+            raise SettingError(
+                f"{self.folder}: {INCOMING}/ and {AUDIO}/ lie on two disks; let AUDIO_STORAGE_DIR name a folder on one"
+            )
 
     def is_writable(self) -> bool:
         """Whether a file can be made."""
@@ -138,23 +143,27 @@ class Incoming:
 
     def write(self, pieces: Sequence[Piece]) -> None:
         """What came next."""
-        self._write(b"".join(pieces))
+        for piece in pieces:
+            self._write(piece)
 
     def finish(self, pieces: Sequence[Piece]) -> Arrived:
         """What came last; then the file is on the disk."""
-        is_all, data = self._size == 0, b"".join(pieces)
-        file = self._write(data)
+        whole = b"".join(pieces) if self._size == 0 else None
+        self.write(pieces if whole is None else [whole])
+        file = self._opened()
         file.flush()
         os.fsync(file.fileno())
-        sound, complaint = _heard(data if is_all else mmap(file.fileno(), 0, access=ACCESS_READ))
+        sound, complaint = _heard(mmap(file.fileno(), 0, access=ACCESS_READ) if whole is None else whole)
         file.close()
         return Arrived(self.path, self._size, self._hash.hexdigest(), sound, complaint)
 
-    def _write(self, data: bytes) -> BinaryIO:
-        self._file = self._file or self.path.open("w+b")
-        self._file.write(data)
+    def _write(self, data: Piece) -> None:
+        self._opened().write(data)
         self._hash.update(data)
         self._size += len(data)
+
+    def _opened(self) -> BinaryIO:
+        self._file = self._file or self.path.open("w+b")
         return self._file
 
     def abandon(self) -> None:

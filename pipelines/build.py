@@ -90,7 +90,7 @@ def unasked(root: Path, spec: Spec) -> DltSource:
 
 def resource_names(root: Path, spec: Spec) -> list[str]:
     """The resources a spec offers, in the order of its source."""
-    return list(_bare(root, spec).resources)
+    return spec.once("resources", lambda: list(_bare(root, spec).resources))
 
 
 def _bare(root: Path, spec: Spec, lacks: Callable[[str], bool] = lambda name: True) -> DltSource:
@@ -108,6 +108,10 @@ def _bare(root: Path, spec: Spec, lacks: Callable[[str], bool] = lambda name: Tr
 
 def tables_of(root: Path, spec: Spec) -> tables.Written:
     """The resources of a spec with the tables they write, and what is written of the files they name."""
+    return spec.once("tables", lambda: _tables_of(root, spec))
+
+
+def _tables_of(root: Path, spec: Spec) -> tables.Written:
     of_rows = tables.of_rest(spec.rest) if spec.rest is not None else tables.of_source(outline(root, spec))
     return [*of_rows, *tables.of_files(spec)]
 

@@ -76,16 +76,19 @@ class Promises:
 
 def read(root: Path, spec: Spec) -> Promises:
     """The promises of a spec; SpecError with every mistake in them."""
-    reader = Reader(root, spec)
-    problems = reader.problems()
-    if problems:
-        raise SpecError(problems)
+    reader = _reader(root, spec)
+    if reader.problems:
+        raise SpecError(reader.problems)
     return reader.promises()
 
 
 def problems(root: Path, chosen: Iterable[Spec]) -> list[Problem]:
     """Every mistake in the models and checks of specs that are right by themselves."""
-    return [problem for spec in chosen for problem in Reader(root, spec).problems()]
+    return [problem for spec in chosen for problem in _reader(root, spec).problems]
+
+
+def _reader(root: Path, spec: Spec) -> Reader:
+    return spec.once("promises", lambda: Reader(root, spec))
 
 
 def strays(root: Path) -> list[Problem]:
@@ -115,6 +118,7 @@ class Reader:
         keys = {check.table: check.columns for check in reversed(checks) if isinstance(check, Unique)}
         return Promises(self._spec, self._names, [self._folder.models[name] for name in order], checks, queries, keys)
 
+    @cached_property
     def problems(self) -> list[Problem]:
         """Every mistake; none of what depends on a file that cannot be read."""
         if not (self._folder.models or self._folder.checks or self._folder.problems or self._spec.checks):
@@ -155,10 +159,8 @@ class Reader:
     def _unsayable(self, query: Query) -> Iterator[str]:
         """What a kind of warehouse that some environment has cannot say."""
         for kind in sorted(kinds(self._root)):
-            try:
-                query.written(kind, lambda r: exp.to_table(r.table))
-            except NotSql as wrong:
-                yield wrong.message
+            if wrong := query.unsayable(kind):
+                yield wrong
 
     def _of_query(self, query: Query) -> Iterator[tuple[str, int, int]]:
         for reference in query.references:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import ErrorLevel, exp
@@ -46,6 +47,7 @@ class Query:
     def __init__(self, select: exp.Query) -> None:
         self._select = select
         self.references = [_reference(table) for table in _tables(select)]
+        self._unsayable: dict[str, str] = {}
 
     @property
     def columns(self) -> list[str] | None:
@@ -57,6 +59,16 @@ class Query:
         """The first column that has no name of its own, which each warehouse would call otherwise."""
         named = (exp.Column, exp.Alias, exp.Star)
         return next((given for given in self._select.selects if not isinstance(given, named)), None)
+
+    def unsayable(self, kind: str) -> str:
+        """Why a kind of warehouse cannot say it; empty where it can."""
+        if kind not in self._unsayable:
+            try:
+                self.written(kind, lambda reference: exp.to_table(reference.table))
+                self._unsayable[kind] = ""
+            except NotSql as wrong:
+                self._unsayable[kind] = wrong.message
+        return self._unsayable[kind]
 
     def written(self, kind: str, name: Callable[[Reference], exp.Table]) -> str:
         """The query for a kind of warehouse, with each table named in full; NotSql where the kind cannot say it."""
@@ -73,8 +85,9 @@ class Query:
             raise NotSql(f"cannot be said in the SQL of {kind}: {str(error).splitlines()[0]}") from error
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Query:
-    """The one SELECT that a text holds."""
+    """The one SELECT that a text holds; of a text that is read again, the same."""
     with _told():
         statements = [statement for statement in sqlglot.parse(text, read=WRITTEN_IN) if statement is not None]
         if len(statements) != 1 or not isinstance(statements[0], exp.Query) or not statements[0].selects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import shutil
@@ -28,7 +29,7 @@ from tests.crash_toy import move_to
 from tests.landing_toy import Tables, Yard
 from tests.postgres_server import database, postgres
 from tests.swift import remember
-from tests.workspace import Workspace
+from tests.workspace import REPOSITORY, Workspace
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background; Ctrl-C is under test
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,8 +45,7 @@ for variable in (
 ):
     os.environ.pop(variable, None)  # a test says itself who is told, and where its data goes
 
-sys.dont_write_bytecode = True  # a source that is changed twice in a second would be taken from its compiled copy
-os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # a source changed twice in a second would be taken from its compiled copy
 
 MEMORY, ROOM = Path("/dev/shm"), 8 << 30  # all tests together take half of it
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
@@ -60,8 +60,17 @@ settings.load_profile("the same everywhere")
 remember()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The programs that tests start find compiled what is here."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_file(REPOSITORY / "cli.py", quiet=2)
+        for package in REPOSITORY.glob("*/__init__.py"):
+            compileall.compile_dir(package.parent, quiet=2)
+
+
 def pytest_collection_finish() -> None:
-    """What has been imported stays: Python need not look through it for garbage, thousands of times."""
+    """From here on sources change; and what has been imported stays: it is not looked through for garbage."""
+    sys.dont_write_bytecode = True
     gc.freeze()
 
 

@@ -1,7 +1,7 @@
 """kill -9 at any moment of a run, then one run: the rows of a run that was not killed.
 
 Random moments are seeded and lie in every phase; there are eight times ETL_KILLS of them. With ETL_KILLS each
-point meets an empty warehouse and a filled one; without, one of the two.
+point meets an empty warehouse and a filled one, and each spec both kinds; without, one of the two.
 """
 
 from __future__ import annotations
@@ -194,6 +194,7 @@ def assert_whole(site: Site, expected: dict[str, Any]) -> None:
     assert {table: found.get(table) for table in expected} == expected
 
 
+SELDOM = {("chess", "postgres"), ("recordings", "duckdb")}
 Case = tuple[Moment, bool]
 
 
@@ -249,6 +250,8 @@ def test_a_run_after_a_crash_completes_it_on_postgres(yards, postgres_server, em
 @pytest.mark.parametrize("server", ["duckdb", "postgres"])
 def test_random_moments(yards, spec, share, server, request):
     """A moment is a change of a file or a statement to the warehouse, so that a seed hits the same on any machine."""
+    if (spec, server) in SELDOM and "ETL_KILLS" not in os.environ:
+        pytest.skip(f"{spec} is killed on another warehouse; ETL_KILLS asks for this one, too")
     yard = yards(spec, request.getfixturevalue("postgres_server") if server == "postgres" else None)
     chance, cases = random.Random(f"{SEED} {spec} {server}"), {}
     for number in range(KILLS * share):

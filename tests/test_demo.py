@@ -26,14 +26,12 @@ def counts(output: str) -> dict[str, str]:
     }
 
 
-def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
+def test_the_demo_runs_every_spec(workspace):
     made = demo_workspace(workspace)
     first = made.etl("demo", "--records", "20")
-    second = made.etl("demo", "--records", "20")
-    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert first.code == 0, first.err
     datasets = {spec.dataset or spec.name for spec in specs.load_all(REPOSITORY)}
     assert {table.split(".")[0] for table in counts(first.out)} == datasets
-    assert counts(first.out) == counts(second.out)
     hints = [line.strip() for line in first.out.partition("What next")[2].splitlines()[1:]]
     assert [made.etl(*hint.split()[1:]).code for hint in hints] == [0, 0, 0], hints
     assert all(rows != "0" for table, rows in counts(first.out).items() if table not in SELDOM)
@@ -41,14 +39,17 @@ def test_the_demo_runs_every_spec_and_twice_changes_nothing(workspace):
     assert dict(made.query(" UNION ALL ".join(f"SELECT '{table}', count(*) FROM {table}" for table in told))) == told
 
 
-def test_the_demo_leaves_out_a_spec_without_a_stand_in(workspace):
-    made = demo_workspace(workspace, "github")
+def test_the_demo_leaves_out_a_spec_without_a_stand_in_and_twice_changes_nothing(workspace):
+    """That no spec of the repository changes anything when it runs again is one of the promises of each."""
+    made = demo_workspace(workspace, "github", "recordings")
     made.write("specs/lonely.yaml", "name: lonely\nabout: A spec for which nobody wrote a stand-in.\npython: {}\n")
     made.write("sources/lonely.py", "import dlt\n\n\n@dlt.source(name='lonely')\ndef lonely():\n    return []\n")
-    result = made.etl("demo", "--records", "5")
-    assert (result.code, result.err.splitlines()[0]) == (
-        0, "WARNING: left out, for want of a stand-in in sandbox/: lonely",
-    )  # fmt: skip
+    first, second = [made.etl("demo", "--records", "5") for _ in range(2)]
+    for result in (first, second):
+        assert (result.code, result.err.splitlines()[0]) == (
+            0, "WARNING: left out, for want of a stand-in in sandbox/: lonely",
+        )  # fmt: skip
+    assert counts(first.out) == counts(second.out) != {}
 
 
 def test_what_coverage_prints_after_the_demo_fills_it(workspace):

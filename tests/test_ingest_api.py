@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from uuid import uuid4
 
 import pytest
 import requests
 
+from ingest_api import devices
+from ingest_api.devices import Known
 from sandbox.sound import pieces, vorbis
 from tests.postgres_server import database
 from tests.serving import ADMIN, DEVICE, POINT, REGISTER, TOKEN, chunk, serving
@@ -375,6 +381,33 @@ def test_a_disabled_device_may_not_send(service, minute):
     service.ask("PATCH", f"{DEVICES}/{device}", json={"is_enabled": False})
     answer = service.send(token=token, device_id=device, **minute)
     assert (answer.status_code, answer.json()) == (401, {"detail": "Invalid or disabled device token"})
+
+
+def test_a_device_disabled_while_it_is_looked_up_is_not_known(service, minute, monkeypatch):
+    device, token = str(uuid4()), str(uuid4())
+    service.register(token, device)
+    found, goes_on, see = Event(), Event(), devices._see
+
+    async def slow(*told):
+        found.set()
+        await asyncio.to_thread(goes_on.wait, 30)
+        await see(*told)
+
+    monkeypatch.setattr(devices, "_see", slow)
+    with ThreadPoolExecutor(1) as pool:
+        began = pool.submit(replace(service, session=requests.Session()).send, token=token, device_id=device, **minute)
+        found.wait(30)
+        service.ask("PATCH", f"{DEVICES}/{device}", json={"is_enabled": False})
+        goes_on.set()
+        assert began.result().status_code == 200
+    assert service.send(token=token, device_id=device, **minute).status_code == 401
+
+
+def test_a_device_is_known_for_a_second_after_it_was_asked_for():
+    times = iter([10.0, 10.9, 11.0])
+    known = Known(lambda: next(times))
+    known.remember("hash", ["a device"], known.clock())
+    assert [known.holders("hash"), known.holders("hash")] == [["a device"], ()]
 
 
 def test_a_device_is_seen_when_it_sends(service, minute):

@@ -21,6 +21,7 @@ import requests
 from ingest_api import middleware, server, sweep
 from ingest_api.routes import page
 from ingest_api.storage import Incoming, Storage
+from pipelines.errors import SettingError
 from tests import killed
 from tests.serving import ADMIN, DEVICE, END, POINT, REGISTER, START, TOKEN, chunk, serving, wait_for
 from tests.workspace import DESTINATIONS, Workspace
@@ -430,6 +431,12 @@ def test_a_form_that_takes_too_long_is_ended(service, monkeypatch):
         assert connection.recv(65536).startswith(b"HTTP/1.1 401")
         while connection.recv(65536):
             pass
+
+
+def test_a_storage_on_two_disks_is_refused(tmp_path):
+    (tmp_path / "audio").symlink_to("/dev")
+    with pytest.raises(SettingError, match="lie on two disks; let AUDIO_STORAGE_DIR name a folder on one"):
+        Storage(tmp_path).prepare()
 
 
 def test_a_file_that_was_written_in_part_is_no_file(tmp_path):

@@ -417,22 +417,22 @@ def test_the_destination_gives_a_token_to_who_has_the_key(engine, key, said):
     assert login(engine).code == (2 if len(key) < 32 else 0)
 
 
-STANDING = [
+STANDING = [  # the days that are left, of what a file keeps
     ({}, 0, "the sign-in ends in 179 days", False),
     ({"refresh_expires_at": None}, 0, "signed in", False),
-    ({"refresh_expires_at": days(5.5)}, 0, "the sign-in ends in 5 days", True),
-    ({"refresh_expires_at": days(1.1)}, 0, "the sign-in ends in 1 day", True),
-    ({"refresh_expires_at": days(0.4)}, 0, "the sign-in ends in 9 hours", True),
-    ({"refresh_expires_at": days(-1)}, 6, "the sign-in has ended", True),
-    ({"refresh_expires_at": days(9), "expires_at": days(-1)}, 0, "the sign-in ends in 8 days", False),
-    ({"expires_at": days(-1), "refresh_token": None}, 6, "the sign-in has ended", True),
+    ({"refresh_expires_at": 5.5}, 0, "the sign-in ends in 5 days", True),
+    ({"refresh_expires_at": 1.1}, 0, "the sign-in ends in 1 day", True),
+    ({"refresh_expires_at": 0.41}, 0, "the sign-in ends in 9 hours", True),
+    ({"refresh_expires_at": -1}, 6, "the sign-in has ended", True),
+    ({"refresh_expires_at": 9, "expires_at": -1}, 0, "the sign-in ends in 8 days", False),
+    ({"expires_at": -1, "refresh_token": None}, 6, "the sign-in has ended", True),
 ]
 
 
 def test_status_and_doctor_tell_how_an_account_stands(engine):
     login(engine)
     for changes, code, state, near in STANDING:
-        change(engine, **changes)
+        change(engine, **{key: left and days(left) for key, left in changes.items()})
         told = engine.etl("auth", "status", "oauth", "--env", "test")
         assert (told.code, f"  {state}  " in told.out) == (code, True), told
         warned = engine.etl("status", "--env", "test").err

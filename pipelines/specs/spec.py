@@ -9,7 +9,7 @@ import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
@@ -31,6 +31,7 @@ SECRETS = frozenset(
 _USER_IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.I)
 _REST_OR_PYTHON: dict[str, Any] = {"oneOf": [{"required": ["rest"]}, {"required": ["python"]}]}
 
+T = TypeVar("T")
 ResourcesOf = Callable[["Spec"], Sequence[str] | None]
 
 
@@ -64,11 +65,18 @@ class Spec(Strict):
     subjects: Subjects | None = Field(None, description="Who the rows are about; `etl erase` goes by it.")
 
     _document: Document | None = PrivateAttr(None)
+    _worked_out: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def document(self) -> Document:
         """The file the spec was read from; a spec made in memory has one without marks."""
         return self._document or Document(_shown(self.name), self.model_dump(exclude_unset=True), {}, [])
+
+    def once(self, name: str, work_out: Callable[[], T]) -> T:
+        """What is worked out of the spec, its source and its models, by a name: once for this spec."""
+        if name not in self._worked_out:
+            self._worked_out[name] = work_out()
+        return cast("T", self._worked_out[name])
 
     def problem(self, place: Place, message: str, at: str = "value") -> Problem:
         """A problem of one place of the spec, at its `key` or its `value`."""

@@ -53,7 +53,19 @@ TABLES: dict[str, tuple[type[Reference], tuple[str, ...]]] = {
     "career_ranks": (shapes.CareerRank, ("rank",)),
     "career_icons": (shapes.CareerIcon, ("path",)),
 }
-RESOURCES = {name: Resource("", "", str(shape.__doc__)) for name, (shape, _) in TABLES.items()}
+LISTED_IN = {
+    "playlist_modes": ("playlists", "game_modes", "categories"),
+    "medals_<locale>.json": ("medal_labels",),
+    "medal_metadata": ("medals", "medal_texts", "medal_sheets", "medal_icons"),
+    "commendations": ("commendations", "commendation_tiers", "commendation_candidates"),
+    "commendation_exclusions": ("commendation_exclusions",),
+    "career_ranks": ("career_ranks", "career_icons"),
+}
+RESOURCES = {
+    name: Resource(f"{file} in json_dir", "each row as it was", str(TABLES[name][0].__doc__))
+    for file, names in LISTED_IN.items()
+    for name in names
+}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dlt.extract import DltResource
 
 from sources.halo_legacy.inputs import inputs
 from sources.halo_legacy.known import Known, seen_names, whole_matches
-from sources.halo_legacy.merge import SUMS, Merge, Piece
+from sources.halo_legacy.merge import SUMS, Merge, Piece, filled_by
 from sources.kit.errors import BadSetting
 from sources.kit.halo.shape import Row
 from sources.kit.halo.tables import TABLES, Table
@@ -42,7 +42,11 @@ IMPORTS: TTableSchemaColumns = {
     "rejected": {"data_type": "bigint", "description": "rows without a key, or no JSON: in quarantine"},
 }
 
-RESOURCES = {name: Resource("", "", table.about) for name, table in TABLES.items()}
+CURSOR = "SHA-256 of each input"
+RESOURCES = {
+    "legacy_imports": Resource("every table of files", CURSOR),
+    **{name: Resource(f"{', '.join(filled_by(name))} of files", CURSOR, of.about) for name, of in TABLES.items()},
+}
 
 
 @dlt.source(name="halo_legacy", section="halo_legacy", max_table_nesting=0)

@@ -47,6 +47,11 @@ AT_ONCE = 100
 KEPT = 2  # readings of so many pieces: the resources go through them side by side
 
 
+def filled_by(table: str) -> list[str]:
+    """The tables of inputs, or their kinds, that have rows for a table."""
+    return [found for found, tables in FILLS.items() if table in tables]
+
+
 @dataclass
 class Part:
     """One table of one input, and what of it is taken."""

@@ -26,6 +26,7 @@ from sources.spnkr import snapshots, tables
 from sources.spnkr.histories import MATCH_TYPES, Window
 from sources.spnkr.people import People
 from sources.spnkr.reading import TABLES, Reading
+from sources.spnkr.told import RESOURCES as RESOURCES
 from sources.spnkr.upstream import API, Upstream
 
 RANKED_ARENA = "edfef3ac-9cbe-4fa2-b949-8f29deafd483"
