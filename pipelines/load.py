@@ -207,7 +207,7 @@ class Load:
         finally:
             intake.close()
             self.report.failed_items += intake.failed
-            self.report.postponed = self.report.postponed or intake.postponed
+            self.report.postponed = self.report.postponed or bool(intake.postponed)
             self.report.signed_out += intake.signed_out
             self.report.warnings += intake.warnings
 

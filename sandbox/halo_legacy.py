@@ -2,7 +2,7 @@
 
 The databases overlap; in `a.db` a match is there twice with all that belongs to it, as a merge without keys leaves it,
 and a skill is empty that `b.db` has. Only `b.db` grows. Two matches are left but as sums: one in MatchCache, the
-other in a Parquet file.
+other in a Parquet file. A file of the game names one medal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sandbox.exchange import World
-from sandbox.halo_matches import Game, Games, gamertag, made_id
+from sandbox.halo_matches import PERFECT, Game, Games, gamertag, made_id
 
 SCHEMA = """
 CREATE TABLE MatchStats (
@@ -58,6 +58,7 @@ def settings(base_url: str, folder: Path, world: World) -> dict[str, Any]:
         "a.db": _database([*first, first[0]], empty_skill=first[-1].id, cached=[cached, first[1]]),
         "b.db": _database([games.game(number) for number in others]),
         "match_facts.parquet": _parquet(summed),
+        "medal_metadata.json": json.dumps({"medals": [{"nameId": PERFECT, "name": {"value": "Flawless"}}]}).encode(),
         "xuid_aliases.json": json.dumps({PLAYER: "Demo Before", "2533274811000001": ""}).encode(),
     }
     for name, content in files.items():

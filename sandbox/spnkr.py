@@ -186,6 +186,27 @@ def _career(request: Request, games: Games, asked: dict[str, str]) -> Any:
     return {"CurrentProgress": {"Rank": rank, "PartialProgress": 500, "HasReachedMaxRank": rank == 272}}
 
 
+def _privacy(request: Request, games: Games, asked: dict[str, str]) -> Any:
+    return {"MatchmadeGames": 1, "OtherGames": 2}
+
+
+def _operations(request: Request, games: Games, asked: dict[str, str]) -> Any:
+    progress = {"Rank": 5, "PartialProgress": 10 * games.world.day, "HasReachedMaxRank": False}
+    paths = [f"RewardTracks/Operations/{name}.json" for name in ("old", "new")]
+    tracks = [{"RewardTrackPath": path, "IsOwned": True, "CurrentProgress": progress} for path in paths]
+    return {"ActiveOperationRewardTrackPath": paths[-1], "OperationRewardTracks": tracks}
+
+
+def _customization(request: Request, games: Games, asked: dict[str, str]) -> Any:
+    emblem = {"EmblemPath": "Inventory/Spartan/Emblems/one.json", "ConfigurationId": 567098062}
+    core = {"CoreId": "017-001", "CoreType": "Armor", "Themes": [{"ThemePath": "Inventory/Armor/Themes/one.json"}]}
+    return {
+        "ArmorCores": {"ArmorCores": [core]},
+        "SpartanBody": {"LeftArm": "None", "BodyType": "Medium"},
+        "Appearance": {"ServiceTag": f"T{games.world.day}", "Emblem": emblem, "PlayerTitlePath": None},
+    }
+
+
 def _medals(request: Request, games: Games, asked: dict[str, str]) -> Any:
     def medal(name_id: int, name: str, french: str) -> dict[str, Any]:
         return {
@@ -257,6 +278,9 @@ PAGES: dict[str, Callable[[Request, Games, dict[str, str]], Any]] = {
     r"/profile/users": _users,
     r"/profile/users/gt\((?P<name>.+)\)": _user,
     rf"/economy/hi/players/{XUID}/rewardtracks/careerranks/careerrank1": _career,
+    rf"/halostats/hi/players/{XUID}/matches-privacy": _privacy,
+    rf"/economy/hi/players/{XUID}/rewardtracks/operations": _operations,
+    rf"/economy/hi/players/{XUID}/customization": _customization,
     r"/gamecms-hacs/hi/Waypoint/file/medals/metadata\.json": _medals,
     r"/gamecms-hacs/hi/[Pp]rogression/file/(?P<file>.*Calendar\.json|.*calendar\.json)": _seasons,
 }

@@ -22,6 +22,7 @@ def rows(reject):
     state = dlt.current.resource_state()
     page = state.setdefault("page", 1)
     yield [{"id": page}]
+    yield [notices.failed(f"item {number}", "broken") for number in range(60) if reject]
     state["page"] = page + 1
     if page == 1:
         yield notices.postponed("page 2", "used up; run again later")
@@ -29,7 +30,10 @@ def rows(reject):
         yield [{"id": None}]
 
 
-@dlt.resource(primary_key="id", write_disposition="merge", columns={"id": {"data_type": "bigint"}})
+UPSERT = {"disposition": "merge", "strategy": "upsert"}  # whose rows have ids made of their keys
+
+
+@dlt.resource(primary_key="id", write_disposition=UPSERT, columns={"id": {"data_type": "bigint"}})
 def later():
     yield dlt.mark.materialize_table_schema()
 '''

@@ -12,6 +12,7 @@ from dlt.common.data_writers import get_best_writer_spec
 from dlt.common.data_writers.buffered import BufferedDataWriter
 from dlt.common.json import json, may_have_pua
 from dlt.common.schema import TSchemaUpdate
+from dlt.common.schema.typing import C_DLT_ID
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
 from pipelines.columnar.arrow_rows import ArrowRows, read
@@ -25,6 +26,7 @@ from pipelines.columnar.surprise import MISFIT
 from pipelines.parsed_pages import ParsedPages
 
 FEW = 64  # rows: as many teach the shape of a table, and a part this small that still surprises is dlt's
+NOBODY = "-"
 HOPELESS = 4  # pages in a row that went to dlt whole: the rest of the table follows them
 
 
@@ -57,6 +59,13 @@ class ColumnarNormalizer(JsonLItemsNormalizer):
             updates += super().__call__(extracted_items_file, root_table_name)
         self._root = root_table_name
         return updates
+
+    def _normalize_chunk(
+        self, root_table_name: str, items: list[Any], may_have_pua: bool, skip_write: bool
+    ) -> TSchemaUpdate:
+        """dlt's own; the row that stands for none has an id, as of a key that is not there none can be made."""
+        rows = [{C_DLT_ID: NOBODY}] if skip_write else items
+        return super()._normalize_chunk(root_table_name, rows, may_have_pua, skip_write)
 
     def close(self) -> None:
         """Tell the tally, in one write; workers that are forked share the place in the file."""

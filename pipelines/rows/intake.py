@@ -49,7 +49,7 @@ class Intake:
     failed: list[dict[str, str]] = field(default_factory=list)
     covered: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    postponed: bool = False
+    postponed: int = 0
     signed_out: list[str] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
     _file: TextIO | None = None
@@ -75,9 +75,10 @@ class Intake:
             case "rejected":
                 self.reject(resource, notice["row"], notice["reason"], notice["where"])
             case "failed" | "postponed" as kind:
-                self.postponed = self.postponed or kind == "postponed"
                 told = {key: harmless(notice[key]) for key in ("item", "reason")}
-                self.failed.append({"resource": resource, **_said(notice), **told})
+                place = self.postponed if kind == "postponed" else len(self.failed)  # a report shows the first ones
+                self.failed.insert(place, {"resource": resource, **_said(notice), **told})
+                self.postponed += kind == "postponed"
             case "signed_out":
                 if notice["reason"] not in self.signed_out:
                     self.signed_out.append(notice["reason"])

@@ -1,7 +1,8 @@
 """Halo Infinite: the reference files that give ids and words their meaning, and commendations of Halo 5.
 
 Docs:   https://openspartan.com/docs (the game's own metadata); the other files are made by players
-Auth:   none for the files; the game's own host, which has the icons, wants `spartan_token` and `clearance_token`
+Auth:   none for the files; the game's own host, which has the icons, wants a sign-in (`etl auth login spnkr`), or
+        `spartan_token` and `clearance_token`
 Limits: none are told.
 Cursor: none, each file is read whole; only rows that are new or have changed are loaded.
 

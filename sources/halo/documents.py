@@ -10,6 +10,7 @@ import orjson
 from sources.halo.icons import Images
 from sources.kit import http
 from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.repeats import parsed
 
 
 class Documents:
@@ -38,7 +39,7 @@ class Documents:
     def _read(self, file: str) -> Any:
         path = self._found(file)
         try:
-            return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+            return parsed(path.read_bytes())
         except OSError as wrong:
             raise Unreadable(f"cannot be read: {wrong.strerror}; check the file and the rights to read it") from wrong
         except orjson.JSONDecodeError as wrong:

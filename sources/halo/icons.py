@@ -1,6 +1,7 @@
 """The icons of career ranks and of medals: what they are called in the bucket, and the rows that say they are stored.
 
-The game's host of images answers who has the tokens of a game session; without them nothing is asked of it. A rank's
+The game's host of images answers who has the tokens of a game session: those that were given, else those of whoever has
+signed in to `spnkr`; without any nothing is asked of it. A rank's
 icon is a file, `career_ranks/rank_<number>_large.png`; a medal's is a cell of a sheet, `medals/<name_id>.png`.
 """
 
@@ -8,15 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import quote
 
 from dlt.common.typing import TSecretStrValue
 
-from sources.kit import http, secrets
+from sources.kit import http, secrets, tokens
 from sources.kit.errors import SourceError
 from sources.kit.files import FileItem, Files, NoFile, Row, Stored
+from sources.kit.halo.sign_in import CLEARANCE, SIGN_IN, SPARTAN, headers_of
 from sources.kit.png import NotPng, Sheet
 
 API = "https://gamecms-hacs.svc.halowaypoint.com"
@@ -67,15 +69,26 @@ class Images:
 
     def __init__(self, base_url: str, spartan_token: str | None, clearance_token: str | None) -> None:
         secrets.keep_out(spartan_token, clearance_token)
-        tokens = {"x-343-authorization-spartan": spartan_token, "343-clearance": clearance_token}
-        self.headers = {name: token for name, token in tokens.items() if token}
-        self._base_url, self._answers = base_url.rstrip("/"), bool(spartan_token) or base_url != API
+        given = {SPARTAN: spartan_token, CLEARANCE: clearance_token}
+        self._given = {name: token for name, token in given.items() if token}
+        self._base_url, self._is_the_games = base_url.rstrip("/"), base_url == API
         self._sheets: dict[str, Sheet | NoFile] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The tokens, if there are any; those of a sign-in, renewed where they have ended, are for the game's host."""
+        if self._given or not self._is_the_games or tokens.read(SIGN_IN.name) is None:
+            return self._given
+        return headers_of(SIGN_IN.signed(None).token())
 
     def offered(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows whose images can be had: none without a token, and none that has left its file."""
         yield from (row for row in rows if self._answers and row["deleted_at"] is None)
+
+    @property
+    def _answers(self) -> bool:
+        return bool(self.headers) or not self._is_the_games
 
     def headers_to(self, url: str) -> dict[str, str]:
         """The tokens, for an address of this host."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sources.kit.errors import Unreadable
+from sources.kit.repeats import pairs
 
 MISSPELT = {"219_Cadet_Onyx_III.png": "19_Cadet_Onyx_III.png"}  # the metadata's mistake: nothing is stored there
 Listed = Iterator[tuple[str, Any]]
@@ -27,13 +28,13 @@ def game_modes(document: Any) -> Listed:
 
 def categories(document: Any) -> Listed:
     """A row for each prefix."""
-    for prefix, group in _object(document, "categories").items():
+    for prefix, group in pairs(_object(document, "categories")):
         yield f"categories.{prefix}", {"name_en": prefix, "name_fr": group}
 
 
 def medal_labels(document: Any, locale: str) -> Listed:
     """A row for each medal of a file; a label that nobody has filled yet is null."""
-    for number, label in _whole_object(document).items():
+    for number, label in pairs(_whole_object(document)):
         name_id = int(number) if re.fullmatch(r"[0-9]{1,10}", number) else number
         yield number, {"name_id": name_id, "locale": locale, "label": None if label == "" else label}
 

@@ -2,8 +2,9 @@
 
 Docs:   https://github.com/OpenSpartan/openspartan-workshop (whose schema LevelUp's databases have, too)
 Inputs: SQLite databases (MatchStats, PlayerMatchStats, HighlightEvents, Maps, Playlists, PlaylistMapModePairs,
-        GameVariants, XuidAliases, MatchCache), Parquet files of `match_facts`, JSON files of names by xuid. They are
-        only read; a database that a program still writes is read from a copy.
+        GameVariants, XuidAliases, MatchCache), Parquet files of `match_facts`, JSON files of names by xuid or of the
+        game's medals (`medals/metadata.json`). They are only read; a database that a program still writes is read
+        from a copy.
 Cursor: the SHA-256 of each input, per table. What was read to its end is not read again, whatever it is called.
 
 Inputs overlap: `merge` says which of them speaks for a match. `legacy_imports` has what became of each row of each

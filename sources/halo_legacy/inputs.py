@@ -6,13 +6,19 @@ import hashlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import date, time
+from decimal import Decimal
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from sources.kit.errors import BadSetting, Unreadable
+from sources.kit.halo.shape import Row
 
 SQLITE, PARQUET = b"SQLite format 3\x00", b"PAR1"
 UNFINISHED = ("-wal", "-journal")  # what a program that still has the database open, or was killed, keeps beside it
@@ -31,10 +37,10 @@ class Input:
 
     @cached_property
     def kind(self) -> str:
-        """`database`, `parquet` or `aliases`."""
+        """`database`, `parquet` or `json`."""
         with self.path.open("rb") as file:
             start = file.read(len(SQLITE))
-        return "database" if start == SQLITE else "parquet" if start.startswith(PARQUET) else "aliases"
+        return "database" if start == SQLITE else "parquet" if start.startswith(PARQUET) else "json"
 
     @cached_property
     def sha256(self) -> str:
@@ -71,9 +77,32 @@ def opened(database: Input) -> Iterator[sqlite3.Connection]:
         how = "mode=rw" if database.unfinished else "mode=ro&immutable=1"
         try:
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)) as connection:
+                connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+                connection.create_function("is_json", 1, _is_json, deterministic=True)
                 yield connection
         except sqlite3.Error as wrong:
             raise Unreadable(f"is no whole SQLite database: {wrong}; take it from a backup") from wrong
+
+
+def in_json(row: Mapping[str, Any]) -> Row:
+    """A row of a file or table as JSON has it; what has no place there as text."""
+    return {name: _in_json(value) for name, value in row.items()}
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _is_json(body: bytes | None) -> bool:
+    try:
+        orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -7,13 +7,18 @@ from typing import Any
 
 from sources.kit.halo.known import asked
 from sources.kit.halo.shape import Row
-from sources.kit.halo.tables import ASSETS, MATCH_HISTORY, MATCH_PAYLOADS
+from sources.kit.halo.tables import ASSETS, MATCH_HISTORY, MATCH_PAYLOADS, MEDAL_LABELS, MEDALS
 from sources.kit.notices import KEY
 
 WHOLE = "SELECT match_id FROM {match_payloads} WHERE part = 'stats'"
 SEEN = "SELECT xuid, gamertag, source, first_seen_at, seen_at FROM {aliases}"
-TOGETHER = {table.name: table.key for table in (ASSETS, MATCH_HISTORY, MATCH_PAYLOADS)}  # else the rows of a match
-WHERE = {"match_skill": "result_code = 0", "match_payloads": "TRUE", "highlight_events": "TRUE", "assets": "TRUE"}
+TOGETHER = {  # else the rows of a match
+    table.name: table.key for table in (ASSETS, MATCH_HISTORY, MATCH_PAYLOADS, MEDALS, MEDAL_LABELS)
+}
+WHERE = {
+    "match_skill": "result_code = 0",
+    **dict.fromkeys(("match_payloads", "highlight_events", "assets", "medals", "medal_labels"), "TRUE"),
+}
 
 
 class Known:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sources.kit.halo.shape import xuid_of
+from sources.halo_legacy.inputs import in_json
+from sources.kit.halo.shape import Row, xuid_of
 
 STATS, SKILL, EVENTS, CACHE, ALIASES = "MatchStats", "PlayerMatchStats", "HighlightEvents", "MatchCache", "XuidAliases"
 KINDS = {
@@ -22,7 +23,8 @@ KINDS = {
     "PlaylistMapModePairs": "map_mode_pair",
     "GameVariants": "ugc_game_variant",
 }
-BODY = "CASE WHEN json_valid(ResponseBody) THEN ResponseBody END"
+READABLE = "is_json(CAST(ResponseBody AS BLOB))"  # SQLite takes for JSON what other readers refuse
+BODY = f"CASE WHEN {READABLE} THEN ResponseBody END"
 OBJECT = f"json_extract({BODY}, '$.{{}}')"
 RESULTS = (
     f"(SELECT count(*) FROM json_each({BODY}, '$.Value') AS v "
@@ -35,7 +37,7 @@ WHERE player LIKE 'xuid(%' GROUP BY player ORDER BY count(*) DESC, player LIMIT 
 WORTH = {SKILL: RESULTS}
 KEYS = {
     STATS: (OBJECT.format("MatchId"),),
-    SKILL: ("CASE WHEN json_valid(ResponseBody) THEN MatchId END",),
+    SKILL: (f"CASE WHEN {READABLE} THEN MatchId END",),
     **dict.fromkeys(KINDS, (OBJECT.format("AssetId"), OBJECT.format("VersionId"))),
 }
 Key = tuple[str, ...]
@@ -107,7 +109,7 @@ def events(connection: sqlite3.Connection, match_id: str) -> list[str]:
     """The events of a match. Where each is there as often again, the match was copied, and the copies are left out."""
     bodies = Counter(
         body for (body,) in connection.execute(
-            f'SELECT CAST(ResponseBody AS TEXT) FROM "{EVENTS}" WHERE MatchId = ? AND json_valid(ResponseBody)',
+            f'SELECT CAST(ResponseBody AS TEXT) FROM "{EVENTS}" WHERE MatchId = ? AND {READABLE}',
             (match_id,),
         )
     )  # fmt: skip
@@ -115,18 +117,18 @@ def events(connection: sqlite3.Connection, match_id: str) -> list[str]:
     return [body for body, times in bodies.items() for _ in range(times // copies)]
 
 
-def whole_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[int, dict[str, object]]]:
+def whole_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[int, Row]]:
     """The rows of a table without payloads, by their numbers."""
     cursor = connection.execute(f'SELECT rowid, * FROM "{table}" ORDER BY rowid')
     names = [column[0] for column in cursor.description]
     for row, *values in cursor:
-        yield row, dict(zip(names[1:], values, strict=True))
+        yield row, in_json(dict(zip(names[1:], values, strict=True)))
 
 
 def _matches_of_events(connection: sqlite3.Connection) -> Keys:
     """Each match with how many events are known of it: the more there are, the more of its film was read."""
     told = Keys(rows=connection.execute(f'SELECT count(*) FROM "{EVENTS}"').fetchone()[0])
-    good = "json_valid(ResponseBody) AND typeof(MatchId) = 'text' AND MatchId <> ''"
+    good = f"{READABLE} AND typeof(MatchId) = 'text' AND MatchId <> ''"
     told.keyless = [row for (row,) in connection.execute(f'SELECT rowid FROM "{EVENTS}" WHERE NOT ({good})')]
     times: dict[str, list[int]] = {}
     for match_id, count in connection.execute(

@@ -1,8 +1,8 @@
 """Several inputs as one: which of them speaks for each match, asset and name, and how many of its rows that are.
 
-* A match, an asset: the first input that has it. Its skill: the input that knows most persons' (none: it is left out).
-  Its events: the input that has most. A name: the time it was seen last. It stands in the history of each owner of an
-  input who played.
+* A match, an asset, a medal: the first input that has it. A match's skill: the input that knows most persons' (none: it
+  is left out). Its events: the input that has most. A name: the time it was seen last. It stands in the history of
+  each owner of an input who played.
 * A sum of a match (MatchCache, Parquet) counts where no input has the match itself.
 
 Only keys are held; payloads are read, and become rows, some matches at a time.
@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from sources.halo_legacy import legacy, sums
+from sources.halo_legacy import legacy, medals, sums
 from sources.halo_legacy.inputs import Input, opened
 from sources.halo_legacy.legacy import ALIASES, CACHE, EVENTS, KINDS, SKILL, STATS, Found, Keys
 from sources.kit import notices
@@ -40,6 +40,7 @@ FILLS: dict[str, tuple[str, ...]] = {
     sums.PARQUET: sums.TABLES,
     ALIASES: ("aliases",),
     sums.JSON: ("aliases",),
+    medals.JSON: ("medals", "medal_labels"),
 }
 SUMS, NAMES = (CACHE, sums.PARQUET), (ALIASES, sums.JSON)
 AT_ONCE = 100
@@ -102,7 +103,7 @@ class Merge:
     def parts(self) -> list[Part]:
         """The tables of all inputs that can be read, and what is taken of each."""
         parts = list(chain.from_iterable(map(self._surveyed, self._inputs)))
-        for group in ((STATS,), (SKILL,), (EVENTS,), *((kind,) for kind in KINDS), NAMES):
+        for group in ((STATS,), (SKILL,), (EVENTS,), *((kind,) for kind in KINDS), NAMES, (medals.JSON,)):
             _choose([part for part in parts if part.table in group])
         whole = {found.key[0] for part in parts if part.table == STATS for found in part.taken}
         _choose([part for part in parts if part.table in SUMS], whole)
@@ -133,8 +134,11 @@ class Merge:
         try:
             if each.kind == "parquet":
                 return [Part(each, sums.PARQUET, sums.keys(sums.of_parquet(each)))]
-            if each.kind == "aliases":
-                return [Part(each, sums.JSON, sums.name_keys(sums.of_json(each)))]
+            if each.kind == "json":
+                told = sums.document(each)
+                if medals.are_in(told):
+                    return [Part(each, medals.JSON, medals.keys(told))]
+                return [Part(each, sums.JSON, sums.name_keys(sums.of_names(told)))]
             with opened(each) as database:
                 there = legacy.tables(database)
                 owners = frozenset(legacy.owners(database, each.name))
@@ -158,7 +162,13 @@ class Merge:
         if table == sums.PARQUET:
             _add(made, _chosen(sums.of_parquet(piece.part.input), piece, sums.rows))
         elif table == sums.JSON:
-            _add(made, _chosen(sums.of_json(piece.part.input), piece, sums.name_rows))
+            _add(made, _chosen(sums.of_names(sums.document(piece.part.input)), piece, sums.name_rows))
+        elif table == medals.JSON:
+            told = sums.document(piece.part.input)
+            _add(made, [medals.rows(told, [one.row for one in piece.found])])
+            where = f"{piece.part.input.name}:{table}"
+            refused = ((place, told[table][place]) for place in piece.keyless)
+            made[table] += [notices.rejected(one, "has no nameId", f"{where}:{place}") for place, one in refused]
         else:
             with opened(piece.part.input) as database:
                 if table in (CACHE, ALIASES):

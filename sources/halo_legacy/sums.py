@@ -15,17 +15,19 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sources.halo_legacy.inputs import Input
+from sources.halo_legacy.inputs import Input, in_json
 from sources.halo_legacy.legacy import Found, Keys
 from sources.kit import notices
 from sources.kit.errors import Unreadable
 from sources.kit.halo.shape import Row, Rows, xuid_of
+from sources.kit.repeats import pairs, parsed
 
 PARQUET, JSON = "match_facts", "aliases"
 TABLES = ("match_stats", "match_history", "match_players", "match_stints", "match_skill")
 NUMBERS = ("kills", "deaths", "assists", "headshot_kills", "max_killing_spree", "kda", "accuracy")
 NO_TEAM = -1
 MIGRATED = "migrated"
+XUID_LENGTH = 16
 BEFORE_ALL = 1  # what a name without a time is worth
 Numbered = Iterable[tuple[int, Mapping[str, Any]]]
 
@@ -38,21 +40,26 @@ def of_parquet(file: Input) -> Iterator[tuple[int, Row]]:
             start = 0
             for batch in parquet.iter_batches():
                 for number, row in enumerate(batch.to_pylist(), start):
-                    yield number, {"xuid": player and player[1], **row}
+                    yield number, {"xuid": player and player[1], **in_json(row)}
                 start += batch.num_rows
     except (pa.ArrowInvalid, OSError) as wrong:
         raise Unreadable(f"is no whole Parquet file: {wrong}; take it from a backup") from wrong
 
 
-def of_json(file: Input) -> Iterator[tuple[int, Row]]:
-    """The names of `{"<xuid>": "<gamertag>"}`."""
+def document(file: Input) -> dict[str, Any]:
+    """The object of a JSON file."""
     try:
-        names = orjson.loads(file.path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        found = parsed(file.path.read_bytes())
     except orjson.JSONDecodeError as wrong:
         raise Unreadable(f"is neither a database, nor Parquet, nor JSON: {wrong}; name another file") from wrong
-    if not isinstance(names, dict):
+    if not isinstance(found, dict):
         raise Unreadable('is no object of names by xuid; it should look like {"2533…": "Gamertag"}')
-    for number, (xuid, gamertag) in enumerate(names.items()):
+    return found
+
+
+def of_names(names: dict[str, Any]) -> Iterator[tuple[int, Row]]:
+    """The names of `{"<xuid>": "<gamertag>"}`."""
+    for number, (xuid, gamertag) in enumerate(pairs(names)):
         yield number, {"Xuid": xuid, "Gamertag": gamertag, "Source": MIGRATED}
 
 
@@ -74,7 +81,7 @@ def name_keys(numbered: Numbered) -> Keys:
     told = Keys()
     for number, alias in numbered:
         told.rows += 1
-        xuid, gamertag = xuid_of(alias.get("Xuid")), alias.get("Gamertag")
+        xuid, gamertag = _person(alias.get("Xuid")), alias.get("Gamertag")
         if not xuid or not isinstance(gamertag, str | None):
             told.keyless.append(number)
             continue
@@ -90,7 +97,7 @@ def rows(fact: Mapping[str, Any], where: str) -> Rows:
     made: Rows = {table: [] for table in TABLES}
     key = _key(fact)
     if key is None:
-        made["match_stats"].append(notices.rejected(_json(fact), "has no match_id or no xuid", where))
+        made["match_stats"].append(notices.rejected(dict(fact), "has no match_id or no xuid", where))
         return made
     match_id, xuid = key
     player: Row = {"match_id": match_id, "player_id": f"xuid({xuid})", "xuid": xuid}
@@ -122,7 +129,7 @@ def rows(fact: Mapping[str, Any], where: str) -> Rows:
 
 def name_rows(alias: Mapping[str, Any], where: str) -> Rows:
     """The row of `aliases`; what names nobody is rejected."""
-    xuid, seen = xuid_of(alias.get("Xuid")), moment(alias.get("LastSeen"))
+    xuid, seen = _person(alias.get("Xuid")), moment(alias.get("LastSeen"))
     if not xuid or not isinstance(alias.get("Gamertag"), str):
         return {"aliases": [notices.rejected(dict(alias), "is no name of an xuid", where)]}
     row = {"xuid": xuid, "gamertag": alias["Gamertag"].strip(), "source": _source(alias)}
@@ -159,5 +166,7 @@ def _filled(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _json(fact: Mapping[str, Any]) -> Row:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fact.items()}
+def _person(told: Any) -> str | None:
+    """An XUID of the length they have: a file of medals' labels looks like one of names."""
+    xuid = xuid_of(told)
+    return xuid if xuid and len(xuid) == XUID_LENGTH else None

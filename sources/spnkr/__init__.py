@@ -20,12 +20,12 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from sources.kit.errors import BadSetting
+from sources.kit.halo.sign_in import SIGN_IN as SIGN_IN
+from sources.kit.halo.sign_in import pasted
 from sources.spnkr import snapshots, tables
 from sources.spnkr.histories import MATCH_TYPES, Window
 from sources.spnkr.people import People
 from sources.spnkr.reading import TABLES, Reading
-from sources.spnkr.sign_in import SIGN_IN as SIGN_IN
-from sources.spnkr.sign_in import pasted
 from sources.spnkr.told import RESOURCES as RESOURCES
 from sources.spnkr.upstream import API, Upstream
 
@@ -62,6 +62,9 @@ def spnkr(
         tables.SERVICE_RECORDS.resource(snapshots.service_records(upstream, people)),
         tables.PLAYLIST_CSR.resource(snapshots.playlist_csr(upstream, people, ranked_playlists or [RANKED_ARENA])),
         tables.CAREER_PROGRESS.resource(snapshots.career_progress(upstream, people)),
+        tables.MATCH_PRIVACY.resource(snapshots.match_privacy(upstream, people)),
+        tables.OPERATIONS.resource(snapshots.operations(upstream, people)),
+        tables.CUSTOMIZATION.resource(snapshots.customization(upstream, people)),
         tables.MEDALS.resource(snapshots.medals(upstream)),
         tables.MEDAL_LABELS.resource(snapshots.medal_labels(upstream)),
         tables.SEASONS.resource(snapshots.seasons(upstream)),

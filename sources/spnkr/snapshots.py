@@ -9,6 +9,8 @@ from typing import Any
 
 import dlt
 
+from sources.kit import notices
+from sources.kit.halo.medals import medal_rows
 from sources.kit.halo.shape import Row
 from sources.spnkr.people import People, checked
 from sources.spnkr.tables import (
@@ -16,7 +18,9 @@ from sources.spnkr.tables import (
     career_row,
     count_row,
     csr_rows,
-    medal_rows,
+    customization_row,
+    operation_rows,
+    privacy_row,
     record_row,
     season_rows,
 )
@@ -24,6 +28,7 @@ from sources.spnkr.upstream import ECONOMY, FILES, SKILL, STATS, Answer, Upstrea
 
 MATCH_TYPES = ("Matchmade", "Custom", "Local")
 AT_ONCE = 20  # people in one request
+REFUSED = (403, 404)
 MEDALS_PATH = "/hi/Waypoint/file/medals/metadata.json"
 SEASONS_PATH = "/hi/progression/file/calendars/seasons/seasoncalendar.json"
 CSR_SEASONS_PATH = "/hi/Progression/file/Csr/Calendars/CsrSeasonCalendar.json"
@@ -53,6 +58,22 @@ def career_progress(upstream: Upstream, people: People) -> Iterator[Any]:
         yield upstream.one(ECONOMY, path), lambda told: career_row(xuid, told)
 
     yield from _of_each(people, progress)
+
+
+def match_privacy(upstream: Upstream, people: People) -> Iterator[Any]:
+    """One row per person and day."""
+    yield from _open(upstream, people, STATS, "matches-privacy", lambda xuid, told: [privacy_row(xuid, told)])
+
+
+def operations(upstream: Upstream, people: People) -> Iterator[Any]:
+    """One row per person, operation and day."""
+    yield from _open(upstream, people, ECONOMY, "rewardtracks/operations", operation_rows)
+
+
+def customization(upstream: Upstream, people: People) -> Iterator[Any]:
+    """One row per person and day."""
+    path = "customization?view=public"
+    yield from _open(upstream, people, ECONOMY, path, lambda xuid, told: [customization_row(xuid, told)])
 
 
 def playlist_csr(upstream: Upstream, people: People, playlists: list[str]) -> Iterator[Any]:
@@ -97,6 +118,24 @@ def _of_each(people: People, asked: Callable[[str], Any]) -> Iterator[list[Any]]
         for answer, shape in asked(xuid):
             row = shape(_object(answer))
             yield _changed([row], answer, memory, ("xuid", "match_type"))
+
+
+def _open(
+    upstream: Upstream, people: People, host: str, path: str, shape: Callable[[str, Row], list[Row]]
+) -> Iterator[Any]:
+    """The same of what the API may not tell of everybody: that is told, and of the others it is read."""
+    memory = _memory()
+    for xuid in people.xuids():
+        if isinstance(xuid, list):
+            yield xuid
+            continue
+        answer = upstream.one(host, f"/hi/players/{player_path(xuid)}/{path}")
+        if answer.status in REFUSED:
+            table = dlt.current.resource_name()
+            why = f"{answer.why}; where it is never told, leave it out with --exclude {table}"
+            yield [notices.failed(xuid, why)]
+        else:
+            yield _changed(shape(xuid, _object(answer)), answer, memory, ("xuid", "reward_track_path"))
 
 
 def _changed(rows: list[Row], answer: Answer, memory: dict[str, str], key: tuple[str, ...]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The tables that the API alone fills: histories, snapshots of a day, medals, seasons, what became of each match."""
+"""The tables that the API alone fills: snapshots of a day, seasons, what became of each match."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 from sources.kit import notices
 from sources.kit.halo.matches import info_row
-from sources.kit.halo.shape import Row, below, flat, objects, xuid_of
+from sources.kit.halo.shape import Row, below, flat, objects, snake, xuid_of
 from sources.kit.halo.tables import MATCH_HISTORY as MATCH_HISTORY
+from sources.kit.halo.tables import MEDAL_LABELS as MEDAL_LABELS
+from sources.kit.halo.tables import MEDALS as MEDALS
 from sources.kit.halo.tables import Table, columns, csr
 
 DAY = "snapshot_date"
@@ -65,15 +67,35 @@ CAREER_PROGRESS = _table(
     bigint="api_rank rank partial_progress",
     bool="has_reached_max_rank",
 )
-MEDALS = _table(
-    "medals",
-    "Medals that the API describes; matches have more of them.",
-    "name_id",
-    text="name description difficulty type",
-    bigint="name_id sprite_index sorting_weight difficulty_index type_index personal_score",
+MATCH_PRIVACY = _table(
+    "match_privacy",
+    "Who may see a person's matches, on days on which that had changed, in the API's numbers.",
+    "xuid snapshot_date",
+    text="xuid",
+    date=DAY,
+    bigint="matchmade_games other_games",
 )
-MEDAL_LABELS = _table(
-    "medal_labels", "Names of medals by language.", "name_id locale", text="locale name description", bigint="name_id"
+OPERATIONS = _table(
+    "operations",
+    "A person's progress in each operation, on days on which it had changed.",
+    "xuid reward_track_path snapshot_date",
+    text="xuid reward_track_path track_type",
+    date=DAY,
+    bool="is_active is_owned has_reached_max_rank",
+    bigint="rank partial_progress",
+)
+CUSTOMIZATION = _table(
+    "customization",
+    "How a person's Spartan looks, on days on which that had changed.",
+    "xuid snapshot_date",
+    text=(
+        "xuid service_tag emblem__emblem_path backdrop_image_path action_pose_path intro_emote_path player_title_path "
+        "body_type voice_path left_arm right_arm left_leg right_leg"
+    ),
+    date=DAY,
+    timestamp="last_modified_date_utc",
+    bigint="emblem__configuration_id",
+    json="armor_cores weapon_cores ai_cores vehicle_cores",
 )
 SEASONS = _table(
     "seasons",
@@ -121,31 +143,31 @@ def career_row(xuid: str, told: Row) -> Row:
     return {"xuid": xuid, "api_rank": rank, "rank": shown, **progress}
 
 
-def medal_rows(told: Row) -> tuple[list[Row], list[Row]]:
-    """Medals, and their names by language; the first language is the one without a translation."""
-    medals: list[Row] = []
-    labels: list[Row] = []
-    difficulties, types = told.get("difficulties"), told.get("types")
-    for medal, good in objects(told.get("medals"), "medals"):
-        if not good:
-            medals.append(medal)
-            continue
-        name, about = below(medal, "name"), below(medal, "description")
-        key = {"name_id": medal.get("nameId")}
-        medals.append(
-            {
-                **flat(medal, without=frozenset({"name", "description"})),
-                **key,
-                "name": name.get("value"),
-                "description": about.get("value"),
-                "difficulty": _named(difficulties, medal.get("difficultyIndex")),
-                "type": _named(types, medal.get("typeIndex")),
-            }
-        )
-        abouts = {"en-US": about.get("value"), **below(about, "translations")}
-        names = {"en-US": name.get("value"), **below(name, "translations")}
-        labels += [{**key, "locale": at, "name": names[at], "description": abouts.get(at)} for at in names]
-    return medals, labels
+def privacy_row(xuid: str, told: Row) -> Row:
+    """Who may see matches."""
+    return {"xuid": xuid, **flat(told)}
+
+
+def operation_rows(xuid: str, told: Row) -> list[Row]:
+    """Progress in operations, of which one is under way."""
+    active = told.get("ActiveOperationRewardTrackPath")
+    return [
+        _operation_row(xuid, entry, active) if good else entry
+        for entry, good in objects(told.get("OperationRewardTracks"), f"operations of {xuid}")
+    ]
+
+
+def _operation_row(xuid: str, entry: Row, active: Any) -> Row:
+    progress = flat(below(entry, "CurrentProgress"))
+    track = flat(entry, without=frozenset({"CurrentProgress", "PreviousProgress"}))
+    return {"xuid": xuid, **progress, **track, "is_active": entry.get("RewardTrackPath") == active}
+
+
+def customization_row(xuid: str, told: Row) -> Row:
+    """How a Spartan looks; what it wears is kept as it came."""
+    looks = {**flat(below(told, "SpartanBody")), **flat(below(told, "Appearance"))}
+    cores = {snake(name): cores for name, cores in told.items() if name.endswith("Cores")}
+    return {"xuid": xuid, **looks, **cores}
 
 
 def season_rows(calendar: Row, ranked: Row) -> list[Row]:
@@ -162,8 +184,3 @@ def _seasons(kind: str, key: str, told: Any) -> list[Row]:
         {"kind": kind, "path": entry.get(key) or entry.get("SeasonMetadata"), **flat(entry)} if good else entry
         for entry, good in objects(told, f"seasons of kind {kind}")
     ]
-
-
-def _named(names: Any, index: Any) -> Any:
-    known = isinstance(names, list) and type(index) is int and 0 <= index < len(names)
-    return names[index] if known else None

@@ -25,6 +25,9 @@ ASKED: dict[str, dict[str, tuple[Table, ...]]] = {
         f"{PLAYER}/{{kind}}/servicerecord": (tables.SERVICE_RECORDS,),
         "GET /hi/playlist/{playlist}/csrs?players={players}": (tables.PLAYLIST_CSR,),
         f"{PLAYER}/rewardtracks/careerranks/careerrank1": (tables.CAREER_PROGRESS,),
+        f"{PLAYER}/matches-privacy": (tables.MATCH_PRIVACY,),
+        f"{PLAYER}/rewardtracks/operations": (tables.OPERATIONS,),
+        f"{PLAYER}/customization": (tables.CUSTOMIZATION,),
     },
     "a digest of all rows": {
         f"GET {MEDALS_PATH}": (tables.MEDALS, tables.MEDAL_LABELS),

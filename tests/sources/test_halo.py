@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -17,9 +18,9 @@ from sandbox.halo import CELL, COLUMNS, FILES, TOKENS
 from sandbox.server import World
 from sources.halo import lists, shapes
 from sources.halo.documents import Documents
-from sources.halo.icons import Images
+from sources.halo.icons import API, Images
 from sources.halo.likeness import candidates, normal
-from sources.kit import http
+from sources.kit import http, tokens
 from sources.kit.errors import BadSetting, Unreadable
 from sources.kit.files import NoFile
 from sources.kit.png import Sheet
@@ -223,9 +224,10 @@ def test_rows_that_vanish_are_kept_and_one_that_is_wrong_goes_aside_alone(worksp
     document["modes"].append({"en": "ght:King on Hill", "fr": "Roi", "category": "ght", "new_field": 1})
     (folder / MODES).write_text(json.dumps(document), encoding="utf-8")
     labels = folder / "static/medals/medals_en.json"
-    labels.write_text(json.dumps(json.loads(labels.read_text()) | {"4285712605": "Only English", "x": "none"}))
+    more = json.dumps(json.loads(labels.read_text()) | {"4285712605": "Only English", "x": "none"})
+    labels.write_text(more.replace('"x": ', '"4285712605": "Twice", "x": '))
     second = run(*selected)
-    assert (second.code, second.json[0]["rejected"]) == (3, {"playlists": 3, "medal_labels": 1})
+    assert (second.code, second.json[0]["rejected"]) == (3, {"playlists": 3, "medal_labels": 2})
     assert made.query("SELECT uuid FROM halo.playlists WHERE deleted_at IS NOT NULL") == [], "it may be the one without"
     assert made.query("SELECT label FROM halo.medal_labels WHERE name_id = 4285712605") == [("Only English",)]
     assert set(ids) < set(made.query("SELECT id, _dlt_id, name_en FROM halo.game_modes"))
@@ -302,11 +304,23 @@ def test_a_sheet_that_cannot_be_had_is_told_for_each_medal_and_asked_for_once(sa
     assert refused.value.http_status == 401
 
 
-def test_icons_are_asked_for_by_who_has_a_token_alone():
+def test_icons_are_asked_for_by_who_has_a_token_alone(monkeypatch):
+    monkeypatch.setattr(tokens, "_store", SimpleNamespace(read=lambda name, account: None))
     rows = [{"deleted_at": None}, {"deleted_at": "2024-03-01"}]
-    assert list(Images("https://gamecms-hacs.svc.halowaypoint.com", None, None).offered(rows)) == []
-    assert list(Images("https://gamecms-hacs.svc.halowaypoint.com", "v4=token", None).offered(rows)) == rows[:1]
+    assert list(Images(API, None, None).offered(rows)) == []
+    assert list(Images(API, "v4=token", None).offered(rows)) == rows[:1]
     assert list(Images("https://mirror.example.org", None, None).offered(rows)) == rows[:1]
+
+
+def test_who_has_signed_in_to_spnkr_needs_no_other_token(monkeypatch):
+    """Those are renewed there; no mirror gets them."""
+    kept = {"access_token": "v4=kept", "extra": {"343-clearance": "flight"}}
+    monkeypatch.setattr(tokens, "_store", SimpleNamespace(read=lambda name, account: kept if name == "spnkr" else None))
+    sent = {"x-343-authorization-spartan": "v4=kept", "343-clearance": "flight"}
+    assert Images(API, None, None).headers_to(f"{API}/hi/Waypoint/file/x") == sent
+    assert [*Images(API, None, None).offered([{"deleted_at": None}])] == [{"deleted_at": None}]
+    assert Images(API, "v4=given", None).headers == {"x-343-authorization-spartan": "v4=given"}
+    assert Images("https://mirror.example.org", None, None).headers == {}
 
 
 def test_icons_are_stored_and_what_is_no_picture_goes_aside(workspace, sandbox):

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,18 @@ def test_events_that_were_copied_are_there_once_and_those_that_are_alike_stay(tm
 
 
 def test_rows_that_are_no_json_are_refused_alone(tmp_path):
-    a = database(tmp_path / "a.db", PLAIN, MatchStats=["{not", "{}", match("m1"), None])
+    """Also those that SQLite takes for JSON: half of a character, a number without end, text that is no UTF-8."""
+    lone, endless = match("m2").replace("xuid(", "\\ud800("), match("m3").replace("11", "1e999")
+    a = database(tmp_path / "a.db", PLAIN, MatchStats=["{not", "{}", match("m1"), None, lone, endless])
+    with closing(sqlite3.connect(a)) as other:
+        other.execute("INSERT INTO MatchStats VALUES (CAST(? AS TEXT))", (match("m4").encode() + b" \xff",))
+        other.execute("INSERT INTO XuidAliases VALUES (?, CAST(? AS TEXT), NULL, 'api', NULL)", (OTHER, b"Na\xffme"))
+        other.commit()
     merge = merged(a)
+    assert [row["gamertag"] for row in rows(merge, "aliases")] == ["Na\ufffdme"]
     found = rows(merge, "match_stats")
     assert [row["match_id"] for row in found if KEY not in row] == ["m1"]
-    assert [row["where"] for row in found if KEY in row] == [f"a.db:MatchStats:{n}" for n in (1, 2, 4)]
+    assert [row["where"] for row in found if KEY in row] == [f"a.db:MatchStats:{n}" for n in (1, 2, 4, 5, 6, 7)]
 
 
 @pytest.mark.parametrize(
@@ -157,15 +165,17 @@ def test_sums_stand_in_where_nobody_has_the_match(tmp_path):
     a = database(tmp_path / "a.db", GENERATED + CACHE, MatchStats=[match("m1")], MatchCache=cached)
     facts = tmp_path / "match_facts" / f"player={OWNER}" / "year=2024" / "month=01" / "data.parquet"
     facts.parent.mkdir(parents=True)
-    told = {"match_id": ["m2", "m4"], "kills": [6, 7], "team_id": [11, 0], "time_played_seconds": [60, 61]}
+    told = {"match_id": ["m2", "m4", None], "kills": [6, 7, 8], "team_id": [11, 0, 0], "day": [date(2024, 1, 1)] * 3}
     pq.write_table(pa.table(told), facts)
     merge = merged(a, tmp_path / "match_facts")
     stints = {row["match_id"]: (row["xuid"], row["team_id"], row["kills"]) for row in rows(merge, "match_stints")}
     assert stints == {"m2": (OWNER, 11, 6), "m4": (OWNER, 0, 7)}
     assert rows(merge, "match_teams") == []
     assert counts(merge)["a.db", "MatchCache"] == (3, 1, 1, 0, 1)
-    assert counts(merge)["data.parquet", "match_facts"] == (2, 1, 1, 0, 0)
-    assert [row["reason"] for row in rows(merge, "match_stats") if KEY in row] == ["has no match_id or no xuid"]
+    assert counts(merge)["data.parquet", "match_facts"] == (3, 1, 1, 0, 1)
+    refused = [row for row in rows(merge, "match_stats") if KEY in row]
+    assert [row["reason"] for row in refused] == ["has no match_id or no xuid"] * 2
+    assert [row["row"].get("day") for row in refused] == [None, "2024-01-01"], "as JSON has it"
 
 
 def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
@@ -173,15 +183,17 @@ def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
     a = database(tmp_path / "a.db", XuidAliases=seen[:1])
     b = database(tmp_path / "b.db", XuidAliases=[(OWNER, "Before", "2025-01-01T10:00:00Z", "api"), seen[1]])
     names = tmp_path / "xuid_aliases.json"
-    names.write_text(json.dumps({OTHER: "Other", "nobody": "X", OWNER: ""}))
+    told = json.dumps({OTHER: "Other", "nobody": "X", OWNER: "", "622331684": "a medal's label"})
+    names.write_text(told.replace("}", f', "{OTHER}": "Twice"}}'))
     merge = merged(a, b, names)
     found = {
         (row["xuid"], row["gamertag"]): (row["source"], row.get("seen_at"))
         for row in rows(merge, "aliases")
         if KEY not in row
     }
-    assert found == {(OWNER, "Before"): ("api", "2025-01-01T10:00:00+00:00"), (OTHER, "Other"): ("migrated", None)}
-    assert counts(merge)["xuid_aliases.json", "aliases"] == (3, 1, 0, 1, 1)
+    assert found == {(OWNER, "Before"): ("api", "2025-01-01T10:00:00+00:00"), (OTHER, "Other"): ("migrated", None),
+                     (OTHER, "Twice"): ("migrated", None)}  # fmt: skip
+    assert counts(merge)["xuid_aliases.json", "aliases"] == (5, 2, 0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +212,20 @@ def test_an_input_that_cannot_be_read_is_told_and_the_others_are_read(tmp_path, 
     assert [row["match_id"] for row in rows(merge, "match_stats")] == ["m1"]
     ((notice,), again) = merge.told(), merge.told()
     assert (notice["item"], notice["reason"].startswith(why), again) == (name, True, [])
+
+
+def test_medals_get_their_names_of_a_file_of_the_game(tmp_path):
+    """Matches have but their numbers."""
+    told = [{"nameId": 4294967290, "name": {"value": "New", "translations": {"fr-FR": "Neuve"}}}, {"nameId": "x"}, 5]
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps({"medals": told, "types": [], "note": name}))
+    merge = merged(tmp_path / "a.json", tmp_path / "b.json")
+    medals = rows(merge, "medals")
+    assert [(row["name_id"], row["name"]) for row in medals if KEY not in row] == [(4294967290, "New")]
+    assert [row["where"] for row in medals if KEY in row][:2] == ["a.json:medals:1", "a.json:medals:2"]
+    labels = {row["locale"]: row["name"] for row in rows(merge, "medal_labels")}
+    assert labels == {"en-US": "New", "fr-FR": "Neuve"}
+    assert counts(merge) == {("a.json", "medals"): (3, 1, 0, 0, 2), ("b.json", "medals"): (3, 0, 1, 0, 2)}
 
 
 def test_what_is_not_there_is_a_mistake_of_who_asks(tmp_path):
@@ -249,6 +275,7 @@ def test_an_import_fills_the_tables_of_the_matches_and_is_not_repeated(workspace
     first = made.query(ids)
     sessions = made.query("SELECT matches FROM spnkr.sessions ORDER BY started_at")
     assert sessions == [(1,), (2,)], "a sum does not say when it ended"
+    assert made.query("SELECT count(*) FROM spnkr.medals_earned") == [(0,)], "also while nobody has named a medal"
     moved = a.rename(tmp_path / "moved.db")
     assert (run(moved), made.query(ids)) == ({}, first)
     run(moved, b, code=3)

@@ -83,7 +83,8 @@ def test_a_legacy_database(workspace, payloads):
     """The golden values, out of an import alone, and the original's Parquet layout out of an export."""
     made = workspace("halo_legacy")
     source = payloads / "halo/derived/legacy_spnkr_gt_second.db"
-    files = f"files={source},{shutil.copy(source, made.root / 'copy.db')}"
+    medals = payloads / "halo/spnkr/responses/get_medal_metadata.json"
+    files = f"files={source},{shutil.copy(source, made.root / 'copy.db')},{medals}"
     first = made.etl("run", "halo_legacy", "--env", "test", "--output", "json", "--with", files)
     tables = first.json[0]["tables"]
     assert (first.code, tables["match_stats"], tables["match_players"], tables["assets"]) == (0, 4, 23, 4), first
@@ -93,6 +94,7 @@ def test_a_legacy_database(workspace, payloads):
         wanted = {row["match_id"]: [float(row[name]) for name in GOLDEN] for row in csv.DictReader(golden)}
     for match_id, *values in made.query(f"SELECT match_id, {', '.join(GOLDEN.values())} FROM spnkr.player_matches"):
         assert [float(value) for value in values] == pytest.approx(wanted[match_id], abs=0.02)
+    assert made.query("SELECT count(*), count(name) FROM spnkr.medals_earned") == [(86, 86)]
     parts = ("--partition-by", "player,year,month", "--to", "out")
     assert made.etl("export", "halo_legacy", "match_facts", *parts, "--env", "test").code == 0
     files = sorted(

@@ -293,6 +293,10 @@ def test_a_private_history_and_a_name_that_nobody_has_are_told_and_the_others_ar
     assert code == 3
     assert [error["unit"] for error in report["errors"]] == ["match_history:Nobody At All", f"match_history:{SECOND}"]
     assert "private" in report["errors"][1]["message"]
+    sandbox.fault(f"xuid\\({SECOND}\\)/rewardtracks/operations", "403", 10)
+    code, report, _ = run(site, "--select=operations", **players(SECOND, THIRD))
+    assert (code, report["tables"]["operations"], report["errors"][0]["unit"]) == (3, 2, f"operations:{SECOND}")
+    assert "--exclude operations" in report["errors"][0]["message"]
     assert loaded(site) == games_of(sandbox, THIRD)
 
 

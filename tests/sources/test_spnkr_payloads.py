@@ -26,6 +26,8 @@ FILES = {
     r"/halostats/hi/players/[^/]+/\w+/servicerecord": "get_service_record_empty",
     r"/skill/hi/playlist/.*": "get_playlist_csr",
     r"/economy/.*careerrank1": "get_player_career_rank",
+    r"/economy/.*/rewardtracks/operations": "get_player_reward_track_operations",
+    r"/economy/.*/customization": "get_player_customization",
     r"/gamecms-hacs/hi/Waypoint/.*": "get_medal_metadata",
     r"/gamecms-hacs/.*CsrSeasonCalendar\.json": "get_csr_season_calendar",
     r"/gamecms-hacs/.*seasoncalendar\.json": "get_season_calendar",
@@ -38,6 +40,7 @@ ROWS = {
     "aliases": 1,
     "assets": 16,
     "career_progress": 1,
+    "customization": 1,
     "highlight_events": 640,
     "match_count": 1,
     "match_history": 6,
@@ -47,6 +50,7 @@ ROWS = {
     "match_personal_scores": 104,
     "match_player_modes": 74,
     "match_players": 40,
+    "match_privacy": 1,
     "match_skill": 1,
     "match_skill_mmrs": 2,
     "match_skill_tiers": 6,
@@ -56,6 +60,7 @@ ROWS = {
     "match_teams": 12,
     "medal_labels": 2114,
     "medals": 151,
+    "operations": 3,
     "playlist_csr": 1,
     "seasons": 46,
     "service_records": 3,
@@ -114,6 +119,10 @@ class Waypoint:
             return reply(200, manifest(), TODAY)
         if path.startswith("/blobs-infiniteugc/"):
             return reply(200, (self.folder / "film" / f"38_{FILMED}.gzip").read_bytes(), TODAY)
+        if path.endswith("/matches-privacy"):
+            return reply(
+                200, (self.folder.parent / "openspartan" / "grunt_Stats_MatchPrivacy.json").read_bytes(), TODAY
+            )
         if path == "/profile/users":
             return self.recorded("get_users")
         name = next((name for pattern, name in FILES.items() if re.fullmatch(pattern, path)), None)
@@ -183,6 +192,18 @@ def test_the_recorded_matches_give_the_golden_values(loaded, payloads):
         assert start == datetime.fromisoformat(wanted["start_time"])
         told = {name: "" if one is None else str(one) for name, one in zip(GOLDEN, others, strict=True)}
         assert told == {name: wanted[name] for name in GOLDEN}, match_id
+
+
+def test_what_is_told_of_a_person_has_its_columns(loaded):
+    made, _, _ = loaded
+    assert made.query("SELECT matchmade_games, other_games FROM spnkr.match_privacy") == [(1, 2)]
+    operations = made.query("SELECT rank, is_owned, has_reached_max_rank FROM spnkr.operations WHERE is_active")
+    assert operations == [(5, True, False)]
+    looks = "service_tag, emblem__configuration_id, body_type, last_modified_date_utc, armor_cores IS NOT NULL"
+    ((tag, emblem, body, changed, armoured),) = made.query(f"SELECT {looks} FROM spnkr.customization")
+    assert (tag, emblem, body, changed.isoformat(timespec="seconds"), armoured) == (
+        "ANDY", 567098062, "Medium", "2023-07-26T01:44:51+00:00", True,
+    )  # fmt: skip
 
 
 def test_medals_whose_ids_do_not_fit_32_bits_load(loaded):

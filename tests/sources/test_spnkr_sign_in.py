@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sources.kit.errors import BadSetting, SourceError
+from sources.kit.halo.sign_in import CLEARANCE, SIGN_IN, SPARTAN, pasted
 from sources.kit.tokens import Token
-from sources.spnkr.sign_in import CLEARANCE, SIGN_IN, SPARTAN, pasted
 from tests.scripted_server import Asked, reply, serving
 
 AZURE = {

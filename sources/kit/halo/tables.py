@@ -299,6 +299,16 @@ MATCH_PAYLOADS = _table(
     "match_id part",
     text="match_id part source payload",
 )
+MEDALS = _table(
+    "medals",
+    "Medals that the API describes; matches have more of them.",
+    "name_id",
+    text="name description difficulty type",
+    bigint="name_id sprite_index sorting_weight difficulty_index type_index personal_score",
+)
+MEDAL_LABELS = _table(
+    "medal_labels", "Names of medals by language.", "name_id locale", text="locale name description", bigint="name_id"
+)
 
 STATS = (
     MATCH_STATS,
@@ -312,4 +322,7 @@ STATS = (
 )
 SKILL = (MATCH_SKILL, MATCH_SKILL_MMRS, MATCH_SKILL_TIERS)
 FILM = (HIGHLIGHT_EVENTS,)
-TABLES = {table.name: table for table in (MATCH_HISTORY, *STATS, *SKILL, *FILM, ASSETS, ALIASES, MATCH_PAYLOADS)}
+TABLES = {
+    table.name: table
+    for table in (MATCH_HISTORY, *STATS, *SKILL, *FILM, ASSETS, ALIASES, MATCH_PAYLOADS, MEDALS, MEDAL_LABELS)
+}

@@ -143,8 +143,7 @@ class Spartan(SignedIn):
         return tokens.read(self._waypoint.name) is None
 
     def _signed(self, request: Any, token: Token) -> Any:
-        request.headers[SPARTAN] = token.access_token
-        request.headers[CLEARANCE] = str(token.extra.get(CLEARANCE, ""))
+        request.headers.update(headers_of(token))
         http.at_401(request, self._ended if token is self._pasted else partial(self._again, token))
         return request
 
@@ -159,6 +158,11 @@ class Spartan(SignedIn):
         new = self._waypoint.spartan(replace(granted, access_token=granted.extra[GRANTED]))
         kept.write(new)
         return new
+
+
+def headers_of(token: Token) -> dict[str, str]:
+    """What a request bears that is asked with a Spartan token."""
+    return {SPARTAN: token.access_token, CLEARANCE: str(token.extra.get(CLEARANCE, ""))}
 
 
 def pasted(spartan: str | None, clearance: str | None) -> Token | None:
