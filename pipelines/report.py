@@ -187,9 +187,9 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """One line per table, then what was left out and what was too old, then models and checks, then the verdict."""
+        """One line per table as SQL names it, then what was left out or too old, then models, checks and the verdict."""
         width = max((len(t) for t in self.tables), default=0)
-        out = [f"{self.spec}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
+        out = [f"{self.dataset}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]
         out += [f"{self.spec}: raw files are in {self.raw_home}"] if self.raw_files else []
         see = f"etl quarantine list {self.spec} --env {self.environment}"

@@ -51,7 +51,8 @@ def test_tables_are_shared_where_a_spec_says_so(pair, more, told):
 
 
 def test_what_the_one_derives_is_made_and_exported_by_the_other_alone(pair):
-    assert pair.etl("run", "filler", "--env", "test").code == 0
+    run = pair.etl("run", "filler", "--env", "test")
+    assert (run.code, run.out.splitlines()[0]) == (0, "pool.things          2 rows"), "as SQL names it"
     assert pair.query("SELECT word, things FROM pool.words") == [("filler", 2)]
     result = pair.etl("export", "filler", "words", "--env", "test", "--to", "out", "--format", "csv")
     assert (result.code, (pair.root / "out" / "words.csv").read_text().splitlines()[1]) == (0, '"filler",2'), result

@@ -25,7 +25,8 @@ from pipelines.window import Window
 class PlannedFiles:
     """The files of one resource: how many, how large where that is known, and what a bucket counts for them.
 
-    `calls` are by Backblaze's classes: A (PUT, free), B (HEAD, of objects in doubt), C (LIST).
+    `calls` are by Backblaze's classes: A (PUT, free), B (HEAD, of objects in doubt), C (LIST). `new_rows` says whether
+    the rows that the run itself loads may name more, which nobody can count before.
     """
 
     resource: str
@@ -35,6 +36,7 @@ class PlannedFiles:
     of_unknown_size: int = 0
     left_alone: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    new_rows: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
