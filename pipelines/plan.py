@@ -105,7 +105,7 @@ def plan_of(environment: Environment, spec: Spec, order: Order) -> Plan:
     plan.reached = seen.reached
     plan.lists = rehearsals(environment, spec, order)
     if seen.reached == "ok":
-        plan.files = planned(environment, spec, order, window)
+        plan.files = planned(environment, spec, order, window, plan.lists)
     if not order.full_refresh:
         refuse_new_types(spec, source.selected_resources.values(), seen.schema)
     anew = window or order.full_refresh or order.mode == "backfill"

@@ -187,7 +187,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """One line per table as SQL names it, then what was left out or too old, then models, checks and the verdict."""
+        """One line per table as SQL names it, then what was left out or too old, models, checks, the verdict."""
         width = max((len(t) for t in self.tables), default=0)
         out = [f"{self.dataset}.{table:<{width}}  {counted(n, 'row'):>14}" for table, n in sorted(self.tables.items())]
         out += [f"{self.spec}.{f['resource']}: {name} is in {f['in']}" for name, f in self.raw_files.items()]

@@ -282,6 +282,8 @@ def test_tables_made_anew_move_no_file_again(site: Site) -> None:
 def test_a_plan_tells_what_is_to_be_moved(site: Site) -> None:
     toy.vault(site.workspace, site.host, 3)
     site.host.bodies["/1.mp3"] = 404
+    first = "then moves 0 files of recordings to audio, of those that loaded rows name: 0 B; calls: none; and those of "
+    assert f"{first}the rows that this run loads: not known before" in site.etl("plan", "vault").out
     assert site.run("--limit", "1").code == 3
     asked = site.host.gets
     plan = site.etl("plan", "vault", "--limit", "1", "--output", "json").json[0]
@@ -289,6 +291,7 @@ def test_a_plan_tells_what_is_to_be_moved(site: Site) -> None:
         {
             "resource": "recordings", "to": "audio", "files": 1, "bytes": 0, "of_unknown_size": 1,
             "left_alone": {"waiting": 1}, "calls": {"A": 1, "B": 0, "C": 0},
+            "named_by": "loaded rows", "new_rows": False,
         }
     ]  # fmt: skip
     assert plan["cursor_stays"] is False

@@ -233,6 +233,11 @@ def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: 
     assert f"e.g. {site.key(1)}" in shown
     assert "destination: could not be reached" in dry.out
     assert (site.host.gets, site.objects()) == (0, [])
+    known = "of recordings to audio, of those that lists name: 0 B, {0} of unknown size; calls: {0} of class A"
+    for said, given in ((4, ()), (3, ("--limit", "3"))):
+        planned = site.etl("plan", "recordings", *given).out
+        assert f"then moves {said} files {known.format(said)}" in planned
+        assert "not known before" not in planned
     missing = site.workspace.etl(*words, "--with", "csv_path=gone.csv", "--output", "json", **away)
     (told,) = missing.json[0]["lists"] if isinstance(missing.json, list) else missing.json["lists"]
     assert (missing.code, "no file matches gone.csv" in told["trouble"]) == (2, True)

@@ -82,6 +82,11 @@ class Tables:
             table in self._there for table in (move.table, move.block.table, move.block.failures)
         )
 
+    @property
+    def are_loaded(self) -> bool:
+        """Whether there is a table with items."""
+        return self._has_items
+
     def due(self, wanted: Wanted, file: IO[bytes]) -> Work:
         """What is to be moved, the oldest first and what failed before last; the file is where it is kept."""
         work = Work(file)
