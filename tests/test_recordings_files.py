@@ -180,6 +180,7 @@ def test_rows_of_the_original_are_recognised_and_kept(pg: Site, ask: Callable[..
 
 RUNBOOK = (REPOSITORY / "docs/runbooks/recordings.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(console|sql)\n(.*?)```", RUNBOOK, re.S)
+SETTINGS = re.findall(r"```toml\n(\[sources\.recordings\]\n.*?)```", RUNBOOK, re.S)
 
 
 def test_the_runbook_is_run_from_its_start_to_its_end(
@@ -190,6 +191,7 @@ def test_the_runbook_is_run_from_its_start_to_its_end(
     calls.parent.mkdir()
     (pg.workspace.root / "calls.csv").rename(calls)
     del pg.workspace.variables["SOURCES__RECORDINGS__CSV_PATH"]
+    pg.workspace.write(".dlt/config.toml", "".join(SETTINGS))
     monkeypatch.chdir(pg.workspace.root)
     stored, answers, said = list[int](), list[Any](), dict[str, str]()
     for kind, text in BLOCKS:
