@@ -108,6 +108,7 @@ def test_a_pseudonym_is_in_no_name_and_no_log(site: Site) -> None:
     secret = {"SOURCES__RECORDINGS__PSEUDONYM_SECRET": "long enough for all"}
     run = site.etl("run", "recordings", *words, "--log-level", "debug", **secret)
     assert run.code == 3
+    assert "(rec2, line 3 of its list)" in run.out
     (key,) = site.objects()
     assert key.startswith(f"{PREFIX}/p_")
     traces = [file.read_text() for file in (site.workspace.root / "runs").rglob("*.json*")]
@@ -124,6 +125,7 @@ def test_the_command_to_repeat_what_failed_has_what_the_run_was_given(site: Site
         "run", "recordings", "--with", f"b2_prefix={PREFIX}", *given, "--limit", "2", "--run-id", "first"
     )
     assert partial.code == 3
+    assert "recordings.recordings: " + sha1(site.url(2)) + ": answered 404 (rec2, line 3 of calls.csv)" in partial.out
     retry = json.loads((site.workspace.root / "runs/first/error.json").read_text())["retry_command"]
     site.list(2)
     assert site.workspace.etl(*shlex.split(retry)[1:]).code == 0
@@ -206,9 +208,9 @@ def test_the_runbook_is_run_from_its_start_to_its_end(
     doctor, dry, batch, verify, status, dry_undo, undo = stored[:7]
     assert (doctor, dry, batch, verify, status, dry_undo, undo) == (0, 0, 10, 10, 10, 10, 0)
     assert stored[7:] == [12] * (len(stored) - 7)
-    sample, count, repeated, _ = answers
+    sample, count, repeated, failed, _ = answers
     assert {row[3] for row in sample} == {pg.key(number) for number in range(10)}, "the oldest ten"
-    assert (count, repeated) == ([(10,)], [])
+    assert (count, repeated, failed) == ([(10,)], [], [])
     assert pg.host.gets == 22, "ten of them twice, as they were taken back"
     assert [text.splitlines()[-1] for line, text in said.items() if line.startswith("files adopt")] == [
         "recordings: 12 files adopted, 0 not; nothing was fetched",

@@ -223,7 +223,8 @@ class _Transfer:
                 self.tally.failed += kind != "quarantined"
                 if kind == "transient":
                     self.in_vain, self.trouble = self.in_vain + 1, reason
-                self.report.failed_items.append({"resource": self.move.resource, "item": item.id, "reason": reason})
+                told = f"{reason} ({self.move.files.told(item.row)})" if self.move.files.told else reason
+                self.report.failed_items.append({"resource": self.move.resource, "item": item.id, "reason": told})
 
     def _quiet(self, waits: str) -> None:
         """Say what a run waits for in which nothing ends."""

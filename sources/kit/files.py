@@ -133,6 +133,8 @@ class Files:
     """Further columns by whose values `--only` finds an item."""
     about: tuple[str, ...] = ()
     """Columns of a receipt that a failure has as well, say whose call it was: `etl erase` goes by them."""
+    told: Callable[[Row], str] | None = None
+    """What a person finds a file by that failed, beside its identity; it is logged, so nothing that may not be."""
     release: Release | None = None
     """None where the source keeps its files for good."""
     lines: Mapping[str, Lines] = field(default_factory=dict)

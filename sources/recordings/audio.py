@@ -117,6 +117,11 @@ class Naming:
         kept = {name: value for name, value in row.items() if name not in TELL_PHONES}
         return {**kept, "phone": self._phone(row)}
 
+    def told(self, row: Row) -> str:
+        """Which recording it is and where a list names it; where phones give way, not of which list."""
+        of = row["source_file"] if self.secret is None else "its list"
+        return f"{self._recording(row)}, line {row['source_line']} of {of}"
+
     def _phone(self, row: Row) -> str:
         if self.secret is None or not _digits(row["phone"]):
             return phone_folder(row["phone"])
@@ -179,6 +184,7 @@ def audio(
         when="started",
         names=("recording_id",),
         about=("phone",),
+        told=naming.told,
         offline="://" not in csv_path.removeprefix("file://"),
         lines={"recordings": Lines("metadata_recordings.jsonl", naming.line)},
         named=Columns("b2_object_key", "file_size_bytes", "content_sha256", "created_at", "metadata.etag"),
