@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from dlt.common.configuration.utils import deserialize_value
 
@@ -10,7 +12,7 @@ from pipelines.build import arguments, sign_in_of
 from pipelines.configuration import setting
 from pipelines.environment import Environment
 from pipelines.specs.spec import Spec
-from pipelines.tokens.stores import Standing, Store, is_near, named, standing
+from pipelines.tokens.stores import SET, Standing, Store, is_near, named, standing
 
 
 def accounts(environment: Environment, spec: Spec, store: Store, system: str) -> list[str]:
@@ -31,7 +33,19 @@ def standings(environment: Environment, spec: Spec, store: Store, account: str =
     if sign_in is None:
         return []
     chosen = [account] if account else accounts(environment, spec, store, sign_in.name)
-    return [standing(store, sign_in.name, one) for one in chosen]
+    found = [standing(store, sign_in.name, one) for one in chosen]
+    return [_pasted(one) if one.is_of_nobody and _is_pasted(spec, sign_in) else one for one in found]
+
+
+def _is_pasted(spec: Spec, sign_in: Any) -> bool:
+    """Whether settings hold tokens that a person took out of a browser, all that one signs requests with."""
+    found = [setting(key, ("sources", spec.name), secret=True) for key in getattr(sign_in, "pasted", ())]
+    return bool(found) and all(one and one[0] for one in found)
+
+
+def _pasted(nobody: Standing) -> Standing:
+    """Nobody knows when such tokens end."""
+    return replace(nobody, kept_in=SET, signed_in=True)
 
 
 def ending_soon(environment: Environment, spec: Spec, store: Store, since: datetime) -> list[str]:

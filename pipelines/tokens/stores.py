@@ -15,6 +15,7 @@ from pipelines.environment import Environment
 
 Content = dict[str, Any]
 NEAR = timedelta(days=7)
+SET = "settings, as nothing is kept yet"
 
 
 class Slot(Protocol):
@@ -88,6 +89,11 @@ class Standing:
     sign_in_ends: datetime | None
     refused_at: datetime | None
 
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether there is no token at all."""
+        return not (self.signed_in or self.sign_in_ends or self.refused_at)
+
     def __str__(self) -> str:
         if self.refused_at:
             return f"refused by the upstream on {self.refused_at:%Y-%m-%d %H:%M}"
@@ -103,7 +109,8 @@ def standing(store: Store, name: str, account: str) -> Standing:
     ends = end_of(content) if content else None
     good = content is not None and (ends is None or ends > datetime.now(UTC))
     token_ends, refused_at = (_moment(content or {}, key) for key in ("expires_at", "refused_at"))
-    return Standing(name, account, store.label, good, token_ends, ends, refused_at)
+    begins = content is not None and account not in store.accounts(name)
+    return Standing(name, account, SET if begins else store.label, good, token_ends, ends, refused_at)
 
 
 def end_of(content: Content) -> datetime | None:

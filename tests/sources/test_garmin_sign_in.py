@@ -178,7 +178,7 @@ def test_a_sign_in_begins_with_what_another_program_keeps_in_a_bucket(workspace)
 @pytest.mark.parametrize(
     ("given", "accounts", "code", "said"),
     [
-        (json.dumps(THEIRS), '["me"]', 0, "signed in"),
+        (json.dumps(THEIRS), '["me"]', 0, "settings, as nothing is kept yet"),
         ("theirs/garmin_tokens.json", '["me"]', 0, "signed in"),
         ("theirs", '["me"]', 0, "signed in"),
         ("theirs", '["me", "you"]', 6, "nobody has signed in"),

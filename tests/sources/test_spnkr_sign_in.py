@@ -143,6 +143,10 @@ def test_a_token_out_of_a_browser_signs_until_it_ends(made):
     result, paths = run(made, Services(), **given)
     assert result.code == 0, result
     assert not [path for path in paths if path in ("/live", "/azure")]
+    status = ("auth", "status", "spnkr", "--env", "test", "--output", "json")
+    (standing,) = (told := made.etl(*status, **given)).json
+    assert (told.code, standing["kept_in"], standing["signed_in"]) == (0, "settings, as nothing is kept yet", True)
+    assert made.etl(*status, SPNKR_SPARTAN_TOKEN="v4=alone", SOURCES__SPNKR__CLEARANCE_TOKEN="").code == 6
     ended, _ = run(made, Services("/halostats", 401), **given)
     assert (ended.code, ended.err.count("\n")) == (6, 1)
     assert "lasts four hours" in ended.err

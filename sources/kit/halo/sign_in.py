@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from dlt.common.configuration import configspec
 from dlt.common.configuration.resolve import resolve_configuration
@@ -72,7 +72,9 @@ class UnknownApp(BadSetting):
 
 @dataclass(frozen=True)
 class WaypointSignIn(OAuth2):
-    """The `SIGN_IN` of the source: its token is the Spartan token."""
+    """The `SIGN_IN` of the source: its token is the Spartan token. `pasted` names the settings that will do as well."""
+
+    pasted: ClassVar[tuple[str, ...]] = ("spartan_token", "clearance_token")
 
     def login(self, person: Person) -> Token:
         """Let a person sign in with a browser; the address they come back to is pasted."""
