@@ -101,11 +101,11 @@ def test_each_difference_is_found_among_thousands_and_only_that_is_mended(site: 
     expected = {site.key(1): "+", gone: "+", site.key(2): "*", site.key(3): "*", site.key(4): "*"}
     assert signs == {**expected, "audio/bulk/orphan.mp3": "-"}
     two = files(site, "verify", "--only", "rec1,rec5").out.splitlines()
-    assert two[:2] == [f"+ {site.key(1)}: is not there", "= 1 as their rows say"]
+    assert two[:2] == [f"+ {site.key(1)}: is not there", "= 1 as its row says"]
 
     mended = files(site, "verify", "--list", "--fix")
     assert mended.code == 4, "the orphan and the file that no list names are left"
-    assert "3 will be moved again, 1 hashes written, 2 left as they are" in mended.out
+    assert "3 will be moved again, 1 hash written, 2 left as they are" in mended.out
     asked = site.host.gets
     site.run()
     assert site.host.gets == asked + 3
@@ -385,7 +385,7 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         )
         assert "asks audio for 4 objects (class B)" in hashless.err
         assert b2.calls == {"A": 2, "B": 6, "C": 1}
-        assert "1 will be moved again, 1 hashes written, 0 left" in files(site, "verify", "--fix").out
+        assert "1 will be moved again, 1 hash written, 0 left" in files(site, "verify", "--fix").out
         b2.buckets.put("calls", site.key(1), b"x" * len(mp3(1, 1)), "audio/mpeg", "another")
         b2.buckets.put("calls", f"{PREFIX}/orphan.mp3", b"x", "audio/mpeg", "e")
         begin = killed_upload(b2, f"{PREFIX}/killed.mp3")

@@ -233,7 +233,7 @@ def test_a_dry_run_reads_the_lists_and_needs_neither_network_nor_database(site: 
     dry = site.workspace.etl(*words, **away)
     shown = [line.strip() for line in dry.out.splitlines()]
     assert dry.code == 0, dry.err
-    assert "lists of recordings: 4 files, 1 rows refused" in shown
+    assert "lists of recordings: 4 files, 1 row refused" in shown
     assert f"e.g. {site.key(1)}" in shown
     assert "destination: could not be reached" in dry.out
     assert (site.host.gets, site.objects()) == (0, [])

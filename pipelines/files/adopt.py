@@ -23,7 +23,7 @@ from pipelines.files.receipts import is_due, source_of
 from pipelines.files.tables import heal, prepare
 from pipelines.files.verbs import looking, move_of
 from pipelines.files.work import Tables
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
 from pipelines.warehouse import Warehouse, open_warehouse
@@ -72,7 +72,9 @@ def adopt(root: Path, env: str, name: str, old: Old, dry_run: bool, printer: Pri
     )
     printer.lines(f"! {place}: {reason}" for place, reason in adopted.refused.items())
     done = "would be adopted" if dry_run else "adopted"
-    printer.lines([f"{name}: {len(adopted.ids)} files {done}, {len(adopted.refused)} not; nothing was fetched"])
+    printer.lines(
+        [f"{name}: {counted(len(adopted.ids), 'file')} {done}, {len(adopted.refused)} not; nothing was fetched"]
+    )
     return Exit.PARTIAL if adopted.refused else Exit.OK
 
 

@@ -14,7 +14,7 @@ from pipelines.files.declared import Move, moves_of
 from pipelines.files.verbs import looking
 from pipelines.files.work import Tables
 from pipelines.order import Order, settle
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
@@ -48,8 +48,8 @@ def retry(root: Path, env: str, name: str, only: Sequence[str], failed: bool, dr
             if not dry_run:
                 tables.forgive(only, datetime.now(UTC))
     printer.document({"spec": name, "environment": env, "due": counts, "dry_run": dry_run})
-    what = "would be due" if dry_run else f"are due; run: etl run {name} --env {env}"
-    printer.lines(f"{name}.{resource}: {count:,} files {what}" for resource, count in counts.items())
+    what = "would be due" if dry_run else f"due; run: etl run {name} --env {env}"
+    printer.lines(f"{name}.{resource}: {counted(count, 'file')} {what}" for resource, count in counts.items())
     return Exit.OK
 
 

@@ -12,12 +12,13 @@ from pipelines.environment import Environment
 from pipelines.errors import EtlError, Exit
 from pipelines.files.declared import Move, moves_of
 from pipelines.order import Order
+from pipelines.printing import counted
 from pipelines.rows.intake import NOTICE
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
 
 SHOWN = 3
-FOUND = {"rejected": "rows refused", "failed": "lists that cannot be read"}
+FOUND = {"rejected": ("row", "refused"), "failed": ("list", "not readable")}
 
 
 @dataclass
@@ -38,8 +39,10 @@ class Rehearsal:
         """The rehearsal for a person."""
         if self.trouble:
             return [f"lists of {self.resource}: {self.trouble}"]
-        noticed = "".join(f", {count:,} {FOUND[kind]}" for kind, count in self.noticed.items() if kind in FOUND)
-        return [f"lists of {self.resource}: {self.files:,} files{noticed}", *(f"  e.g. {key}" for key in self.keys)]
+        told = [(count, *FOUND[kind]) for kind, count in self.noticed.items() if kind in FOUND]
+        noticed = "".join(f", {counted(count, noun)} {what}" for count, noun, what in told)
+        named = f"lists of {self.resource}: {counted(self.files, 'file')}{noticed}"
+        return [named, *(f"  e.g. {key}" for key in self.keys)]
 
 
 def rehearsals(environment: Environment, spec: Spec, order: Order) -> list[Rehearsal]:

@@ -14,7 +14,7 @@ from pipelines.files.book import Book, Chosen, Row, parts
 from pipelines.files.stores import Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.files.verify import compared
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.warehouse import open_warehouse
 from sources.kit.files import Release
@@ -75,4 +75,6 @@ def _tell(name: str, batch: Batch, dry_run: bool, printer: Printer) -> None:
     printer.document({"spec": name, "dry_run": dry_run, "released": batch.released, "left": batch.left})
     printer.lines(f"{id}: left at its source: {reason}" for id, reason in batch.left.items())
     done = "would be deleted" if dry_run else "deleted"
-    printer.lines([f"{name}: {len(batch.released)} files {done} at their source, {len(batch.left)} left there"])
+    printer.lines(
+        [f"{name}: {counted(len(batch.released), 'file')} {done} at the source, {len(batch.left)} left there"]
+    )

@@ -16,7 +16,7 @@ from pipelines.files.book import Book, Chosen, parts
 from pipelines.files.stores import Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
-from pipelines.printing import Printer
+from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
 from pipelines.warehouse import open_warehouse
 from pipelines.window import parse
@@ -97,4 +97,4 @@ def _tell(name: str, batch: Batch, dry_run: bool, printer: Printer) -> None:
     )
     printer.lines(f"- {key}" for key in batch.keys)
     done = "would be deleted" if dry_run else "deleted"
-    printer.lines([f"{name}: {len(batch.keys)} objects and {len(batch.rows)} rows {done}"])
+    printer.lines([f"{name}: {counted(len(batch.keys), 'object')} and {counted(len(batch.rows), 'row')} {done}"])

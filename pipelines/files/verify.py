@@ -29,11 +29,11 @@ from sources.kit.files import FileItem
 
 AT_ONCE = 32
 PER_LISTING = 1000
-SIGNS = {
-    "=": "as their rows say",
-    "+": "rows without their object",
-    "-": "objects without a row",
-    "*": "objects that differ from their rows",
+SIGNS = {  # with what they mean of one and of many
+    "=": ("as its row says", "as their rows say"),
+    "+": ("row without its object", "rows without their object"),
+    "-": ("object without a row", "objects without a row"),
+    "*": ("object that differs from its row", "objects that differ from their rows"),
 }
 UNFINISHED = "was begun and is not finished, by a run that died or goes on"
 Mend = Literal["move again", "write its hash", "read it", "take it away"]
@@ -72,7 +72,8 @@ class Mended:
 
     def __str__(self) -> str:
         taken = f"{self.taken} unfinished taken away, " if self.taken else ""
-        again = f"{len(self.again)} will be moved again, {len(self.hashes)} hashes written"
+        hashes = f"{len(self.hashes)} hash{'' if len(self.hashes) == 1 else 'es'}"
+        again = f"{len(self.again)} will be moved again, {hashes} written"
         return f"{again}, {taken}{self.left} left as they are"
 
 
@@ -209,7 +210,7 @@ def _sounds(data: bytes, item: FileItem | None) -> bool:
 def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer) -> None:
     counts = {sign: sum(finding.sign == sign for finding in found) for sign in SIGNS}
     printer.lines(str(finding) for finding in found if finding.sign != "=")
-    printer.lines(f"{sign} {counts[sign]} {what}" for sign, what in SIGNS.items())
+    printer.lines(f"{sign} {count} {SIGNS[sign][count != 1]}" for sign, count in counts.items())
     if mended:
         printer.lines([f"{name}: {mended}; the next run moves what is to be moved"])
     printer.document(

@@ -140,9 +140,8 @@ class _Run:
     def _told(self, left: int, new: int) -> Iterator[Row]:
         """What a person should know of matches that are not there yet."""
         if self._waits:
-            yield notices.warning(
-                f"spnkr: {self._waits} parts of matches are not ready yet (404); the next run asks for them again"
-            )
+            what = "1 part of a match is" if self._waits == 1 else f"{self._waits} parts of matches are"
+            yield notices.warning(f"spnkr: {what} not ready yet (404); the next run asks again")
         if left:
             how = f"a backfill, which begins anew each time, reads all with --with matches_per_run={new}"
             yield notices.postponed("matches", f"{left} more matches are left to the next runs; {how}")
