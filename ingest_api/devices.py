@@ -10,14 +10,14 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import BindParameter, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest_api.database import Database
 from ingest_api.moments import zone
 from ingest_api.settings import SHORTEST_TOKEN
 from ingest_api.tables import Device, now
-from ingest_api.tokens import Tokens, is_old, new_token
+from ingest_api.tokens import SCHEME, Tokens, is_old, new_token
 
 SEEN_EVERY = timedelta(seconds=10)
 """How exact `last_seen_at` is: a device that sends without pause costs no write for each chunk."""
@@ -110,6 +110,13 @@ async def listed(database: Database) -> list[Registered]:
     async with database.asking() as connection:
         rows = await connection.execute(select(Device).order_by(Device.created_at.desc(), Device.device_id))
         return [Registered.model_validate(row) for row in rows]
+
+
+async def need_key(database: Database) -> bool:
+    """Whether a token is kept as a hash that only its key can make again."""
+    keyed = select(exists().where(Device.token_hash.startswith(SCHEME)))
+    async with database.asking() as connection:
+        return bool((await connection.execute(keyed)).scalar_one())
 
 
 async def change(database: Database, device_id: UUID, **values: Any) -> Registered | None:
