@@ -38,6 +38,16 @@ HOLDERS = select(Device).where(
 """Made once: to put a statement together costs as much as to execute it."""
 
 
+Zone = Annotated[
+    str,
+    AfterValidator(lambda name: zone(name).key),
+    Field(
+        description="In which its times are that name no zone.",
+        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
+    ),
+]
+
+
 class NewDevice(BaseModel):
     """What makes a device."""
 
@@ -45,11 +55,7 @@ class NewDevice(BaseModel):
     point_id: UUID
     register_id: UUID
     token_plain: str = Field(min_length=SHORTEST_TOKEN, max_length=1024)
-    timezone: Annotated[str, AfterValidator(lambda name: zone(name).key)] = Field(
-        "UTC",
-        description="In which its times are that name no zone.",
-        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
-    )
+    timezone: Zone = "UTC"
 
 
 class Registered(BaseModel):

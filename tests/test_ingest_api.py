@@ -349,6 +349,8 @@ def test_devices_are_made_listed_and_changed(service):
     for change, enabled in (({}, True), ({"is_enabled": False}, False), ({}, False), ({"is_enabled": True}, True)):
         changed = service.ask("PATCH", path, json=change)
         assert (changed.status_code, changed.json()) == (200, {**device, "is_enabled": enabled})
+    changed = service.ask("PATCH", path, json={"timezone": "Asia/Tokyo"})
+    assert (changed.status_code, changed.json()) == (200, {**device, "timezone": "Asia/Tokyo"})
 
 
 @pytest.mark.parametrize(("method", "suffix"), [("PATCH", ""), ("POST", "/token")])
@@ -364,6 +366,8 @@ BAD_DEVICES = [
     ("POST", "", {"timezone": "../../etc/passwd"}, ["body", "timezone"]),
     ("PATCH", "/three", {}, ["path", "device_id"]),
     ("PATCH", f"/{DEVICE}", {"is_enabled": "perhaps"}, ["body", "is_enabled"]),
+    ("PATCH", f"/{DEVICE}", {"enabled": False}, ["body", "enabled"]),
+    ("PATCH", f"/{DEVICE}", {"timezone": "Mars"}, ["body", "timezone"]),
     ("POST", f"/{DEVICE}/token", {"grace_hours": -1}, ["body", "grace_hours"]),
 ]
 

@@ -95,24 +95,30 @@ def test_devices_are_kept_from_the_command_line(workspace):
     device = made["device_id"]
     given = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN="t" * 16).json
     assert "token_plain" not in given
-    changed = [workspace.etl(*devices, verb, device) for verb in ("disable", "enable", "disable")]
-    assert [each.out for each in changed] == [
-        f"device {device}: {said}\n" for said in ("disabled", "enabled", "disabled")
+    changed = [
+        workspace.etl(*devices, *verb, device) for verb in (["disable"], ["enable"], ["zone", "--zone", "Asia/Tokyo"])
     ]
+    assert [each.out for each in changed] == [
+        f"device {device}: {said}\n"
+        for said in ("disabled, zone Europe/Paris", "enabled, zone Europe/Paris", "enabled, zone Asia/Tokyo")
+    ]
+    workspace.etl(*devices, "disable", device)
     new = workspace.etl(*devices, "rotate", device, "--output", "json").json
     assert new["token_plain"] != made["token_plain"]
     listed = workspace.etl(*devices, "list", "--output", "json").json
     assert [each["device_id"] for each in listed] == [given["device_id"], device]
-    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Europe/Paris", False)
+    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Asia/Tokyo", False)
     assert device in workspace.etl(*devices, "list").out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: point_id: input should be"),
-        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "token_plain: string should have at"),
-        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "there is no time zone 'Mars'"),
+        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: --point: input should be"),
+        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "--token: string should have at"),
+        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "add: --zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "Mars"), "etl serve devices zone: --zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "UTC"), f"device {POINT}: there is none; see etl serve devices list"),
         (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
         (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
         (("disable", POINT), f"device {POINT}: there is none; see etl serve devices list"),

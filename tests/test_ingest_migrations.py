@@ -145,7 +145,9 @@ def test_a_token_hash_of_another_key_opens_nothing(url, tmp_path):
     with serving(tmp_path, DATABASE_URL=url, TOKEN_KEY="another key") as service:
         assert service.send().status_code == 401
         assert service.ask("GET", "/api/v1/admin/devices", ADMIN).status_code == 200
-    with pytest.raises(SettingError, match=r"/\.token_key: is gone, and devices have tokens .* or name its key in TOKEN"):
+    with pytest.raises(
+        SettingError, match=r"/\.token_key: is gone, and devices have tokens .* or name its key in TOKEN"
+    ):
         asyncio.run(server.migrated(Settings.read({"DATABASE_URL": url}, tmp_path)))
     assert not (tmp_path / "ingest" / "audio" / KEY_FILE).exists()
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request, status
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ingest_api import devices, refusals, service
 from ingest_api.access import AdminRoute
-from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered
+from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered, Zone
 from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
 
 NO_DEVICE = "Device not found"
@@ -27,7 +27,10 @@ router = APIRouter(
 class Change(BaseModel):
     """What may change."""
 
+    model_config = ConfigDict(extra="forbid")
+
     is_enabled: Annotated[bool, Field(strict=True)] | None = None
+    timezone: Zone | None = None
 
 
 class NewToken(BaseModel):
@@ -55,7 +58,7 @@ async def list_devices(request: Request) -> list[Registered]:
 
 @router.patch("/{device_id}", responses=refused(400, 404))
 async def change_device(request: Request, device_id: UUID, change: Change) -> Registered:
-    """Enable or disable a device; `{}` changes nothing."""
+    """Enable or disable a device, or mend its zone, for what comes from now on; `{}` changes nothing."""
     here = service.of(request)
     changed = await devices.change(here.database, device_id, **change.model_dump(exclude_none=True))
     here.known.forget()
