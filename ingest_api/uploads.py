@@ -230,6 +230,7 @@ def _suspicions(promise: Promise, arrived: Arrived) -> tuple[str, ...]:
     said = {
         flags.TWICE_SHOWN: times.other_start is not None,
         flags.NEVER_SHOWN: times.skipped,
+        flags.LONG_AGO: times.start < flags.SERVED_SINCE,
         flags.IN_FUTURE: times.start > now() + timedelta(seconds=flags.CLOCK_SECONDS),
         flags.NOT_WHOLE: sound is None,
         flags.OTHER_CODEC: sound is not None and sound.codec != promise.form.codec.lower(),
