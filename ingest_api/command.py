@@ -23,7 +23,7 @@ from pipelines.errors import Exit, TryLater, UsageError
 from pipelines.printing import Printer
 
 T = TypeVar("T")
-OPTIONS = {
+OPTIONS: dict[int | str, str] = {
     "device_id": "--device", "point_id": "--point", "register_id": "--register", "token_plain": "--token",
     "timezone": "--zone",
 }  # fmt: skip

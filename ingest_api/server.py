@@ -57,8 +57,8 @@ async def _refuse_lost_key(settings: Settings, database: Database) -> None:
     file = settings.storage / KEY_FILE
     if settings.token_key is None and not file.exists() and await devices.need_key(database):
         raise SettingError(
-            f"{file}: is gone, and devices have tokens that are known by its key alone; put it back, or name its key in "
-            "TOKEN_KEY (where it is lost for good: a new one, then etl serve devices rotate for each)"
+            f"{file}: is gone, and devices have tokens that are known by its key alone; put it back, or name its key "
+            "in TOKEN_KEY (where it is lost for good: a new one, then etl serve devices rotate for each)"
         )
 
 

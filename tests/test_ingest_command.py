@@ -116,8 +116,8 @@ def test_devices_are_kept_from_the_command_line(workspace):
     [
         (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: --point: input should be"),
         (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "--token: string should have at"),
-        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "add: --zone: there is no time zone 'Mars'"),
-        (("zone", POINT, "--zone", "Mars"), "etl serve devices zone: --zone: there is no time zone 'Mars'"),
+        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "--zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "Mars"), "devices zone: --zone: there is no time zone 'Mars'"),
         (("zone", POINT, "--zone", "UTC"), f"device {POINT}: there is none; see etl serve devices list"),
         (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
         (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
