@@ -16,6 +16,7 @@ from ingest_api import devices, server
 from ingest_api.database import Database, DatabaseAway
 from ingest_api.devices import DeviceExists, NewDevice, Registered, Zone
 from ingest_api.settings import Settings
+from ingest_api.storage import Storage
 from ingest_api.tokens import Tokens, key_of, new_token
 from pipelines import dot_env, logs
 from pipelines import environment as environments
@@ -66,10 +67,16 @@ def add_device(
         device = NewDevice.model_validate({**told, "token_plain": token or new_token(), "timezone": timezone})
     except ValidationError as error:
         raise _unfit("add", error) from None
+
+    async def add(database: Database, tokens: Tokens) -> tuple[Registered, str | None]:
+        return await devices.add(database, tokens, device), await devices.shared(database, tokens, device)
+
     try:
-        added = _asked(read(root, env), lambda database, tokens: devices.add(database, tokens, device))
+        added, shared = _asked(read(root, env), add)
     except DeviceExists:
         raise UsageError(f"device {device.device_id}: already exists; rotate its token, or choose another id") from None
+    if shared:
+        logs.LOGGER.warning(shared)
     return _told(added, None if token else device.token_plain, printer)
 
 
@@ -118,6 +125,8 @@ def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
 def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]]) -> T:
     """What the database answers."""
     key = settings.token_key.get_secret_value() if settings.token_key else None
+    if key is None:
+        Storage(settings.storage).prepare()  # the key's file lies there, the database beside it
 
     async def answer() -> T:
         await server.migrated(settings)

@@ -19,6 +19,7 @@ from ingest_api.app import create_app
 from ingest_api.database import Database, DatabaseAway
 from ingest_api.events import tell
 from ingest_api.settings import Settings
+from ingest_api.storage import Storage
 from ingest_api.tokens import KEY_FILE
 from pipelines.errors import SettingError, TryLater
 
@@ -33,6 +34,7 @@ BACKLOG = 2048
 
 def serve(settings: Settings) -> None:
     """Bring the tables up to date and serve until told to end; the address goes to stdout once it can be asked."""
+    Storage(settings.storage).prepare()
     asyncio.run(migrated(settings))
     with bound(settings) as listening:
         server = Server(configured(settings))
@@ -100,6 +102,10 @@ class Server(uvicorn.Server):
         if self.announce:
             sys.stdout.write(f"{self.address}\n")
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        tell("ending", waiting_for=len(self.server_state.tasks), seconds=END_SECONDS)
+        await super().shutdown(sockets)
 
     @property
     def address(self) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest_api import chunks, flags, refusals
+from ingest_api import chunks, devices, flags, refusals
 from ingest_api.access import Sender
 from ingest_api.chunks import Conflict, Recorded, Upload
 from ingest_api.events import tell
@@ -72,7 +72,10 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     service.metrics.uploading += 1
     try:
         reception = Reception(service, request, sender, incoming)
-        upload = await reception.upload(await reception.promise(), key)
+        promise = await reception.promise()
+        if len(sender.devices) > 1:
+            await devices.see(service.database, promise.device)
+        upload = await reception.upload(promise, key)
         recorded = await chunks.record(service, upload)
         return recorded
     except Conflict as error:

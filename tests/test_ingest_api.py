@@ -340,7 +340,7 @@ def test_devices_are_made_listed_and_changed(service):
     made = service.ask("POST", DEVICES, json={**ids, "token_plain": "t" * 16})
     device = {**ids, "is_enabled": True, "created_at": made.json()["created_at"], "last_seen_at": None,
               "timezone": "UTC"}  # fmt: skip
-    assert (made.status_code, made.json()) == (201, device)
+    assert (made.status_code, made.json(), "Warning" in made.headers) == (201, device, False)
     again = service.ask("POST", DEVICES, json={**ids, "token_plain": "u" * 16})
     assert (again.status_code, again.json()) == (409, {"detail": "Device already exists"})
     listed = service.ask("GET", DEVICES)
@@ -391,14 +391,14 @@ def test_a_disabled_device_may_not_send(service, minute):
 def test_a_device_disabled_while_it_is_looked_up_is_not_known(service, minute, monkeypatch):
     device, token = str(uuid4()), str(uuid4())
     service.register(token, device)
-    found, goes_on, see = Event(), Event(), devices._see
+    found, goes_on, see = Event(), Event(), devices.see
 
     async def slow(*told):
         found.set()
         await asyncio.to_thread(goes_on.wait, 30)
         await see(*told)
 
-    monkeypatch.setattr(devices, "_see", slow)
+    monkeypatch.setattr(devices, "see", slow)
     with ThreadPoolExecutor(1) as pool:
         began = pool.submit(replace(service, session=requests.Session()).send, token=token, device_id=device, **minute)
         found.wait(30)
@@ -439,8 +439,13 @@ def test_two_devices_with_one_token_are_told_apart_by_their_ids(service, minute)
     token, devices = str(uuid4()), [str(uuid4()), str(uuid4())]
     for device in devices:
         service.register(token, device)
-    rows = [shown(service, service.send(token=token, device_id=device, **minute)) for device in devices]
-    assert [row["device_id"] for row in rows] == devices
+    told = service.register(token, str(uuid4()))
+    assert (told.status_code, told.headers["Warning"]) == (201, '299 - "2 other devices have this token"')
+    first = shown(service, service.send(token=token, device_id=devices[0], **minute))
+    seen = {each["device_id"]: each["last_seen_at"] for each in service.ask("GET", DEVICES).json()}
+    assert [seen[device] is not None for device in devices] == [True, False]
+    second = shown(service, service.send(token=token, device_id=devices[1], **minute))
+    assert [row["device_id"] for row in (first, second)] == devices
 
 
 # Those that read
@@ -644,7 +649,8 @@ def test_metrics_and_log_tell_what_came(service, minute, caplog):
     assert {name: value for name, value in grown.items() if "seconds" not in name} == {
         'ingest_uploads_total{outcome="stored"}': 2, 'ingest_uploads_total{outcome="repeated"}': 1,
         'ingest_uploads_total{outcome="422"}': 2, 'ingest_uploads_total{outcome="401"}': 1,
-        'ingest_flags_total{flag="not_whole_ogg"}': 1, 'ingest_flags_total{flag="same_start"}': 1, "ingest_received_bytes_total": len(chunk()) + 8,
+        'ingest_flags_total{flag="not_whole_ogg"}': 1, 'ingest_flags_total{flag="same_start"}': 1,
+        "ingest_received_bytes_total": len(chunk()) + 8,
         'ingest_chunks{status="QUEUED"}': 2,
     }  # fmt: skip
     assert grown["ingest_upload_seconds_count"] == 6

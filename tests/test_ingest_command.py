@@ -93,7 +93,9 @@ def test_devices_are_kept_from_the_command_line(workspace):
     made = workspace.etl(*devices, "add", *ids, "--zone", "Europe/Paris", "--output", "json").json
     assert len(made["token_plain"]) >= 43
     device = made["device_id"]
-    given = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN="t" * 16).json
+    added = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN=made["token_plain"])
+    assert "WARNING: 1 other device has this token" in added.err
+    given = added.json
     assert "token_plain" not in given
     changed = [
         workspace.etl(*devices, *verb, device) for verb in (["disable"], ["enable"], ["zone", "--zone", "Asia/Tokyo"])
@@ -150,6 +152,9 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
                           TOKEN_KEY="x")  # fmt: skip
     assert stuck.code == 2
     assert "a file/audio: Not a directory; let AUDIO_STORAGE_DIR name another folder" in stuck.err
+    for command in (["serve", "--port", "0"], ["serve", "devices", "list"]):
+        beside = workspace.etl(*command, AUDIO_STORAGE_DIR="/proc/nope")
+        assert (beside.code, "AUDIO_STORAGE_DIR" in beside.err, "DATABASE_URL" in beside.err) == (2, True, False)
     nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
     assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")

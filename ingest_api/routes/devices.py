@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request, status
+from fastapi import APIRouter, Body, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest_api import devices, refusals, service
@@ -41,13 +41,16 @@ class NewToken(BaseModel):
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=refused(400, 409))
-async def add_device(request: Request, device: NewDevice) -> Registered:
-    """Register a device with the token it will send."""
+async def add_device(request: Request, response: Response, device: NewDevice) -> Registered:
+    """Register a device with the token it will send; a `Warning` says where others have the same."""
     here = service.of(request)
     try:
-        return await devices.add(here.database, here.tokens, device)
+        added = await devices.add(here.database, here.tokens, device)
     except DeviceExists:
         raise refusals.conflict("Device already exists") from None
+    if shared := await devices.shared(here.database, here.tokens, device):
+        response.headers["Warning"] = f'299 - "{shared}"'
+    return added
 
 
 @router.get("")
