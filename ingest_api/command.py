@@ -17,7 +17,7 @@ from ingest_api.database import Database, DatabaseAway
 from ingest_api.devices import DeviceExists, NewDevice, Registered, Zone
 from ingest_api.settings import Settings
 from ingest_api.storage import Storage
-from ingest_api.tokens import Tokens, key_of, new_token
+from ingest_api.tokens import KEY_FILE, Tokens, key_of, new_token
 from pipelines import dot_env, logs
 from pipelines import environment as environments
 from pipelines.errors import Exit, TryLater, UsageError
@@ -125,8 +125,8 @@ def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
 def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]]) -> T:
     """What the database answers."""
     key = settings.token_key.get_secret_value() if settings.token_key else None
-    if key is None:
-        Storage(settings.storage).prepare()  # the key's file lies there, the database beside it
+    if key is None and not (settings.storage / KEY_FILE).exists():
+        Storage(settings.storage).prepare()  # where that cannot be, a database beside it could not say why
 
     async def answer() -> T:
         await server.migrated(settings)
