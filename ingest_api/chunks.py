@@ -350,7 +350,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
-        "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
+        "idempotency_key": upload.key, "audio_seconds": arrived.seconds,
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
         "created_at": await _came(service),
     }  # fmt: skip
