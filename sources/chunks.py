@@ -91,7 +91,7 @@ def audio(
 
 
 def _heard_until(row: dict[str, Any], seconds: Any) -> Any:
-    """Its claimed end where nobody looked how long it sounds; a row that is not as it should be is for whoever checks the rows."""
+    """Its claimed end where nobody looked how long it sounds; a row that is no such row is for whoever checks them."""
     try:
         return (datetime.fromisoformat(row["start_ts"]) + timedelta(seconds=seconds)).isoformat()
     except (KeyError, TypeError, ValueError, OverflowError):

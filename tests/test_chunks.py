@@ -21,8 +21,8 @@ from tests.workspace import REPOSITORY
 
 GAPS = parse((REPOSITORY / "models/chunks/gaps.sql").read_text())
 MADE = (
-    "CREATE TEMP TABLE chunks (chunk_id text, device_id text, start_ts {0}, heard_until {0}, created_at {0}, end_ts {0}, "
-    "is_whole boolean)"
+    "CREATE TEMP TABLE chunks (chunk_id text, device_id text, start_ts {0}, heard_until {0}, created_at {0}, "
+    "end_ts {0}, is_whole boolean)"
 )
 COLUMNS = ("chunk_id", "device_id", "start_ts", "start_ts", "audio_seconds", "created_at", "end_ts")
 SECONDS = {  # chunks by id: start, end, when it came, and the end it claims where it is not whole; what is told of them
