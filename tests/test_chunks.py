@@ -25,6 +25,7 @@ MADE = (
     "end_ts {0}, is_whole boolean)"
 )
 COLUMNS = ("chunk_id", "device_id", "start_ts", "start_ts", "audio_seconds", "created_at", "end_ts")
+BEGIN = 1_700_000_000
 SECONDS = {  # chunks by id: start, end, when it came, and the end it claims where it is not whole; what is told of them
     "one after the other": ("a 0 60 72, b 60 120 132", []),
     "as good as one after the other": ("a 0 60 72, b 61 120 132", []),
@@ -39,6 +40,7 @@ SECONDS = {  # chunks by id: start, end, when it came, and the end it claims whe
     "behind, then set right": ("a 0 60 672, b 660 720 732", ["b clock_forward 60 660"]),
     "set back": ("a 0 60 72, b 60 120 132, c 0 60 192", ["c clock_back 0 60", "c double 0 60"]),
     "ahead": ("a 180 240 72", ["a clock_ahead 72 240"]),
+    "a clock that nobody had set": (f"a {60 - BEGIN} {120 - BEGIN} 72, b 60 120 132", []),
     "no sound in them": ("a 0 60 72, b 60 60 132 120, c 120 120 192 180", ["b unheard 60 120", "c unheard 120 180"]),
     "cut, then a pause": ("a 0 20 72 60, b 360 420 432", ["a unheard 20 60", "b missing 60 360"]),
     "cut, of a minute that began late": ("a 37 50 72 97, b 60 120 132", ["a unheard 50 60"]),
@@ -55,11 +57,11 @@ def told(kind: str, ask, rows: str) -> list[str]:
     ask(MADE.format("timestamptz"))
     for row in rows.split(", "):
         name, start, heard, came, *claimed = row.split()
-        moments = ", ".join(f"to_timestamp({s})" for s in (start, heard, came, *(claimed or [heard])))
+        moments = ", ".join(f"to_timestamp({BEGIN} + {s})" for s in (start, heard, came, *(claimed or [heard])))
         ask(f"INSERT INTO chunks VALUES ('{name}', 'd', {moments}, {not claimed})")
     found = ask(GAPS.written(kind, lambda reference: exp.to_table(reference.table)))
     return sorted(
-        f"{chunk} {what} {since.timestamp():.0f} {until.timestamp():.0f}"
+        f"{chunk} {what} {since.timestamp() - BEGIN:.0f} {until.timestamp() - BEGIN:.0f}"
         for chunk, _, what, since, until, seconds in found
         if seconds == (until - since).total_seconds()
     )

@@ -1,4 +1,5 @@
 -- Where the minutes of a device do not follow one another: in the order of its clock, and in the order they came.
+-- What says it is from before 2020 has a clock that nobody had set, and no place among the others.
 -- A file that is not whole takes up the time its chunk claims, up to the next one: that is unheard, and not missing.
 -- None of the columns that order them is ever null; NULLS FIRST is the one order that all warehouses can say.
 WITH placed AS (
@@ -12,6 +13,7 @@ WITH placed AS (
         )) AS claimed_until,
         lag(start_ts) OVER (PARTITION BY device_id ORDER BY created_at NULLS FIRST, chunk_id NULLS FIRST) AS sent_before
     FROM chunks
+    WHERE start_ts >= CAST('2020-01-01 00:00:00+00:00' AS timestamptz)
 ),
 
 taken AS (
