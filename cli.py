@@ -701,6 +701,19 @@ def devices_disable(device: Device, env: Env = "dev", output: Output = "text") -
     finish(command.enable_device(root(), env, device, False, printer(output)))
 
 
+@devices_app.command("zone")
+def devices_zone(
+    device: Device,
+    zone: Annotated[str, typer.Option("--zone", help="Of its times that name none, e.g. Europe/Paris.")],
+    env: Env = "dev",
+    output: Output = "text",
+) -> None:
+    """Mend the zone of a device, for what it sends from now on."""
+    from ingest_api import command
+
+    finish(command.set_zone(root(), env, device, zone, printer(output)))
+
+
 @devices_app.command("rotate")
 def devices_rotate(
     device: Device,

@@ -143,6 +143,13 @@ def not_a_number(text: object) -> object:
     return text
 
 
+def a_flag(name: str) -> str:
+    """A flag by its name; ValueError where there is none of it."""
+    if name not in flags.ALL:
+        raise ValueError(f"is no flag; one of {', '.join(flags.ALL)}")
+    return name
+
+
 InUtc = Annotated[AwareDatetime, BeforeValidator(not_a_number), AfterValidator(in_utc)]
 CURSOR = "^[0-9]{1,16},[0-9a-f]{32}$"
 
@@ -161,11 +168,13 @@ def place(text: str) -> tuple[datetime, UUID]:
 class Filter(BaseModel):
     """Which chunks are listed, and from where on; `*_from` are included, `*_until` are not."""
 
+    model_config = ConfigDict(extra="forbid")
+
     device_id: UUID | None = None
     point_id: UUID | None = None
     register_id: UUID | None = None
     status: Status | None = None
-    flag: Annotated[str, Field(pattern="^[a-z_]+$")] | None = None
+    flag: Annotated[str, AfterValidator(a_flag), Field(json_schema_extra={"enum": [*flags.ALL]})] | None = None
     start_from: InUtc | None = None
     start_until: InUtc | None = None
     created_from: InUtc | None = None
@@ -236,15 +245,16 @@ async def claim(database: Database, limit: int) -> list[Stored]:
 
 async def finish(database: Database, chunk_id: UUID, status: Status, error_message: str | None) -> Stored | None:
     """Say what became of a claimed chunk; None where it is not claimed."""
-    ended = (
-        update(Chunk)
-        .where(Chunk.chunk_id == chunk_id, Chunk.status == Status.PROCESSING)
-        .values(status=status, error_message=error_message)
-        .returning(*Chunk.__table__.columns)
+    return await _turned(database, chunk_id, Status.PROCESSING, status=status, error_message=error_message)
+
+
+async def retry(service: Service, chunk: Stored) -> Stored | None:
+    """Queue a chunk in ERROR once more, by way of the bucket where that has it not yet; None where it is in none."""
+    is_here = await service.blocking(service.storage.path(chunk.file_path).exists)
+    status = service.first_status if is_here else Status.QUEUED
+    return await _turned(
+        service.database, chunk.chunk_id, Status.ERROR, status=status, error_message=None, processing_started_at=None
     )
-    async with database.asking() as connection:
-        row = (await connection.execute(ended)).one_or_none()
-    return None if row is None else Stored.model_validate(row)
 
 
 async def requeue(database: Database, seconds: float) -> int:
@@ -302,6 +312,14 @@ async def moved(database: Database, chunk_id: UUID, status: Status, error_messag
     this = update(Chunk).where(Chunk.chunk_id == chunk_id)
     async with database.asking() as connection:
         await connection.execute(this.values(status=status, error_message=error_message))
+
+
+async def _turned(database: Database, chunk_id: UUID, before: Status, **values: Any) -> Stored | None:
+    """Set columns of a chunk that has a status; None where it has not."""
+    this = update(Chunk).where(Chunk.chunk_id == chunk_id, Chunk.status == before)
+    async with database.asking() as connection:
+        row = (await connection.execute(this.values(values).returning(*Chunk.__table__.columns))).one_or_none()
+    return None if row is None else Stored.model_validate(row)
 
 
 async def _kin(database: Database, upload: Upload) -> list[Row[*tuple[Any, ...]]]:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest_api import chunks, flags, refusals
+from ingest_api import chunks, devices, flags, refusals
 from ingest_api.access import Sender
 from ingest_api.chunks import Conflict, Recorded, Upload
 from ingest_api.events import tell
@@ -72,7 +72,10 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     service.metrics.uploading += 1
     try:
         reception = Reception(service, request, sender, incoming)
-        upload = await reception.upload(await reception.promise(), key)
+        promise = await reception.promise()
+        if len(sender.devices) > 1:
+            await devices.see(service.database, promise.device)
+        upload = await reception.upload(promise, key)
         recorded = await chunks.record(service, upload)
         return recorded
     except Conflict as error:
@@ -230,6 +233,7 @@ def _suspicions(promise: Promise, arrived: Arrived) -> tuple[str, ...]:
     said = {
         flags.TWICE_SHOWN: times.other_start is not None,
         flags.NEVER_SHOWN: times.skipped,
+        flags.LONG_AGO: times.start < flags.SERVED_SINCE,
         flags.IN_FUTURE: times.start > now() + timedelta(seconds=flags.CLOCK_SECONDS),
         flags.NOT_WHOLE: sound is None,
         flags.OTHER_CODEC: sound is not None and sound.codec != promise.form.codec.lower(),

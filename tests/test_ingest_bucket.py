@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ from threading import Event
 import pytest
 
 from ingest_api import bucket, sweep
+from ingest_api.app import create_app
 from ingest_api.routes import chunks as reading
 from ingest_api.service import DISK_THREADS
+from ingest_api.settings import Settings
 from pipelines.errors import SettingError
 from pipelines.files.folder import Folder
 from tests.clouds.b2 import B2
@@ -85,9 +88,12 @@ def test_what_a_kill_left_in_both_places_is_removed_here(b2, tmp_path):
         assert not (service.settings.storage / "orphans").exists()
 
 
-def test_a_bucket_nobody_has_is_refused(b2, tmp_path):
+def test_a_bucket_nobody_has_is_refused(b2, tmp_path, recwarn):
+    settings = Settings.read({"AUDIO_BUCKET": "audi"}, tmp_path)
     with pytest.raises(SettingError, match=r"AUDIO_BUCKET: \[dev\] has no bucket 'audi' \(did you mean 'audio'\?\)"):
-        bucket.of(tmp_path, "dev", "audi")
+        create_app(settings)
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []
 
 
 def test_a_folder_is_a_bucket_too_and_one_that_hangs_holds_up_no_upload(tmp_path, monkeypatch):

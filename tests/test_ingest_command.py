@@ -95,26 +95,34 @@ def test_devices_are_kept_from_the_command_line(workspace):
     made = workspace.etl(*devices, "add", *ids, "--zone", "Europe/Paris", "--output", "json").json
     assert len(made["token_plain"]) >= 43
     device = made["device_id"]
-    given = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN="t" * 16).json
+    added = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN=made["token_plain"])
+    assert "WARNING: 1 other device has this token" in added.err
+    given = added.json
     assert "token_plain" not in given
-    changed = [workspace.etl(*devices, verb, device) for verb in ("disable", "enable", "disable")]
-    assert [each.out for each in changed] == [
-        f"device {device}: {said}\n" for said in ("disabled", "enabled", "disabled")
+    changed = [
+        workspace.etl(*devices, *verb, device) for verb in (["disable"], ["enable"], ["zone", "--zone", "Asia/Tokyo"])
     ]
+    assert [each.out for each in changed] == [
+        f"device {device}: {said}\n"
+        for said in ("disabled, zone Europe/Paris", "enabled, zone Europe/Paris", "enabled, zone Asia/Tokyo")
+    ]
+    workspace.etl(*devices, "disable", device)
     new = workspace.etl(*devices, "rotate", device, "--output", "json").json
     assert new["token_plain"] != made["token_plain"]
     listed = workspace.etl(*devices, "list", "--output", "json").json
     assert [each["device_id"] for each in listed] == [given["device_id"], device]
-    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Europe/Paris", False)
+    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Asia/Tokyo", False)
     assert device in workspace.etl(*devices, "list").out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: point_id: input should be"),
-        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "token_plain: string should have at"),
-        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "there is no time zone 'Mars'"),
+        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: --point: input should be"),
+        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "--token: string should have at"),
+        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "--zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "Mars"), "devices zone: --zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "UTC"), f"device {POINT}: there is none; see etl serve devices list"),
         (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
         (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
         (("disable", POINT), f"device {POINT}: there is none; see etl serve devices list"),
@@ -148,6 +156,9 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
                           TOKEN_KEY="x")  # fmt: skip
     assert stuck.code == 2
     assert "a file/audio: Not a directory; let AUDIO_STORAGE_DIR name another folder" in stuck.err
+    for command in (["serve", "--port", "0"], ["serve", "devices", "list"]):
+        beside = workspace.etl(*command, AUDIO_STORAGE_DIR="/proc/nope")
+        assert (beside.code, "AUDIO_STORAGE_DIR" in beside.err, "DATABASE_URL" in beside.err) == (2, True, False)
     nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
     assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")
