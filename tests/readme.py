@@ -23,7 +23,7 @@ MEANING = {
     Exit.TEMPORARY: "temporary: try later",
     Exit.SIGN_IN: "a person must sign in",
     Exit.LOCKED: "another run holds the destination",
-    Exit.INTERRUPTED: "Ctrl-C; nothing is half-loaded (`etl serve`, told so, ends with 0)",
+    Exit.INTERRUPTED: "Ctrl-C; nothing is half-loaded",
     Exit.TERMINATED: "SIGTERM; nothing is half-loaded",
 }
 

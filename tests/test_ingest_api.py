@@ -672,6 +672,11 @@ def test_the_api_describes_itself(service):
     assert {"200", "400", "401", "408", "409", "413", "422", "429", "500", "503"} == set(
         told["paths"][CHUNKS]["post"]["responses"]
     )
+    asked = told["paths"][CHUNKS]["post"]["parameters"] + told["paths"][CHUNKS]["get"]["parameters"]
+    schemas = told["components"]["schemas"]
+    fields = body["properties"] | schemas["Stored"]["properties"] | schemas["Outcome"]["properties"]
+    fields |= {each["name"]: each | each["schema"] for each in asked}
+    assert [name for name, each in fields.items() if "description" not in each] == []
     assert service.ask("GET", "/docs", None).status_code == 200
 
 

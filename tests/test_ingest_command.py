@@ -19,7 +19,7 @@ import pytest
 from ingest_api.settings import Settings
 from ingest_api.tokens import KEY_FILE, key_of
 from pipelines.errors import SettingError
-from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
+from tests.serving import ADMIN, POINT, REGISTER, serving
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 ROOT = Path("/a workspace")

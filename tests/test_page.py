@@ -79,13 +79,14 @@ def test_hours_gaps_and_queue_are_counted(filled):
     }
     assert told.flags == {NOT_WHOLE: 2, TWICE_SHOWN: 1}
     assert [(g.device_id, g.kind, (g.since - begins) / MINUTE, (g.until - begins) / MINUTE) for g in told.gaps] == [
+        (device, "silent", 120, (told.at - begins) / MINUTE),
         (device, "double", 91, 91.5),
         (device, "double", 90.5, 91),
         (device, "missing", 30, 35),
         (device, "unheard", 5.5, 6),
         (device, "unheard", 4, 5),
     ]
-    assert told.gaps_of == {device: 5}
+    assert told.gaps_of == {device: 6}
     assert {status: (queue.chunks, queue.oldest) for status, queue in told.queue.items()} == {
         "ERROR": (1, CAME),
         "QUEUED": (len(range(30)) + len(range(35, 120)) + 1 - 2, CAME),
