@@ -22,7 +22,9 @@ HOUR = timedelta(hours=1)
 HOURS, SECONDS = 24, 3600
 MOST_GAPS = 20
 TOLERANCE_SECONDS = 1.0
-MISSING, DOUBLE, UNHEARD = "missing", "double", "unheard"
+MISSING, DOUBLE, UNHEARD, SILENT = "missing", "double", "unheard", "silent"
+SILENCE = timedelta(minutes=15)
+"""After that long a device that has sent nothing is silent."""
 UNFINISHED = (Status.UPLOADED, Status.QUEUED, Status.PROCESSING, Status.ERROR)
 
 
@@ -37,7 +39,7 @@ class Hour:
 
 @dataclass(frozen=True)
 class Gap:
-    """Where two chunks do not follow one another, or one cannot be heard: minutes are missing, double, or unheard."""
+    """Where two chunks do not follow one another, or one cannot be heard, or none has come until now."""
 
     device_id: UUID
     kind: str
@@ -97,9 +99,13 @@ async def overview(service: Service) -> Overview:
     async with service.database.asking() as connection:
         hours = await _hours(connection, _recent(known, since, at), since)
         flagged = await _flags(connection, _recent(known, since, at))
-        gaps, gaps_of = await _gaps(connection, _recent(known, since - HOUR, at), since)
+        recent = _recent(known, since - HOUR, at)
+        enabled = [device.device_id for device in registered if device.is_enabled]
+        gaps = [*await _silences(connection, recent, enabled, at), *await _gaps(connection, recent, since)]
         queue = await _queue(connection)
-    return Overview(at, registered, hours, flagged, gaps, gaps_of, queue, await service.blocking(_disk, service))
+    gaps_of = Counter(gap.device_id for gap in gaps)
+    disk = await service.blocking(_disk, service)
+    return Overview(at, registered, hours, flagged, gaps[:MOST_GAPS], gaps_of, queue, disk)
 
 
 def _first_hour(at: datetime) -> datetime:
@@ -160,8 +166,17 @@ async def _flags(connection: AsyncConnection, recent: CTE) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-async def _gaps(connection: AsyncConnection, recent: CTE, since: datetime) -> tuple[list[Gap], Counter[UUID]]:
-    """The latest gaps, and how many each device has."""
+async def _silences(connection: AsyncConnection, recent: CTE, enabled: Sequence[UUID], at: datetime) -> list[Gap]:
+    """The gaps that last until now, of devices from which something came before."""
+    last = func.max(recent.c.taken)
+    silent = last < (at - SILENCE).timestamp()
+    chosen = select(recent.c.device_id, last).where(recent.c.device_id.in_(enabled)).group_by(recent.c.device_id)
+    found = await connection.execute(chosen.having(silent).order_by(last.desc()))
+    return [Gap(device, SILENT, _moment(ended), at) for device, ended in found]
+
+
+async def _gaps(connection: AsyncConnection, recent: CTE, since: datetime) -> list[Gap]:
+    """The gaps between chunks, the latest first."""
     here = recent.c
     missing = here.begins > here.taken_before + TOLERANCE_SECONDS
     double = (here.begins < here.heard_before - TOLERANCE_SECONDS) & (here.begins < here.ends - TOLERANCE_SECONDS)
@@ -170,8 +185,7 @@ async def _gaps(connection: AsyncConnection, recent: CTE, since: datetime) -> tu
         here.begins >= since.timestamp(), or_(missing, double, unheard)
     )
     found = await connection.execute(chosen.order_by(here.begins.desc()))
-    gaps = [gap for row in found for gap in _gaps_at(row)]
-    return gaps[:MOST_GAPS], Counter(gap.device_id for gap in gaps)
+    return [gap for row in found for gap in _gaps_at(row)]
 
 
 def _gaps_at(row: Row[*tuple[Any, ...]]) -> Iterator[Gap]:

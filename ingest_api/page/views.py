@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ingest_api.devices import Registered
 from ingest_api.page.html import Html, element, joined
-from ingest_api.page.overview import HOUR, HOURS, Gap, Overview
+from ingest_api.page.overview import HOUR, HOURS, SILENCE, Gap, Overview
 from ingest_api.tables import Status
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
@@ -19,7 +19,6 @@ STYLE_HASH = f"sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest())
 TITLE = "Recorders"
 LEVELS = (0.25, 0.5, 0.75, 0.97)
 """Parts of an hour, that the colours tell apart; above the last one it is whole."""
-SILENT = timedelta(minutes=15)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 GAP_COLUMNS = {"Device": "", "What": "", "From (UTC)": "", "To (UTC)": "until", "Lasts": "number"}
 SHADES = ("none", "below 25 %", "below 50 %", "below 75 %", "below 97 %", "whole")
@@ -85,7 +84,7 @@ def _figures(told: Overview) -> Html:
         _figure(
             "Devices",
             f"{enabled - len(silent)} of {enabled}",
-            f"heard in the last {SILENT // MINUTE} minutes" + (f"; {len(silent)} silent" if silent else ""),
+            f"heard in the last {SILENCE // MINUTE} minutes" + (f"; {len(silent)} silent" if silent else ""),
             bad=bool(silent),
         ),
         _figure(
@@ -196,7 +195,7 @@ def _gaps_of(device: Registered, told: Overview) -> Html:
 
 
 def _is_silent(device: Registered, at: datetime) -> bool:
-    return device.last_seen_at is None or at - device.last_seen_at > SILENT
+    return device.last_seen_at is None or at - device.last_seen_at > SILENCE
 
 
 def _hour(device: UUID, hour: datetime, told: Overview) -> Html:
@@ -221,7 +220,10 @@ def _gaps(told: Overview) -> Html:
     head = [element("th", name, scope="col", class_=class_) for name, class_ in GAP_COLUMNS.items()]
     table = element(
         "table",
-        element("caption", f"Minutes that are missing, double or unheard in the last {HOURS} hours, latest first"),
+        element(
+            "caption",
+            f"Minutes that are missing, double, unheard or silent until now in the last {HOURS} hours, latest first",
+        ),
         element("thead", element("tr", *head)),
         element("tbody", *map(_gap, told.gaps)),
         class_="gaps",
