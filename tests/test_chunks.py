@@ -155,7 +155,7 @@ def test_what_recorders_sent_is_in_the_warehouse_and_its_audio_in_the_lake(tmp_p
     assert made.query("SELECT count(*) FROM chunks.chunks") == [(4,)]
 
 
-def test_the_stand_in_has_every_kind_of_gap():
+def test_the_stand_in_has_every_kind_of_gap_that_whole_files_have():
     rows = asked(stand_in.CHUNKS, 120, limit="1000").body["chunks"]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")

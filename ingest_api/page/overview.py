@@ -97,15 +97,14 @@ async def overview(service: Service) -> Overview:
     registered = await devices.listed(service.database)
     known = [device.device_id for device in registered]
     async with service.database.asking() as connection:
-        hours = await _hours(connection, _recent(known, since, at), since)
-        flagged = await _flags(connection, _recent(known, since, at))
+        hours, counts = await _hours(connection, _recent(known, since, at), since)
         recent = _recent(known, since - HOUR, at)
         enabled = [device.device_id for device in registered if device.is_enabled]
         gaps = [*await _silences(connection, recent, enabled, at), *await _gaps(connection, recent, since)]
         queue = await _queue(connection)
     gaps_of = Counter(gap.device_id for gap in gaps)
     disk = await service.blocking(_disk, service)
-    return Overview(at, registered, hours, flagged, gaps[:MOST_GAPS], gaps_of, queue, disk)
+    return Overview(at, registered, hours, counts, gaps[:MOST_GAPS], gaps_of, queue, disk)
 
 
 def _first_hour(at: datetime) -> datetime:
@@ -145,25 +144,24 @@ def _of_device(chunks: Any) -> dict[str, Any]:
     return {"partition_by": chunks.device_id, "order_by": (chunks.start_ts, chunks.chunk_id)}
 
 
-async def _hours(connection: AsyncConnection, recent: CTE, since: datetime) -> dict[tuple[UUID, datetime], Hour]:
+async def _hours(
+    connection: AsyncConnection, recent: CTE, since: datetime
+) -> tuple[dict[tuple[UUID, datetime], Hour], dict[str, int]]:
+    """What came in each hour, and how many chunks have each flag, the most frequent first."""
     hour = ((cast(recent.c.begins, BigInteger) - int(since.timestamp())) // SECONDS).label("hour")
+    kind = (recent.c.device_id, hour, recent.c.flags)
     heard = func.sum(recent.c.ends - recent.c.begins)
-    flagged = func.sum(case((recent.c.flags != "", 1), else_=0))
-    chosen = select(recent.c.device_id, hour, func.count(), heard, flagged).group_by(recent.c.device_id, hour)
-    found = await connection.execute(chosen)
-    return {
-        (device, since + nth * HOUR): Hour(chunks, float(seconds), flagged)
-        for device, nth, chunks, seconds, flagged in found
-    }
-
-
-async def _flags(connection: AsyncConnection, recent: CTE) -> dict[str, int]:
-    """How many chunks have each flag."""
-    chosen = select(recent.c.flags, func.count()).where(recent.c.flags != "").group_by(recent.c.flags)
+    hours: dict[tuple[UUID, datetime], Hour] = {}
     counts: Counter[str] = Counter()
-    for words, count in await connection.execute(chosen):
-        counts.update(dict.fromkeys(words.split(), count))
-    return dict(counts.most_common())
+    for device, nth, words, chunks, seconds in await connection.execute(
+        select(*kind, func.count(), heard).group_by(*kind)
+    ):
+        at = device, since + nth * HOUR
+        before = hours.get(at, Hour(0, 0.0, 0))
+        flagged = before.flagged + chunks * bool(words)
+        hours[at] = Hour(before.chunks + chunks, before.seconds + float(seconds), flagged)
+        counts.update(dict.fromkeys(words.split(), chunks))
+    return hours, dict(counts.most_common())
 
 
 async def _silences(connection: AsyncConnection, recent: CTE, enabled: Sequence[UUID], at: datetime) -> list[Gap]:
