@@ -36,6 +36,8 @@ def serve(root: Path, env: str, host: str | None, port: int | None, log_format: 
     given = {"HOST": host, "PORT": port if port is None else str(port)}
     settings = read(root, env, {name: value for name, value in given.items() if value is not None})
     logs.configure(log_format, settings.log_level)
+    for line in settings.warnings():
+        logs.LOGGER.warning(line)
     server.serve(settings)
     return Exit.OK
 

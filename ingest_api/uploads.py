@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -42,14 +42,24 @@ LONGEST = timedelta(seconds=2_147_483_647)
 class ChunkForm(BaseModel):
     """The fields beside the file."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     point_id: UUID
+    """Where the device is registered to stand."""
     register_id: UUID
+    """At which register it is registered to stand."""
     device_id: UUID
+    """Who sends; the token must be this device's."""
     start_ts: datetime
+    """When the chunk begins, ISO 8601; without a zone it is read in the device's."""
     end_ts: datetime
+    """When it ends, as `start_ts`."""
     codec: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[ -~]+$")]
+    """Of the sound, e.g. `opus`; one that the file does not have is flagged `other_codec`."""
     sample_rate: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    """Samples a second; not compared with the file."""
     channels: Annotated[int, Field(ge=1, le=255)]
+    """1 is mono; a number that the file does not have is flagged `other_channels`."""
 
 
 @dataclass(frozen=True)

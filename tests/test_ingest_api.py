@@ -277,20 +277,21 @@ def test_a_file_that_was_lost_is_taken_again(service, minute):
 
 SECONDS = 60.0
 SUSPICIOUS = [
-    (chunk(1, 5.0), {}, ["other_duration"], None),
-    (b"no audio at all", {}, ["not_whole_ogg"], "no page at byte 0, where one must start"),
-    (b"".join(pieces(chunk())[:-1]), {}, ["not_whole_ogg"], "the last page is missing"),
-    (chunk()[:-1], {}, ["not_whole_ogg"], "cut in the page"),
-    (vorbis(1, SECONDS), {}, ["other_codec", "other_channels"], None),
-    (vorbis(1, SECONDS), {"codec": "Vorbis", "channels": "2"}, [], None),
+    (chunk(1, 5.0), {}, ["other_duration"], None, 5),
+    (b"no audio at all", {}, ["not_whole_ogg"], "no page at byte 0, where one must start", 0),
+    (b"".join(pieces(chunk())[:-1]), {}, ["not_whole_ogg"], "the last page is missing", 59),
+    (chunk()[: len(chunk()) // 2], {}, ["not_whole_ogg"], "cut in the page", 29),
+    (vorbis(1, SECONDS), {}, ["other_codec", "other_channels"], None, 60),
+    (vorbis(1, SECONDS), {"codec": "Vorbis", "channels": "2"}, [], None, 60),
 ]
 
 
-@pytest.mark.parametrize(("audio", "fields", "expected", "note"), SUSPICIOUS)
-def test_what_is_suspicious_is_flagged_and_kept(service, minute, audio, fields, expected, note):
+@pytest.mark.parametrize(("audio", "fields", "expected", "note", "seconds"), SUSPICIOUS)
+def test_what_is_suspicious_is_flagged_and_kept(service, minute, audio, fields, expected, note, seconds):
     row = shown(service, service.send(audio, **fields, **minute))
     assert (row["flags"], row["status"]) == (expected, "QUEUED")
     assert row["note"] is None if note is None else note in row["note"]
+    assert row["audio_seconds"] == pytest.approx(seconds, abs=1)
 
 
 def test_a_chunk_from_the_future_is_flagged(service):
@@ -671,6 +672,11 @@ def test_the_api_describes_itself(service):
     assert {"200", "400", "401", "408", "409", "413", "422", "429", "500", "503"} == set(
         told["paths"][CHUNKS]["post"]["responses"]
     )
+    asked = told["paths"][CHUNKS]["post"]["parameters"] + told["paths"][CHUNKS]["get"]["parameters"]
+    schemas = told["components"]["schemas"]
+    fields = body["properties"] | schemas["Stored"]["properties"] | schemas["Outcome"]["properties"]
+    fields |= {each["name"]: each | each["schema"] for each in asked}
+    assert [name for name, each in fields.items() if "description" not in each] == []
     assert service.ask("GET", "/docs", None).status_code == 200
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from ingest_api.settings import Settings
 from ingest_api.tokens import KEY_FILE, key_of
 from pipelines.errors import SettingError
-from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
+from tests.serving import ADMIN, POINT, REGISTER, serving
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 ROOT = Path("/a workspace")
@@ -146,6 +148,8 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     assert f"127.0.0.1:{port}: Address already in use; give another --host or --port" in busy.err
     away = workspace.etl("serve", "--port", "0", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert (away.code, "hush" in away.err) == (5, False)
+    assert "ADMIN_TOKEN: is the default" in away.err
+    assert "ADMIN_TOKEN" not in busy.err
     assert "DATABASE_URL: the database does not answer" in away.err
     workspace.write("a file", "")
     stuck = workspace.etl("serve", "--port", "0", AUDIO_STORAGE_DIR="a file/audio", DATABASE_URL="sqlite:///x.sqlite",
@@ -160,6 +164,26 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     known = workspace.etl("serve", "--env", "test", "--port", "0")
     assert (known.code, known.out) == (2, "")
     assert "ADMIN_TOKEN" in known.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "env", "said"),
+    [
+        ({}, "dev", ["ADMIN_TOKEN: is the default, which everybody knows, and 0.0.0.0"]),
+        ({"HOST": "::"}, "dev", ["ADMIN_TOKEN: is the default, which everybody knows, and ::"]),
+        ({"HOST": "recorders.example"}, "dev", ["ADMIN_TOKEN"]),
+        ({"HOST": "127.0.0.1"}, "dev", []),
+        ({"HOST": "::1"}, "dev", []),
+        ({"HOST": "localhost"}, "dev", []),
+        ({"ADMIN_TOKEN": LONG}, "dev", []),
+        ({"ADMIN_TOKEN": LONG}, "prd", ["DATABASE_URL: is not set, so the rows are in SQLite, /var/lib/ingest_api/"]),
+        ({"ADMIN_TOKEN": LONG, "DATABASE_URL": "postgresql://h/d"}, "prd", []),
+        ({"ADMIN_TOKEN": LONG, "DATABASE_URL": "sqlite:////x.sqlite"}, "prd", []),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_and_may_not_be_meant_is_warned_of(variables, env, said):
+    warnings = [*Settings.read(variables, ROOT, env).warnings()]
+    assert [line[: len(start)] for line, start in zip(warnings, said, strict=True)] == said
 
 
 def test_of_two_that_start_at_once_both_have_the_same_key(tmp_path, monkeypatch):
@@ -200,20 +224,31 @@ def test_it_does_not_load_the_engine():
 
 def test_the_documented_curl_lines_do_what_they_say(tmp_path):
     page = (REPOSITORY / "docs" / "ingest_api.md").read_text()
-    lines = re.search(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)[1].splitlines()
-    (tmp_path / "a chunk.ogg").write_bytes(chunk())
+    first, lines = (
+        block.splitlines()
+        for block in re.findall(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)
+    )
+    make_file = first[-1].replace(".venv/bin/python", shlex.quote(sys.executable))
     told = {"ADMIN_TOKEN": ADMIN, "TOKEN": "a-token-of-a-recorder", "FILE": str(tmp_path / "a chunk.ogg")}
     told |= {name: str(uuid4()) for name in ("DEVICE", "POINT", "REGISTER")}
     with serving(tmp_path / "served") as service:
         run = [
             subprocess.run(
-                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True
+                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True,
+                cwd=REPOSITORY,
             )
-            for line in lines
-        ]
+            for line in (make_file, *lines)
+        ]  # fmt: skip
         [row] = service.ask("GET", "/api/v1/chunks").json()["chunks"]
-    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * len(lines)
-    assert (row["start_ts"], row["status"]) == ("2024-01-15T13:30:22Z", "PROCESSING")
+    assert {name for line in lines for name in re.findall(r"\$([A-Z_]+)", line)} == {
+        *re.findall(r"([A-Z_]+)=", "".join(first)),
+    }
+    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * (1 + len(lines))
+    assert (row["start_ts"], row["status"], row["flags"]) == ("2024-01-15T13:30:22Z", "PROCESSING", [])
+    erasing = re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1]
+    with sqlite3.connect(service.settings.storage.parent / "ingest.sqlite") as database:
+        database.executescript(erasing.replace("DEVICE", UUID(told["DEVICE"]).hex))
+        assert database.execute("SELECT (SELECT count(*) FROM audio_chunks) + count(*) FROM devices").fetchone() == (0,)
 
 
 def test_each_setting_is_documented_and_each_documented_one_is_a_setting():

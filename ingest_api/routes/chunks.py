@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from ingest_api import chunks, refusals, service
@@ -44,8 +44,12 @@ class Page(BaseModel):
 class Outcome(BaseModel):
     """What became of a claimed chunk; QUEUED is for one in ERROR that shall be tried again."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     status: Literal[Status.DONE, Status.ERROR, Status.QUEUED]
+    """DONE or ERROR of a chunk in PROCESSING, QUEUED of one in ERROR."""
     error_message: Annotated[str, Field(max_length=4000, pattern="^[^\x00]*$")] | None = None
+    """Why, for people."""
 
 
 @router.get("/chunks")

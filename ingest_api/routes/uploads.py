@@ -23,13 +23,18 @@ from ingest_api.uploads import ChunkForm
 router = APIRouter(tags=["chunks"], route_class=SenderRoute)
 REPEATED = "Idempotency-Replayed"
 FORM = ChunkForm.model_json_schema()
+FILE_TOLD = {
+    "type": "string",
+    "format": "binary",
+    "description": "The sound: an Ogg file; any other is kept and flagged.",
+}
 BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
             "schema": {
                 **FORM,
-                "properties": {**FORM["properties"], FILE: {"type": "string", "format": "binary"}},
+                "properties": {**FORM["properties"], FILE: FILE_TOLD},
                 "required": [*FORM["required"], FILE],
             }
         }
@@ -37,6 +42,7 @@ BODY = {
 }
 KEY = {
     "name": "Idempotency-Key", "in": "header", "required": False,
+    "description": "The client's own, one for each chunk: another chunk of the same key or start is told 409.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }  # fmt: skip
 
