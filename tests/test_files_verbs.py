@@ -18,6 +18,7 @@ from pipelines.files.curl import performed
 from pipelines.files.steps import Signature
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
+from pipelines.printing import counted
 from sandbox.server import Sandbox, World
 from sources.kit.errors import BadSetting
 from sources.spinoco.processed import kept
@@ -202,7 +203,7 @@ def test_an_adoption_that_was_killed_goes_on(site: Site, moment: At, left: int) 
         path(site, site.key(number)).write_bytes(mp3(number, 1))
     words = ("files", "adopt", "recordings", "--prefix", PREFIX, "--env", "test")
     assert killed.start(site.workspace, *words, moment=moment).ended().code == -signal.SIGKILL
-    assert f"{left} files adopted, 0 not" in files(site, "adopt", "--prefix", PREFIX).out
+    assert f"{counted(left, 'file')} adopted, 0 not" in files(site, "adopt", "--prefix", PREFIX).out
     site.run()
     assert site.host.gets == 0
     assert files(site, "verify").out.splitlines()[0] == "= 5 as their rows say"
