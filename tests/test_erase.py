@@ -561,11 +561,13 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     ((phone, calls),) = made.query(
         "SELECT phone, count(*) FROM media_pipeline.recordings GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     )
+    made.write("exports/test/recordings/players.csv", "demo_anna")
     before, models = contents(Ask(made), "chess"), ("played", "results_by_month")
     assert all(before.pop(model) for model in models)
     found = erase(made, "--player", "Demo_Anna")
     assert found["left"]["chess"] == {}
     assert any("SOURCES__CHESS__PLAYERS still asks for the value" in line for line in found["yours"])
+    assert any(line.startswith("exports/test/recordings: was not looked into") for line in found["yours"])
     assert stored(Ask(made), r"demo_anna(?!\w)", "chess", "media_pipeline") == []
     theirs = {t: {r: n for r, n in rows.items() if "demo_anna" not in str(r).lower()} for t, rows in before.items()}
     after = contents(Ask(made), "chess")

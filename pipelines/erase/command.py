@@ -16,7 +16,7 @@ from pipelines import environment as environments
 from pipelines.demo import asked, with_stand_in
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
-from pipelines.erase.asked_again import asked_again, still_listed
+from pipelines.erase.asked_again import asked_again, exported, still_listed
 from pipelines.erase.models import make_readers_anew, readers_of, still_holding
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
@@ -33,6 +33,7 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer, counted
 from pipelines.resume import waits
+from pipelines.specs.spec import Spec
 from pipelines.state import remembered as as_stored
 from pipelines.translate import told_of
 from pipelines.working import synced
@@ -107,7 +108,9 @@ def erase(
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
     with _discreet(wanted), asked(environment, with_stand_in([scope.spec for scope in scopes]), Order()) as order:
         receipt = Receipt(str(ULID()), kind, environment)
-        found = _look(scopes, order) if dry_run else _erase(environment, scopes, receipt, order)
+        readers = readers_of(root, [scope.spec for scope in scopes])
+        found = _look(scopes, order) if dry_run else _erase(environment, scopes, readers, receipt, order)
+        found.yours += _exported(environment, readers, scopes)
     _tell(found, dry_run, printer)
     return Exit.OK if found.whole or dry_run else Exit.PARTIAL
 
@@ -126,8 +129,17 @@ def _look(scopes: Sequence[Scope], order: Order) -> Found:
     return found
 
 
-def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt, order: Order) -> Found:
-    found, readers = Found(), readers_of(environment.root, [scope.spec for scope in scopes])
+def _exported(environment: Environment, readers: Sequence[Spec], scopes: Sequence[Scope]) -> list[str]:
+    """Exports of specs that hold the value only in their models."""
+    told = {scope.spec.name for scope in scopes}
+    others = {spec.name: spec for spec in readers if spec.name not in told}
+    return [line for spec in others.values() for line in exported(environment, spec)]
+
+
+def _erase(
+    environment: Environment, scopes: Sequence[Scope], readers: Sequence[Spec], receipt: Receipt, order: Order
+) -> Found:  # fmt: skip
+    found = Found()
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, order)
