@@ -376,6 +376,7 @@ SUBJECTS = [
     ("rows: [callz.phone]", "no such table (did you mean 'calls'?); the spec writes: calls, labels"),
     ("rows: [phone]", "expected a table and a column as loaded, e.g. games.white__username"),
     ("rows: []", "expected at least 1 item, got 0"),
+    ("rows: [calls.phone]\n    known_by: [calls.note]", "rows does not name it, so that no row would ever be deleted"),
     ("rows: [calls.phone]\n    objects: [labels.key]", "rows names no column of this table, so that no object of it"),
 ]
 

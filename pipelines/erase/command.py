@@ -107,12 +107,24 @@ def erase(
     environment = environments.load(root, env)
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
     with _discreet(wanted), asked(environment, with_stand_in([scope.spec for scope in scopes]), Order()) as order:
+        _refuse_aliases(scopes, order)
         receipt = Receipt(str(ULID()), kind, environment)
         readers = readers_of(root, [scope.spec for scope in scopes])
         found = _look(scopes, order) if dry_run else _erase(environment, scopes, readers, receipt, order)
         found.yours += _exported(environment, readers, scopes)
     _tell(found, dry_run, printer)
     return Exit.OK if found.whole or dry_run else Exit.PARTIAL
+
+
+def _refuse_aliases(scopes: Sequence[Scope], order: Order) -> None:
+    """Refuse a value that is to be erased by another name first, before anything is."""
+    for scope in (scope for scope in scopes if scope.subject.known_by):
+        with told_of(scope.spec.name), _as_stored(scope) as (pipeline, _):
+            settle(scope.environment, scope.spec, order, read_only=True)
+            if pipeline:
+                for schema in pipeline.schema_names:
+                    with _client(pipeline, schema) as client:
+                        Tables(scope, client).refuse_alias()
 
 
 def _look(scopes: Sequence[Scope], order: Order) -> Found:

@@ -313,11 +313,16 @@ def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspac
     )
     assert made.query("SELECT DISTINCT owners FROM spnkr.legacy_imports") == [(OWNER,), (None,)]
     before = {table: holding(made, OTHER, table) for table in ("match_players", "match_skill_tiers")}
+    ((name,),) = made.query(f"SELECT gamertag FROM spnkr.gamertags WHERE xuid = '{OWNER}'")
+    refused = made.etl("erase", "--player", name, "--env", "test", "--yes")
+    assert (refused.code, "another xuid" in refused.err, name in refused.err) == (2, True, False), refused
+    assert {table: holding(made, OTHER, table) for table in before} == before
     erased = made.etl("erase", "--player", OWNER, "--env", "test", "--yes")
     assert erased.code == 0, erased
     tables = [table for (table,) in made.query("FROM (SHOW ALL TABLES) SELECT name WHERE schema = 'spnkr'")]
     assert [table for table in tables if holding(made, OWNER, table)] == []
     assert {table: holding(made, OTHER, table) for table in before} == before
+    assert made.etl("erase", "--player", name, "--env", "test", "--dry-run").code == 0, "nobody knows it any more"
     contributors = "SELECT DISTINCT contributors FROM spnkr.assets WHERE contributors IS NOT NULL"
     assert made.query(contributors) == [('"[erased]"',)]
 
