@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ulid import ULID
 
 from pipelines import environment as environments
+from pipelines.build import dataset_name
 from pipelines.demo import asked, with_stand_in
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
@@ -43,10 +45,11 @@ from pipelines.working import synced
 class SpecFound:
     """What was found in one spec, by place; what is left in rows about others; raw files that cannot be read.
 
-    `files` are those that it was read from, also as `calls.csv:17`.
+    `tables` are the counts of rows in tables alone; `files` those that it was read from, also as `calls.csv:17`.
     """
 
     counts: Counts = field(default_factory=dict)
+    tables: Counts = field(default_factory=dict)
     left: Counts = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -129,16 +132,26 @@ def _refuse_aliases(scopes: Sequence[Scope], order: Order) -> None:
 
 def _look(scopes: Sequence[Scope], order: Order) -> Found:
     """What an erasure would find; writes nothing and takes no lock."""
-    found = Found()
+    found, told = Found(), Counter[tuple[str, str]]()
     for scope in scopes:
         name = scope.spec.name
         with told_of(name), _as_stored(scope) as (pipeline, ledger):
             settle(scope.environment, scope.spec, order, read_only=True)
-            found.note(scope, _through(scope, pipeline, ledger))
+            mine = _through(scope, pipeline, ledger)
+            mine.counts = _untold(scope, mine, told)
+            found.note(scope, mine)
             found.waiting += [name] if _has_unloaded(scope) else []
     with told_of("erase"), read_ledger(scopes[0].environment, "models") as ledger:
         found.models += still_holding(scopes[0], ledger) if ledger else []
     return found
+
+
+def _untold(scope: Scope, spec: SpecFound, told: Counter[tuple[str, str]]) -> Counts:
+    """What was found in a spec, without the rows of tables that another one fills as well and was told with."""
+    dataset = scope.environment.dataset(dataset_name(scope.spec))
+    left = {place: count - told[dataset, place] for place, count in spec.tables.items()}
+    told |= Counter({(dataset, place): count for place, count in spec.tables.items()})
+    return {place: count for place, count in {**spec.counts, **left}.items() if count > 0}
 
 
 def _exported(environment: Environment, readers: Sequence[Spec], scopes: Sequence[Scope]) -> list[str]:
@@ -217,7 +230,8 @@ def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None)
         for client in clients:
             tables = Tables(scope, client)
             found.files += tables.files()
-            found.counts |= {**tables.erase(), **remembered.erase(scope, client)}
+            found.tables |= tables.erase()
+            found.counts |= {**found.tables, **remembered.erase(scope, client)}
             found.left |= tables.elsewhere()
     found.counts |= engine_tables.erase(scope, ledger) if ledger else {}
     found.counts |= {**sign_ins.erase(scope), **traces.erase(scope)}

@@ -317,8 +317,10 @@ def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspac
     refused = made.etl("erase", "--player", name, "--env", "test", "--yes")
     assert (refused.code, "another xuid" in refused.err, name in refused.err) == (2, True, False), refused
     assert {table: holding(made, OTHER, table) for table in before} == before
-    erased = made.etl("erase", "--player", OWNER, "--env", "test", "--yes")
+    by_xuid = ("erase", "--player", OWNER, "--env", "test", "--output", "json")
+    dry, erased = made.etl(*by_xuid, "--dry-run"), made.etl(*by_xuid, "--yes")
     assert erased.code == 0, erased
+    assert dry.json["counts"] == erased.json["counts"], "rows of tables that two specs fill are counted once"
     tables = [table for (table,) in made.query("FROM (SHOW ALL TABLES) SELECT name WHERE schema = 'spnkr'")]
     assert [table for table in tables if holding(made, OWNER, table)] == []
     assert {table: holding(made, OTHER, table) for table in before} == before
