@@ -116,7 +116,8 @@ class Images:
         try:
             with http.open_session("halo") as session:
                 response = session.get(self.url(path), headers={**self.headers, "Accept": "image/png"})
-            http.raise_for_status(response)
+            if not response.ok:
+                return NoFile(f"{path}: answered {response.status_code}", response.status_code)
             return Sheet(response.content)
         except SourceError as problem:
             return NoFile(str(problem), 401 if problem.kind == "sign_in" else None)

@@ -360,6 +360,11 @@ def test_tokens_that_have_ended_need_a_person(workspace, sandbox):
     made.point_at(sandbox.settings("halo") | {"sources.halo.spartan_token": "v4=has-ended"})
     result = made.etl("run", "halo", "--env", "test", "--select=medal_icons")
     assert (result.code, "answered 401" in result.err) == (6, True), result
+    sandbox.fault("sheet.png", "404")
+    made.point_at(sandbox.settings("halo"))
+    gone = made.etl("run", "halo", "--env", "test", "--select=medal_icons", "--output", "json")
+    told = {error["message"] for error in gone.json[0]["errors"]}
+    assert (gone.code, told) == (3, {"medals/images/sheet.png: answered 404"}), "no later run gets what is not there"
 
 
 def test_models_tell_where_people_stand_and_which_medals_nobody_names(workspace, folder):
