@@ -257,11 +257,12 @@ def test_metadata_db_comes_out_of_an_export(workspace, folder):
     """
     made = workspace("halo")
     tables = ["playlists", "game_modes", "categories", "medal_definitions"]
-    selected = [f"--select={table}" for table in (*WORDS, "medals", "medal_texts", "career_ranks")]
+    selected = [f"--select={table}" for table in (*WORDS, "medals", "medal_texts", "career_ranks", "career_icons")]
     (folder / "career_ranks_metadata.json").unlink()
     first = made.etl("run", "halo", "--env", "test", "--with", f"json_dir={folder}", *selected)
     assert (first.code, "career_ranks_metadata.json" in first.out) == (3, True), first
     assert made.query("SELECT * FROM halo.career_ranks") == []
+    assert "career_icons: no icon is asked for" in first.err, "nobody has signed in"
     exported = ("export", "halo", *tables, "--env", "test", "--format", "sqlite", "--to", "out")
     assert [made.etl(*exported).code for _ in range(2)] == [0, 0]
     with closing(sqlite3.connect(made.root / "out" / "halo.sqlite")) as database:
