@@ -288,12 +288,13 @@ def test_a_plan_tells_what_is_to_be_moved(site: Site) -> None:
     assert plan["files"] == [
         {
             "resource": "recordings", "to": "audio", "files": 1, "bytes": 0, "of_unknown_size": 1,
-            "left_alone": {"waiting": 1}, "calls": {"A": 1, "B": 0, "C": 0},
+            "may_grow": True, "left_alone": {"waiting": 1}, "calls": {"A": 1, "B": 0, "C": 0},
         }
     ]  # fmt: skip
     assert plan["cursor_stays"] is False
     dry = site.run("--mode", "dry")
-    assert "then moves 2 files of recordings to audio" in dry.out
+    assert "then moves 2 files of recordings to audio, of rows that are loaded: " in dry.out
+    assert "; rows that come may name more" in dry.out
     assert (dry.code, site.host.gets, site.receipts() if site.objects() else []) == (0, asked, [])
 
 

@@ -25,11 +25,13 @@ from pipelines.window import Window
 class PlannedFiles:
     """The files of one resource: how many, how large where that is known, and what a bucket counts for them.
 
-    `calls` are by Backblaze's classes: A (PUT, free), B (HEAD, of objects in doubt), C (LIST).
+    `may_grow`: rows that the run loads may name more, which nobody knows before. `calls` are by Backblaze's classes:
+    A (PUT, free), B (HEAD, of objects in doubt), C (LIST).
     """
 
     resource: str
     to: str
+    may_grow: bool
     files: int = 0
     bytes: int = 0
     of_unknown_size: int = 0
@@ -44,22 +46,24 @@ class PlannedFiles:
         unknown = f", {self.of_unknown_size:,} of unknown size" if self.of_unknown_size else ""
         calls = ", ".join(f"{count:,} of class {name}" for name, count in self.calls.items())
         size = in_bytes(self.bytes)
-        what = f"{counted(self.files, 'file')} of {self.resource} to {self.to}, of those that loaded rows name"
+        more = ["rows that come may name more"] if self.may_grow else []
+        what = f"{counted(self.files, 'file')} of {self.resource} to {self.to}, of rows that are loaded"
         moves = f"moves {what}: {size}{unknown}; calls: {calls or 'none'}"
-        return "; ".join([moves, *alone(self.left_alone)])
+        return "; ".join([moves, *more, *alone(self.left_alone)])
 
 
 def planned(environment: Environment, spec: Spec, order: Order, window: Window) -> list[PlannedFiles]:
     """The files an order is about; the destination must be there to be read."""
     moves = moves_of(environment.root, spec, order, outlined=True)
     if not moves or (environment.duckdb_file and not environment.duckdb_file.exists()):
-        return [PlannedFiles(move.resource, move.block.to) for move in moves]
+        return [PlannedFiles(move.resource, move.block.to, not order.failed) for move in moves]
     wanted = Wanted(order, window, datetime.now(UTC))
     return [_planned(environment, spec, move, wanted) for move in moves]
 
 
 def _planned(environment: Environment, spec: Spec, move: Move, wanted: Wanted) -> PlannedFiles:
-    plan, dataset = PlannedFiles(move.resource, move.block.to), environment.dataset(build.dataset_name(spec))
+    plan = PlannedFiles(move.resource, move.block.to, not wanted.order.failed)
+    dataset = environment.dataset(build.dataset_name(spec))
     left = read(journal_of(environment, spec.name, move.resource))
     with open_ledger(environment, create=False) as ledger:
         transfer = ledger.transfer(dataset, move.resource)

@@ -200,6 +200,7 @@ def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
     ("name", "content", "why"),
     [
         ("a.json", b"[1]", "is no object of names by xuid"),
+        ("db_profiles.json", b'{"profiles": {"Me": {"xuid": "2533"}}}', "names players, who belong in `players` of"),
         ("a.json", b"{broken", "is neither a database, nor Parquet, nor JSON"),
         ("a.parquet", b"PAR1 and no more", "is no whole Parquet file"),
         ("a.db", b"SQLite format 3\x00" + bytes(100), "is no whole SQLite database"),
