@@ -601,7 +601,11 @@ def erase(
     yes: Yes = False,
     output: Output = "text",
 ) -> None:
-    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody.
+
+    No upstream is asked to erase anything, the ingest service (etl serve) neither: what is still there comes back
+    when a run reads it again. README, "Erasing", names what else is not reached.
+    """
     from pipelines import commands, retention
     from pipelines.erase import command
 
@@ -645,7 +649,10 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen at; HOST otherwise.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="0 takes a free one; PORT otherwise.")] = None,
 ) -> None:
-    """Receive audio chunks from recorders, over HTTP, until told to end."""
+    """Receive audio chunks from recorders, over HTTP, until told to end.
+
+    The log is JSON on stderr, with --log-format text for people; LOG_LEVEL says how much of it.
+    """
     if context.invoked_subcommand is None:
         from ingest_api import command
 
@@ -692,6 +699,19 @@ def devices_disable(device: Device, env: Env = "dev", output: Output = "text") -
     from ingest_api import command
 
     finish(command.enable_device(root(), env, device, False, printer(output)))
+
+
+@devices_app.command("zone")
+def devices_zone(
+    device: Device,
+    zone: Annotated[str, typer.Option("--zone", help="Of its times that name none, e.g. Europe/Paris.")],
+    env: Env = "dev",
+    output: Output = "text",
+) -> None:
+    """Mend the zone of a device, for what it sends from now on."""
+    from ingest_api import command
+
+    finish(command.set_zone(root(), env, device, zone, printer(output)))
 
 
 @devices_app.command("rotate")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -32,16 +33,16 @@ ROUTERS = (uploads.router, chunks.router, devices.router, health.router, page.ro
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings; its database has been migrated before."""
     service = Service(settings)
-    work: list[Coroutine[Any, Any, None]] = [sweeping(service)]
+    work: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(sweeping, service)]
     if settings.bucket:
         from ingest_api import bucket
 
         service.bucket = bucket.of(settings.root, settings.environment, settings.bucket)
-        work.append(bucket.moving(service, service.bucket))
+        work.append(partial(bucket.moving, service, service.bucket))
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each) for each in work]
+        tasks = [asyncio.create_task(begin()) for begin in work]
         yield
         for task in tasks:
             task.cancel()

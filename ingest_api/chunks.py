@@ -56,28 +56,48 @@ INSERT = (
 class Stored(BaseModel):
     """A chunk as its readers see it."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     chunk_id: UUID
+    """Its id, given here."""
     device_id: UUID
+    """Who sent it."""
     point_id: UUID
+    """Where the device stood."""
     register_id: UUID
+    """At which register."""
     start_ts: datetime
+    """When it begins, in UTC."""
     end_ts: datetime
+    """When it ends, as its sender says, in UTC."""
     duration_sec: int
+    """From its start to its end, as its sender says."""
     codec: str
+    """As its sender says, like the next two."""
     sample_rate: int
+    """Samples a second."""
     channels: int
+    """1 is mono."""
     file_path: str
+    """Where its file lies below the storage, or in the bucket."""
     file_size_bytes: int
+    """Of the file."""
     status: str
+    """UPLOADED (waits for the bucket), QUEUED (for a claim), PROCESSING (claimed), DONE or ERROR."""
     created_at: datetime
+    """When it came; what readers go on from."""
     sha256: str | None
+    """Of the file, hexadecimal; null where nobody looked, as in rows of the first service."""
     audio_seconds: float | None
+    """How long it can really be heard, 0 where it is no sound; null where nobody looked."""
     flags: list[str]
+    """What is suspicious about it."""
     note: str | None
+    """What is wrong with the file, for people."""
     error_message: str | None
+    """Why it is in ERROR."""
     processing_started_at: datetime | None
+    """When it was claimed."""
 
     @field_validator("flags", mode="before")
     @classmethod
@@ -143,6 +163,13 @@ def not_a_number(text: object) -> object:
     return text
 
 
+def a_flag(name: str) -> str:
+    """A flag by its name; ValueError where there is none of it."""
+    if name not in flags.ALL:
+        raise ValueError(f"is no flag; one of {', '.join(flags.ALL)}")
+    return name
+
+
 InUtc = Annotated[AwareDatetime, BeforeValidator(not_a_number), AfterValidator(in_utc)]
 CURSOR = "^[0-9]{1,16},[0-9a-f]{32}$"
 
@@ -161,16 +188,28 @@ def place(text: str) -> tuple[datetime, UUID]:
 class Filter(BaseModel):
     """Which chunks are listed, and from where on; `*_from` are included, `*_until` are not."""
 
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
     device_id: UUID | None = None
+    """Only of this device."""
     point_id: UUID | None = None
+    """Only of this point."""
     register_id: UUID | None = None
+    """Only of this register."""
     status: Status | None = None
-    flag: Annotated[str, Field(pattern="^[a-z_]+$")] | None = None
+    """Only those that stand there: UPLOADED waits for the bucket, QUEUED for a claim, PROCESSING is claimed."""
+    flag: Annotated[str, AfterValidator(a_flag), Field(json_schema_extra={"enum": [*flags.ALL]})] | None = None
+    """Only those with this flag."""
     start_from: InUtc | None = None
+    """Only those that begin then or later: ISO 8601 with a zone."""
     start_until: InUtc | None = None
+    """Only those that begin before."""
     created_from: InUtc | None = None
-    cursor: Annotated[str, Field(pattern=CURSOR)] | None = Field(None, description="`next` of the page before.")
+    """Only those that came then or later: the time to go on from, less a minute."""
+    cursor: Annotated[str, Field(pattern=CURSOR)] | None = None
+    """`next` of the page before."""
     limit: int = Field(100, ge=1, le=MOST)
+    """So many at most."""
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """What a row must hold."""
@@ -236,15 +275,16 @@ async def claim(database: Database, limit: int) -> list[Stored]:
 
 async def finish(database: Database, chunk_id: UUID, status: Status, error_message: str | None) -> Stored | None:
     """Say what became of a claimed chunk; None where it is not claimed."""
-    ended = (
-        update(Chunk)
-        .where(Chunk.chunk_id == chunk_id, Chunk.status == Status.PROCESSING)
-        .values(status=status, error_message=error_message)
-        .returning(*Chunk.__table__.columns)
+    return await _turned(database, chunk_id, Status.PROCESSING, status=status, error_message=error_message)
+
+
+async def retry(service: Service, chunk: Stored) -> Stored | None:
+    """Queue a chunk in ERROR once more, by way of the bucket where that has it not yet; None where it is in none."""
+    is_here = await service.blocking(service.storage.path(chunk.file_path).exists)
+    status = service.first_status if is_here else Status.QUEUED
+    return await _turned(
+        service.database, chunk.chunk_id, Status.ERROR, status=status, error_message=None, processing_started_at=None
     )
-    async with database.asking() as connection:
-        row = (await connection.execute(ended)).one_or_none()
-    return None if row is None else Stored.model_validate(row)
 
 
 async def requeue(database: Database, seconds: float) -> int:
@@ -304,6 +344,14 @@ async def moved(database: Database, chunk_id: UUID, status: Status, error_messag
         await connection.execute(this.values(status=status, error_message=error_message))
 
 
+async def _turned(database: Database, chunk_id: UUID, before: Status, **values: Any) -> Stored | None:
+    """Set columns of a chunk that has a status; None where it has not."""
+    this = update(Chunk).where(Chunk.chunk_id == chunk_id, Chunk.status == before)
+    async with database.asking() as connection:
+        row = (await connection.execute(this.values(values).returning(*Chunk.__table__.columns))).one_or_none()
+    return None if row is None else Stored.model_validate(row)
+
+
 async def _kin(database: Database, upload: Upload) -> list[Row[*tuple[Any, ...]]]:
     """What this device sent before for the same moment, or by the same key."""
     start, other = upload.span.start, upload.span.other_start
@@ -350,7 +398,7 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "duration_sec": int((span.end - span.start).total_seconds()), "codec": upload.codec,
         "sample_rate": upload.sample_rate, "channels": upload.channels, "file_path": name,
         "file_size_bytes": arrived.size, "status": service.first_status, "sha256": arrived.sha256,
-        "idempotency_key": upload.key, "audio_seconds": arrived.sound and arrived.sound.seconds,
+        "idempotency_key": upload.key, "audio_seconds": arrived.seconds,
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
         "created_at": await _came(service),
     }  # fmt: skip

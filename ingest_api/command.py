@@ -7,22 +7,27 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ingest_api import devices, server
 from ingest_api.database import Database, DatabaseAway
-from ingest_api.devices import DeviceExists, NewDevice, Registered
+from ingest_api.devices import DeviceExists, NewDevice, Registered, Zone
 from ingest_api.settings import Settings
-from ingest_api.tokens import Tokens, key_of, new_token
+from ingest_api.storage import Storage
+from ingest_api.tokens import KEY_FILE, Tokens, key_of, new_token
 from pipelines import dot_env, logs
 from pipelines import environment as environments
 from pipelines.errors import Exit, TryLater, UsageError
 from pipelines.printing import Printer
 
 T = TypeVar("T")
+OPTIONS: dict[int | str, str] = {
+    "device_id": "--device", "point_id": "--point", "register_id": "--register", "token_plain": "--token",
+    "timezone": "--zone",
+}  # fmt: skip
 HEADER = ("device", "point", "register", "zone", "enabled", "last seen", "registered")
 
 
@@ -31,6 +36,8 @@ def serve(root: Path, env: str, host: str | None, port: int | None, log_format: 
     given = {"HOST": host, "PORT": port if port is None else str(port)}
     settings = read(root, env, {name: value for name, value in given.items() if value is not None})
     logs.configure(log_format, settings.log_level)
+    for line in settings.warnings():
+        logs.LOGGER.warning(line)
     server.serve(settings)
     return Exit.OK
 
@@ -61,22 +68,32 @@ def add_device(
     try:
         device = NewDevice.model_validate({**told, "token_plain": token or new_token(), "timezone": timezone})
     except ValidationError as error:
-        wrong = "; ".join(f"{each['loc'][0]}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
-        raise UsageError(f"etl serve devices add: {wrong}") from None
+        raise _unfit("add", error) from None
+
+    async def add(database: Database, tokens: Tokens) -> tuple[Registered, str | None]:
+        return await devices.add(database, tokens, device), await devices.shared(database, tokens, device)
+
     try:
-        added = _asked(read(root, env), lambda database, tokens: devices.add(database, tokens, device))
+        added, shared = _asked(read(root, env), add)
     except DeviceExists:
         raise UsageError(f"device {device.device_id}: already exists; rotate its token, or choose another id") from None
+    if shared:
+        logs.LOGGER.warning(shared)
     return _told(added, None if token else device.token_plain, printer)
 
 
 def enable_device(root: Path, env: str, device_id: str, enabled: bool, printer: Printer) -> Exit:
     """Let a device in, or keep it out."""
-    wanted = _id(device_id)
-    changed = _asked(read(root, env), lambda database, _: devices.change(database, wanted, is_enabled=enabled))
-    if changed is None:
-        raise _unknown(device_id)
-    return _told(changed, None, printer)
+    return _changed(root, env, device_id, printer, is_enabled=enabled)
+
+
+def set_zone(root: Path, env: str, device_id: str, timezone: str, printer: Printer) -> Exit:
+    """Say where a device's clock is, for what it sends from now on."""
+    try:
+        zone = TypeAdapter(Zone).validate_python(timezone)
+    except ValidationError as error:
+        raise _unfit("zone", error) from None
+    return _changed(root, env, device_id, printer, timezone=zone)
 
 
 def rotate_token(root: Path, env: str, device_id: str, grace_hours: float, printer: Printer) -> Exit:
@@ -90,9 +107,19 @@ def rotate_token(root: Path, env: str, device_id: str, grace_hours: float, print
     return Exit.OK
 
 
+def _changed(root: Path, env: str, device_id: str, printer: Printer, **values: Any) -> Exit:
+    wanted = _id(device_id)
+    changed = _asked(read(root, env), lambda database, _: devices.change(database, wanted, **values))
+    if changed is None:
+        raise _unknown(device_id)
+    return _told(changed, None, printer)
+
+
 def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
     printer.document(device.model_dump(mode="json") | ({"token_plain": token} if token else {}))
-    printer.lines([f"device {device.device_id}: {'enabled' if device.is_enabled else 'disabled'}"])
+    printer.lines(
+        [f"device {device.device_id}: {'enabled' if device.is_enabled else 'disabled'}, zone {device.timezone}"]
+    )
     printer.lines([f"token  {token}"] if token else [])
     return Exit.OK
 
@@ -100,6 +127,8 @@ def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
 def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]]) -> T:
     """What the database answers."""
     key = settings.token_key.get_secret_value() if settings.token_key else None
+    if key is None and not (settings.storage / KEY_FILE).exists():
+        Storage(settings.storage).prepare()  # where that cannot be, a database beside it could not say why
 
     async def answer() -> T:
         await server.migrated(settings)
@@ -119,6 +148,13 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise UsageError(f"device {text}: is no UUID; see etl serve devices list") from None
+
+
+def _unfit(verb: str, error: ValidationError) -> UsageError:
+    """What is wrong, by the options as they are typed."""
+    told = ((each["loc"] or ("timezone",), each["msg"].removeprefix("Value error, ")) for each in error.errors())
+    wrong = "; ".join(f"{OPTIONS[place[0]]}: {said[0].lower()}{said[1:]}" for place, said in told)
+    return UsageError(f"etl serve devices {verb}: {wrong}")
 
 
 def _unknown(device_id: str) -> UsageError:

@@ -10,14 +10,14 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from sqlalchemy import BindParameter, Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ingest_api.database import Database
 from ingest_api.moments import zone
 from ingest_api.settings import SHORTEST_TOKEN
 from ingest_api.tables import Device, now
-from ingest_api.tokens import Tokens, is_old, new_token
+from ingest_api.tokens import SCHEME, Tokens, new_token
 
 SEEN_EVERY = timedelta(seconds=10)
 """How exact `last_seen_at` is: a device that sends without pause costs no write for each chunk."""
@@ -38,6 +38,16 @@ HOLDERS = select(Device).where(
 """Made once: to put a statement together costs as much as to execute it."""
 
 
+Zone = Annotated[
+    str,
+    AfterValidator(lambda name: zone(name).key),
+    Field(
+        description="In which its times are that name no zone.",
+        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
+    ),
+]
+
+
 class NewDevice(BaseModel):
     """What makes a device."""
 
@@ -45,11 +55,7 @@ class NewDevice(BaseModel):
     point_id: UUID
     register_id: UUID
     token_plain: str = Field(min_length=SHORTEST_TOKEN, max_length=1024)
-    timezone: Annotated[str, AfterValidator(lambda name: zone(name).key)] = Field(
-        "UTC",
-        description="In which its times are that name no zone.",
-        json_schema_extra=lambda schema: schema.update(enum=[*sorted(available_timezones())]),
-    )
+    timezone: Zone = "UTC"
 
 
 class Registered(BaseModel):
@@ -105,11 +111,27 @@ async def add(database: Database, tokens: Tokens, device: NewDevice) -> Register
     return Registered.model_validate(row)
 
 
+async def shared(database: Database, tokens: Tokens, device: NewDevice) -> str | None:
+    """What is to be said of a token that other devices have, too; None where it is this one's alone."""
+    hashes = tokens.known_as(device.token_plain.encode())
+    others = select(func.count()).where(Device.token_hash.in_(hashes), Device.device_id != device.device_id)
+    async with database.asking() as connection:
+        count = (await connection.execute(others)).scalar_one()
+    return f"{count} other {'device has' if count == 1 else 'devices have'} this token" if count else None
+
+
 async def listed(database: Database) -> list[Registered]:
     """All devices, the newest first."""
     async with database.asking() as connection:
         rows = await connection.execute(select(Device).order_by(Device.created_at.desc(), Device.device_id))
         return [Registered.model_validate(row) for row in rows]
+
+
+async def need_key(database: Database) -> bool:
+    """Whether a token is kept as a hash that only its key can make again."""
+    keyed = select(exists().where(Device.token_hash.startswith(SCHEME)))
+    async with database.asking() as connection:
+        return bool((await connection.execute(keyed)).scalar_one())
 
 
 async def change(database: Database, device_id: UUID, **values: Any) -> Registered | None:
@@ -132,7 +154,7 @@ async def rotate(database: Database, tokens: Tokens, device_id: UUID, grace: tim
 
 
 async def holders(database: Database, tokens: Tokens, known: Known, token: bytes) -> Sequence[Row[Any]]:
-    """The enabled devices that a token is of: one, if nobody gave two the same; they are seen from now on."""
+    """The enabled devices that a token is of; seen now is the one that has it alone, of others nobody knows yet."""
     new, old = tokens.known_as(token)
     if found := known.holders(new):
         return found
@@ -140,19 +162,16 @@ async def holders(database: Database, tokens: Tokens, known: Known, token: bytes
     async with database.asking() as connection:
         found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
     for device in found:
-        await _see(database, tokens, token, device)
+        if device.token_hash == old:
+            await change(database, device.device_id, token_hash=new)
+    if len(found) == 1:
+        await see(database, found[0])
     if found:
         known.remember(new, found, asked)
     return found
 
 
-async def _see(database: Database, tokens: Tokens, token: bytes, device: Row[Any]) -> None:
-    """Note that a device was here; the hash of its token becomes one of ours."""
-    values: dict[str, Any] = {}
+async def see(database: Database, device: Row[Any]) -> None:
+    """Note that a device was here."""
     if device.last_seen_at is None or now() - device.last_seen_at > SEEN_EVERY:
-        values["last_seen_at"] = now()
-    if is_old(device.token_hash) and device.token_hash in tokens.known_as(token):
-        values["token_hash"] = tokens.hashed(token)
-    if values:
-        async with database.asking() as connection:
-            await connection.execute(update(Device).where(Device.device_id == device.device_id).values(values))
+        await change(database, device.device_id, last_seen_at=now())

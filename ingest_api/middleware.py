@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest_api.events import request_id, tell
+from ingest_api.refusals import short
 
 REQUEST_ID = "x-request-id"
 FIT = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -33,18 +35,22 @@ class Named:
             await self._app(scope, receive, send)
             return
         name = _fit(Headers(scope=scope).get(REQUEST_ID))
-        began, status = time.monotonic(), 500
+        began, status, answered = time.monotonic(), 500, False
 
         async def named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 MutableHeaders(scope=message)[REQUEST_ID] = name
             await send(message)
 
         request_id.set(name)  # for good: a request has a context of its own
         try:
             await self._app(scope, receive, named)
+        except asyncio.CancelledError:  # told twice to end, or too long after it was told once
+            if not answered:
+                await _ending(scope, receive, named)
+            raise
         finally:
             seconds = round(time.monotonic() - began, 4)
             tell("request", _level(status), method=scope["method"], path=scope["path"], status=status, seconds=seconds)
@@ -98,6 +104,12 @@ class _Body:
                     most -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             return
+
+
+async def _ending(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = short("Service is ending")
+    told = {**(refusal.headers or {}), "connection": "close"}
+    await JSONResponse({"detail": refusal.detail}, refusal.status_code, told)(scope, receive, send)
 
 
 def _has_body(headers: Headers) -> bool:

@@ -14,10 +14,13 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ingest_api import devices
 from ingest_api.app import create_app
 from ingest_api.database import Database, DatabaseAway
 from ingest_api.events import tell
 from ingest_api.settings import Settings
+from ingest_api.storage import Storage
+from ingest_api.tokens import KEY_FILE
 from pipelines.errors import SettingError, TryLater
 
 HEAD_SECONDS = 20.0
@@ -31,6 +34,7 @@ BACKLOG = 2048
 
 def serve(settings: Settings) -> None:
     """Bring the tables up to date and serve until told to end; the address goes to stdout once it can be asked."""
+    Storage(settings.storage).prepare()
     asyncio.run(migrated(settings))
     with bound(settings) as listening:
         server = Server(configured(settings))
@@ -39,14 +43,25 @@ def serve(settings: Settings) -> None:
 
 
 async def migrated(settings: Settings) -> None:
-    """Wait until the tables are as this program needs them."""
+    """Wait until the tables are as this program needs them; SettingError where the key of their hashes is gone."""
     database = Database(settings.database_url.get_secret_value())
     try:
         await database.migrate()
+        await _refuse_lost_key(settings, database)
     except DatabaseAway as error:
         raise TryLater(f"DATABASE_URL: the database does not answer ({error}); start it, or mend the URL") from error
     finally:
         await database.close()
+
+
+async def _refuse_lost_key(settings: Settings, database: Database) -> None:
+    """A new key would turn every device away, and nobody would know why."""
+    file = settings.storage / KEY_FILE
+    if settings.token_key is None and not file.exists() and await devices.need_key(database):
+        raise SettingError(
+            f"{file}: is gone, and devices have tokens that are known by its key alone; put it back, or name its key "
+            "in TOKEN_KEY (where it is lost for good: a new one, then etl serve devices rotate for each)"
+        )
 
 
 def bound(settings: Settings) -> socket.socket:
@@ -87,6 +102,10 @@ class Server(uvicorn.Server):
         if self.announce:
             sys.stdout.write(f"{self.address}\n")
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        tell("ending", waiting_for=len(self.server_state.tasks), seconds=END_SECONDS)
+        await super().shutdown(sockets)
 
     @property
     def address(self) -> str:

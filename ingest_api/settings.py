@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,6 +30,7 @@ class Settings(BaseModel):
     root: Path
     environment: str = DEV
     database_url: SecretStr = Field(alias="DATABASE_URL")
+    database_is_named: bool = True
     storage: Path = Field(alias="AUDIO_STORAGE_DIR")
     bucket: str | None = Field(None, alias="AUDIO_BUCKET", description="of the environment; files go there at last")
     admin_token: SecretStr = Field(SecretStr(ADMIN_TOKEN), alias="ADMIN_TOKEN")
@@ -55,13 +57,25 @@ class Settings(BaseModel):
         given = {name: value for name, value in variables.items() if value != ""}
         storage = _storage(given, root, environment)
         given |= {"AUDIO_STORAGE_DIR": str(storage), "DATABASE_URL": _database_url(given, storage)}
+        told = {"root": root, "environment": environment, "database_is_named": bool(variables.get("DATABASE_URL"))}
         try:
-            settings = cls.model_validate({**given, "root": root, "environment": environment})
+            settings = cls.model_validate({**given, **told})
         except ValidationError as error:
             wrong = "; ".join(f"{each['loc'][0]}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
             raise SettingError(f"{wrong}; mend the variable") from None
         settings.refuse_known_token()
         return settings
+
+    def warnings(self) -> Iterator[str]:
+        """What is allowed, and may not be meant."""
+        if self.admin_token.get_secret_value() == ADMIN_TOKEN and not _is_loopback(self.host):
+            yield (
+                f"ADMIN_TOKEN: is the default, which everybody knows, and {self.host} can be reached from elsewhere; "
+                "set another, or --host 127.0.0.1"
+            )
+        if self.environment != DEV and not self.database_is_named:
+            file = self.database_url.get_secret_value().partition("///")[2]
+            yield f"DATABASE_URL: is not set, so the rows are in SQLite, {file}; set it where they shall be in Postgres"
 
     def refuse_known_token(self) -> None:
         """Outside dev nobody may come in by a token that everybody knows, or could guess."""
@@ -71,6 +85,14 @@ class Settings(BaseModel):
                 f"ADMIN_TOKEN: is the default or shorter than {SHORTEST_TOKEN} characters, which only --env {DEV} "
                 "may have; set another"
             )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone; what is no address but localhost may be anywhere."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _storage(given: Mapping[str, str], root: Path, environment: str) -> Path:

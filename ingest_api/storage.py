@@ -33,6 +33,8 @@ class Arrived:
     size: int
     sha256: str
     sound: Sound | None
+    seconds: float | None
+    """How long it can be heard; 0 where it is no sound file."""
     complaint: str | None
     """Why it is no whole sound file."""
 
@@ -153,9 +155,9 @@ class Incoming:
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())
-        sound, complaint = _heard(mmap(file.fileno(), 0, access=ACCESS_READ) if whole is None else whole)
+        heard = _heard(mmap(file.fileno(), 0, access=ACCESS_READ) if whole is None else whole)
         file.close()
-        return Arrived(self.path, self._size, self._hash.hexdigest(), sound, complaint)
+        return Arrived(self.path, self._size, self._hash.hexdigest(), *heard)
 
     def _write(self, data: Piece) -> None:
         self._opened().write(data)
@@ -198,11 +200,12 @@ def _chunk_in(file: str) -> UUID | None:
         return None
 
 
-def _heard(data: bytes | mmap) -> tuple[Sound | None, str | None]:
+def _heard(data: bytes | mmap) -> tuple[Sound | None, float | None, str | None]:
     try:
-        return read_ogg(memoryview(data)), None
+        sound = read_ogg(memoryview(data))
     except Suspicious as error:
-        return None, error.reason
+        return None, error.seconds, error.reason
+    return sound, sound.seconds, None
 
 
 def _make_durably(folder: Path) -> None:

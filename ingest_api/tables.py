@@ -89,7 +89,7 @@ class Chunk(Tables):
     """Of the file; None in rows older than this column."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     audio_seconds: Mapped[float | None]
-    """How long the file really sounds; None where it is no whole Ogg file."""
+    """How long the file can really be heard, 0 where it is no sound; None in rows older than this column."""
     flags: Mapped[str] = mapped_column(default="", server_default="")
     """What is suspicious about it: words of `ingest_api.flags`, a blank between them."""
     note: Mapped[str | None]

@@ -39,11 +39,6 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def is_old(token_hash: str) -> bool:
-    """Whether a hash is of the first service's kind."""
-    return not token_hash.startswith(SCHEME)
-
-
 def same(given: bytes, expected: str) -> bool:
     """Compare in a time that tells nothing."""
     return hmac.compare_digest(given, expected.encode())

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingest_api import chunks, flags, refusals
+from ingest_api import chunks, devices, flags, refusals
 from ingest_api.access import Sender
 from ingest_api.chunks import Conflict, Recorded, Upload
 from ingest_api.events import tell
@@ -42,14 +42,24 @@ LONGEST = timedelta(seconds=2_147_483_647)
 class ChunkForm(BaseModel):
     """The fields beside the file."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     point_id: UUID
+    """Where the device is registered to stand."""
     register_id: UUID
+    """At which register it is registered to stand."""
     device_id: UUID
+    """Who sends; the token must be this device's."""
     start_ts: datetime
+    """When the chunk begins, ISO 8601; without a zone it is read in the device's."""
     end_ts: datetime
+    """When it ends, as `start_ts`."""
     codec: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[ -~]+$")]
+    """Of the sound, e.g. `opus`; one that the file does not have is flagged `other_codec`."""
     sample_rate: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    """Samples a second; not compared with the file."""
     channels: Annotated[int, Field(ge=1, le=255)]
+    """1 is mono; a number that the file does not have is flagged `other_channels`."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,10 @@ async def receive(service: Service, request: Request, sender: Sender) -> Recorde
     service.metrics.uploading += 1
     try:
         reception = Reception(service, request, sender, incoming)
-        upload = await reception.upload(await reception.promise(), key)
+        promise = await reception.promise()
+        if len(sender.devices) > 1:
+            await devices.see(service.database, promise.device)
+        upload = await reception.upload(promise, key)
         recorded = await chunks.record(service, upload)
         return recorded
     except Conflict as error:
@@ -230,6 +243,7 @@ def _suspicions(promise: Promise, arrived: Arrived) -> tuple[str, ...]:
     said = {
         flags.TWICE_SHOWN: times.other_start is not None,
         flags.NEVER_SHOWN: times.skipped,
+        flags.LONG_AGO: times.start < flags.SERVED_SINCE,
         flags.IN_FUTURE: times.start > now() + timedelta(seconds=flags.CLOCK_SECONDS),
         flags.NOT_WHOLE: sound is None,
         flags.OTHER_CODEC: sound is not None and sound.codec != promise.form.codec.lower(),

@@ -20,6 +20,7 @@ from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from sources.kit import secrets
 from sources.kit.files import FileItem, Files, Row, Stored
 
+NOT_WHOLE = "not_whole_ogg"
 OF_THE_QUEUE = ("status", "error_message", "processing_started_at")
 LISTED = ("chunk_id", "device_id", "point_id", "register_id", "start_ts", "heard_until", "flags")
 RECEIPT: Any = {
@@ -47,7 +48,10 @@ RECEIPT: Any = {
 def as_recorded(row: dict[str, Any]) -> dict[str, Any]:
     """A chunk without its place in the queue, and with the moment at which its sound ends."""
     kept = {name: value for name, value in row.items() if name not in OF_THE_QUEUE}
-    return {**kept, "heard_until": _heard_until(row)}
+    seconds = row.get("audio_seconds")
+    if NOT_WHOLE in (row.get("flags") or ()):
+        return {**kept, "heard_until": _heard_until(row, seconds or 0.0), "is_whole": False}
+    return {**kept, "heard_until": _heard_until(row, seconds), "is_whole": None if seconds is None else True}
 
 
 def audio(
@@ -86,10 +90,10 @@ def audio(
     )
 
 
-def _heard_until(row: dict[str, Any]) -> Any:
-    """Its claimed end where the sound tells none; a row that is not as it should be is for whoever checks the rows."""
+def _heard_until(row: dict[str, Any], seconds: Any) -> Any:
+    """Its claimed end where nobody looked how long it sounds; a row that is no such row is for whoever checks them."""
     try:
-        return (datetime.fromisoformat(row["start_ts"]) + timedelta(seconds=row["audio_seconds"])).isoformat()
+        return (datetime.fromisoformat(row["start_ts"]) + timedelta(seconds=seconds)).isoformat()
     except (KeyError, TypeError, ValueError, OverflowError):
         return row.get("end_ts")
 

@@ -23,7 +23,7 @@ MEANING = {
     Exit.TEMPORARY: "temporary: try later",
     Exit.SIGN_IN: "a person must sign in",
     Exit.LOCKED: "another run holds the destination",
-    Exit.INTERRUPTED: "Ctrl-C; nothing is half-loaded",
+    Exit.INTERRUPTED: "Ctrl-C; nothing is half-loaded (`etl serve`, told to end, ends with 0)",
     Exit.TERMINATED: "SIGTERM; nothing is half-loaded",
 }
 

@@ -20,9 +20,13 @@ from tests.serving import DEVICE, serving
 from tests.workspace import REPOSITORY
 
 GAPS = parse((REPOSITORY / "models/chunks/gaps.sql").read_text())
-MADE = "CREATE TEMP TABLE chunks (chunk_id text, device_id text, start_ts {0}, heard_until {0}, created_at {0})"
-COLUMNS = ("chunk_id", "device_id", "start_ts", "start_ts", "audio_seconds", "created_at")
-SECONDS = {  # chunks by id: start, end, when it came; then what is told of them
+MADE = (
+    "CREATE TEMP TABLE chunks (chunk_id text, device_id text, start_ts {0}, heard_until {0}, created_at {0}, "
+    "end_ts {0}, is_whole boolean)"
+)
+COLUMNS = ("chunk_id", "device_id", "start_ts", "start_ts", "audio_seconds", "created_at", "end_ts")
+BEGIN = 1_700_000_000
+SECONDS = {  # chunks by id: start, end, when it came, and the end it claims where it is not whole; what is told of them
     "one after the other": ("a 0 60 72, b 60 120 132", []),
     "as good as one after the other": ("a 0 60 72, b 61 120 132", []),
     "the end of an hour that begins late": ("a 0 23 72, b 23 83 95", []),
@@ -36,17 +40,28 @@ SECONDS = {  # chunks by id: start, end, when it came; then what is told of them
     "behind, then set right": ("a 0 60 672, b 660 720 732", ["b clock_forward 60 660"]),
     "set back": ("a 0 60 72, b 60 120 132, c 0 60 192", ["c clock_back 0 60", "c double 0 60"]),
     "ahead": ("a 180 240 72", ["a clock_ahead 72 240"]),
+    "a clock that nobody had set": (f"a {60 - BEGIN} {120 - BEGIN} 72, b 60 120 132", []),
+    "no sound in them": ("a 0 60 72, b 60 60 132 120, c 120 120 192 180", ["b unheard 60 120", "c unheard 120 180"]),
+    "cut, then a pause": ("a 0 20 72 60, b 360 420 432", ["a unheard 20 60", "b missing 60 360"]),
+    "cut, of a minute that began late": ("a 37 50 72 97, b 60 120 132", ["a unheard 50 60"]),
+    "no sound, and then the sound": ("a 0 0 72 60, b 0 60 73, c 60 120 132", []),
+    "no sound beside the sound": ("a 0 60 72, b 0 0 73 60, c 60 120 132", []),
+    "no sound around the sound": (
+        "a 0 0 72 600, b 60 120 712, c 600 660 1312",
+        ["a unheard 0 60", "c missing 120 600"],
+    ),
 }
 
 
 def told(kind: str, ask, rows: str) -> list[str]:
     ask(MADE.format("timestamptz"))
     for row in rows.split(", "):
-        name, *moments = row.split()
-        ask(f"INSERT INTO chunks VALUES ('{name}', 'd', {', '.join(f'to_timestamp({s})' for s in moments)})")
+        name, start, heard, came, *claimed = row.split()
+        moments = ", ".join(f"to_timestamp({BEGIN} + {s})" for s in (start, heard, came, *(claimed or [heard])))
+        ask(f"INSERT INTO chunks VALUES ('{name}', 'd', {moments}, {not claimed})")
     found = ask(GAPS.written(kind, lambda reference: exp.to_table(reference.table)))
     return sorted(
-        f"{chunk} {what} {since.timestamp():.0f} {until.timestamp():.0f}"
+        f"{chunk} {what} {since.timestamp() - BEGIN:.0f} {until.timestamp() - BEGIN:.0f}"
         for chunk, _, what, since, until, seconds in found
         if seconds == (until - since).total_seconds()
     )
@@ -128,10 +143,11 @@ def test_what_recorders_sent_is_in_the_warehouse_and_its_audio_in_the_lake(tmp_p
     assert (first.code, second.code) == (0, 3), first.err + second.err
     utc = [datetime.fromisoformat(f"2026-01-28T09:{clock}+00:00") for clock in ("01:00", "02:55")]
     assert gap == [("missing", *utc, 115)]
-    assert made.query("SELECT count(*) FROM chunks.gaps") == [(0,)]
+    silent = datetime.fromisoformat("2026-01-28T09:03:00+00:00")
+    assert made.query("SELECT kind, from_ts, seconds FROM chunks.gaps") == [("unheard", silent, 60)]
     assert made.query("SELECT error FROM chunks.audio_failures")[0][0].startswith("no sound file")
     assert made.query("SELECT device_id, chunks, seconds, not_whole FROM chunks.chunks_by_hour") == [
-        (DEVICE, 4, 240, 1),
+        (DEVICE, 4, 180, 1),
     ]  # fmt: skip
     moved = dict(made.query("SELECT 'audio/' || object_key[8:], object_key FROM chunks.audio"))
     assert len(moved) == 3
@@ -139,13 +155,13 @@ def test_what_recorders_sent_is_in_the_warehouse_and_its_audio_in_the_lake(tmp_p
     assert made.query("SELECT count(*) FROM chunks.chunks") == [(4,)]
 
 
-def test_the_stand_in_has_every_kind_of_gap():
+def test_the_stand_in_has_every_kind_of_gap_that_whole_files_have():
     rows = asked(stand_in.CHUNKS, 120, limit="1000").body["chunks"]
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(MADE.format("timestamptz"))
         connection.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, CAST(? AS timestamptz) + to_seconds(?), ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, CAST(? AS timestamptz) + to_seconds(?), ?, ?, true)",
             [[row[name] for name in COLUMNS] for row in rows],
         )
         found = connection.execute(GAPS.written("duckdb", lambda reference: exp.to_table(reference.table))).fetchall()

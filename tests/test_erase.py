@@ -330,6 +330,7 @@ def test_a_dry_run_counts_the_same_and_the_receipt_does_not_name_whom(made: Work
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PHONE}\n"))
     result = made.etl("--log-level", "debug", "erase", "calls", "--phone", "-", "--env", "test", "--yes")
     assert "calls.json: holds the value; it is yours" in result.err
+    assert "calls: its upstream was asked to erase nothing; what it still has comes back when" in result.err
     assert "exports/test/calls: was not looked into; write it again with etl export calls --env test" in result.err
     assert all(line in result.err for line in dry.json["yours"])
     assert not re.search(NUMBER, result.out + result.err)

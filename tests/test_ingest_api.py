@@ -277,20 +277,21 @@ def test_a_file_that_was_lost_is_taken_again(service, minute):
 
 SECONDS = 60.0
 SUSPICIOUS = [
-    (chunk(1, 5.0), {}, ["other_duration"], None),
-    (b"no audio at all", {}, ["not_whole_ogg"], "no page at byte 0, where one must start"),
-    (b"".join(pieces(chunk())[:-1]), {}, ["not_whole_ogg"], "the last page is missing"),
-    (chunk()[:-1], {}, ["not_whole_ogg"], "cut in the page"),
-    (vorbis(1, SECONDS), {}, ["other_codec", "other_channels"], None),
-    (vorbis(1, SECONDS), {"codec": "Vorbis", "channels": "2"}, [], None),
+    (chunk(1, 5.0), {}, ["other_duration"], None, 5),
+    (b"no audio at all", {}, ["not_whole_ogg"], "no page at byte 0, where one must start", 0),
+    (b"".join(pieces(chunk())[:-1]), {}, ["not_whole_ogg"], "the last page is missing", 59),
+    (chunk()[: len(chunk()) // 2], {}, ["not_whole_ogg"], "cut in the page", 29),
+    (vorbis(1, SECONDS), {}, ["other_codec", "other_channels"], None, 60),
+    (vorbis(1, SECONDS), {"codec": "Vorbis", "channels": "2"}, [], None, 60),
 ]
 
 
-@pytest.mark.parametrize(("audio", "fields", "expected", "note"), SUSPICIOUS)
-def test_what_is_suspicious_is_flagged_and_kept(service, minute, audio, fields, expected, note):
+@pytest.mark.parametrize(("audio", "fields", "expected", "note", "seconds"), SUSPICIOUS)
+def test_what_is_suspicious_is_flagged_and_kept(service, minute, audio, fields, expected, note, seconds):
     row = shown(service, service.send(audio, **fields, **minute))
     assert (row["flags"], row["status"]) == (expected, "QUEUED")
     assert row["note"] is None if note is None else note in row["note"]
+    assert row["audio_seconds"] == pytest.approx(seconds, abs=1)
 
 
 def test_a_chunk_from_the_future_is_flagged(service):
@@ -309,6 +310,7 @@ TIMES = [  # in Paris
     ("2024-10-27T02:59:30", "2024-10-27T03:00:30", "2024-10-27T00:59:30Z", "2024-10-27T01:00:30Z",
      ["ambiguous_local_time"]),
     ("1705329022", "1705329082", "2024-01-15T14:30:22Z", "2024-01-15T14:31:22Z", []),
+    ("1970-01-01T01:00:30", "1970-01-01T01:01:30", "1970-01-01T00:00:30Z", "1970-01-01T00:01:30Z", ["long_ago"]),
 ]  # fmt: skip
 
 
@@ -339,7 +341,7 @@ def test_devices_are_made_listed_and_changed(service):
     made = service.ask("POST", DEVICES, json={**ids, "token_plain": "t" * 16})
     device = {**ids, "is_enabled": True, "created_at": made.json()["created_at"], "last_seen_at": None,
               "timezone": "UTC"}  # fmt: skip
-    assert (made.status_code, made.json()) == (201, device)
+    assert (made.status_code, made.json(), "Warning" in made.headers) == (201, device, False)
     again = service.ask("POST", DEVICES, json={**ids, "token_plain": "u" * 16})
     assert (again.status_code, again.json()) == (409, {"detail": "Device already exists"})
     listed = service.ask("GET", DEVICES)
@@ -349,6 +351,8 @@ def test_devices_are_made_listed_and_changed(service):
     for change, enabled in (({}, True), ({"is_enabled": False}, False), ({}, False), ({"is_enabled": True}, True)):
         changed = service.ask("PATCH", path, json=change)
         assert (changed.status_code, changed.json()) == (200, {**device, "is_enabled": enabled})
+    changed = service.ask("PATCH", path, json={"timezone": "Asia/Tokyo"})
+    assert (changed.status_code, changed.json()) == (200, {**device, "timezone": "Asia/Tokyo"})
 
 
 @pytest.mark.parametrize(("method", "suffix"), [("PATCH", ""), ("POST", "/token")])
@@ -364,6 +368,8 @@ BAD_DEVICES = [
     ("POST", "", {"timezone": "../../etc/passwd"}, ["body", "timezone"]),
     ("PATCH", "/three", {}, ["path", "device_id"]),
     ("PATCH", f"/{DEVICE}", {"is_enabled": "perhaps"}, ["body", "is_enabled"]),
+    ("PATCH", f"/{DEVICE}", {"enabled": False}, ["body", "enabled"]),
+    ("PATCH", f"/{DEVICE}", {"timezone": "Mars"}, ["body", "timezone"]),
     ("POST", f"/{DEVICE}/token", {"grace_hours": -1}, ["body", "grace_hours"]),
 ]
 
@@ -386,14 +392,14 @@ def test_a_disabled_device_may_not_send(service, minute):
 def test_a_device_disabled_while_it_is_looked_up_is_not_known(service, minute, monkeypatch):
     device, token = str(uuid4()), str(uuid4())
     service.register(token, device)
-    found, goes_on, see = Event(), Event(), devices._see
+    found, goes_on, see = Event(), Event(), devices.see
 
     async def slow(*told):
         found.set()
         await asyncio.to_thread(goes_on.wait, 30)
         await see(*told)
 
-    monkeypatch.setattr(devices, "_see", slow)
+    monkeypatch.setattr(devices, "see", slow)
     with ThreadPoolExecutor(1) as pool:
         began = pool.submit(replace(service, session=requests.Session()).send, token=token, device_id=device, **minute)
         found.wait(30)
@@ -434,8 +440,13 @@ def test_two_devices_with_one_token_are_told_apart_by_their_ids(service, minute)
     token, devices = str(uuid4()), [str(uuid4()), str(uuid4())]
     for device in devices:
         service.register(token, device)
-    rows = [shown(service, service.send(token=token, device_id=device, **minute)) for device in devices]
-    assert [row["device_id"] for row in rows] == devices
+    told = service.register(token, str(uuid4()))
+    assert (told.status_code, told.headers["Warning"]) == (201, '299 - "2 other devices have this token"')
+    first = shown(service, service.send(token=token, device_id=devices[0], **minute))
+    seen = {each["device_id"]: each["last_seen_at"] for each in service.ask("GET", DEVICES).json()}
+    assert [seen[device] is not None for device in devices] == [True, False]
+    second = shown(service, service.send(token=token, device_id=devices[1], **minute))
+    assert [row["device_id"] for row in (first, second)] == devices
 
 
 # Those that read
@@ -478,7 +489,7 @@ def test_chunks_are_listed_by_what_they_are(service, minute):
     start = datetime.fromisoformat(minute["start_ts"])
     here = {"start_from": start, "start_until": start + timedelta(seconds=1)}
     fits = [{}, {"status": "QUEUED"}, {"flag": "not_whole_ogg"}, {"point_id": POINT}, {"register_id": REGISTER}]
-    others = [{"status": "DONE"}, {"flag": "whole"}, {"flag": "not"}, {"point_id": OTHER}, {"device_id": OTHER},
+    others = [{"status": "DONE"}, {"flag": "in_future"}, {"point_id": OTHER}, {"device_id": OTHER},
               {"register_id": OTHER}, {"start_until": start}, {"start_from": start + timedelta(seconds=1)},
               {"created_from": datetime.now(UTC) + timedelta(hours=1)}]  # fmt: skip
     for more, expected in [*((each, [chunk_id]) for each in fits), *((each, []) for each in others)]:
@@ -488,7 +499,8 @@ def test_chunks_are_listed_by_what_they_are(service, minute):
 
 UNLISTED = [
     {"limit": 0}, {"limit": 1001}, {"cursor": "x"}, {"cursor": "1,2"}, {"status": "LOST"}, {"flag": "a\x00"},
-    {"device_id": "three"}, {"start_from": "2026-01-28T10:00:00"}, {"start_from": "1769594400"},
+    {"flag": "not"}, {"device": DEVICE}, {"device_id": "three"}, {"start_from": "2026-01-28T10:00:00"},
+    {"start_from": "1769594400"},
     {"created_from": "0001-01-01T00:00:00+14:00"},
 ]  # fmt: skip
 
@@ -544,7 +556,12 @@ def test_chunks_are_claimed_in_order_once_and_finished(service):
     assert (again.status_code, again.json()) == (409, {"detail": "Chunk is not in PROCESSING"})
     gone = service.ask("PATCH", f"{CHUNKS}/{OTHER}", READER, json={"status": "DONE"})
     assert (gone.status_code, gone.json()) == (404, {"detail": "Chunk not found"})
-    for wrong in ({"status": "QUEUED"}, {"status": "DONE", "error_message": "\x00"}, {}):
+    early = service.ask("PATCH", f"{CHUNKS}/{sent[2]}", READER, json={"status": "QUEUED"})
+    assert (early.status_code, early.json()) == (409, {"detail": "Chunk is not in ERROR"})
+    once_more = service.ask("PATCH", f"{CHUNKS}/{sent[1]}", READER, json={"status": "QUEUED"}).json()
+    assert [once_more[name] for name in ("status", "error_message", "processing_started_at")] == ["QUEUED", None, None]
+    assert [each["chunk_id"] for each in service.ask("POST", CLAIMS, READER).json()] == [sent[1]]
+    for wrong in ({"status": "UPLOADED"}, {"status": "DONE", "error_message": "\x00"}, {}):
         assert service.ask("PATCH", f"{CHUNKS}/{sent[2]}", READER, json=wrong).status_code == 422
     assert service.ask("POST", CLAIMS, READER, params={"limit": 0}).status_code == 422
 
@@ -617,7 +634,7 @@ def test_what_nobody_foresaw_is_answered_and_told_with_its_id(service, monkeypat
     assert (told["request"]["status"], told["request"]["request_id"]) == (500, "mine")
 
 
-def test_metrics_count_what_came(service, minute):
+def test_metrics_and_log_tell_what_came(service, minute, caplog):
     def metrics():
         lines = service.ask("GET", "/metrics", None).text.splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
@@ -625,16 +642,24 @@ def test_metrics_count_what_came(service, minute):
     before = metrics()
     for audio in (chunk(), chunk(), b"no audio", b""):
         service.send(audio, **minute)
+    service.send(codec=None, channels="two", **minute)
+    service.send(token="a-token-of-nobody", **minute)
     after = metrics()
     grown = {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
     grown.pop("ingest_free_bytes", None)
     assert {name: value for name, value in grown.items() if "seconds" not in name} == {
         'ingest_uploads_total{outcome="stored"}': 2, 'ingest_uploads_total{outcome="repeated"}': 1,
-        'ingest_uploads_total{outcome="422"}': 1, 'ingest_flags_total{flag="not_whole_ogg"}': 1,
-        'ingest_flags_total{flag="same_start"}': 1, "ingest_received_bytes_total": len(chunk()) + 8,
+        'ingest_uploads_total{outcome="422"}': 2, 'ingest_uploads_total{outcome="401"}': 1,
+        'ingest_flags_total{flag="not_whole_ogg"}': 1, 'ingest_flags_total{flag="same_start"}': 1,
+        "ingest_received_bytes_total": len(chunk()) + 8,
         'ingest_chunks{status="QUEUED"}': 2,
     }  # fmt: skip
-    assert grown["ingest_upload_seconds_count"] == 4
+    assert grown["ingest_upload_seconds_count"] == 6
+    told = [record.fields for record in caplog.records if record.message == "chunk_refused"]
+    fields = "codec: Field required; channels: Input should be a valid integer, unable to parse string as an integer"
+    assert [(each["device_id"], each["status"], each["reason"]) for each in told] == [
+        (DEVICE, 422, "Empty file"), (DEVICE, 422, fields), (None, 401, "Invalid or disabled device token"),
+    ]  # fmt: skip
     assert after["ingest_free_bytes"] > 0
 
 
@@ -647,6 +672,11 @@ def test_the_api_describes_itself(service):
     assert {"200", "400", "401", "408", "409", "413", "422", "429", "500", "503"} == set(
         told["paths"][CHUNKS]["post"]["responses"]
     )
+    asked = told["paths"][CHUNKS]["post"]["parameters"] + told["paths"][CHUNKS]["get"]["parameters"]
+    schemas = told["components"]["schemas"]
+    fields = body["properties"] | schemas["Stored"]["properties"] | schemas["Outcome"]["properties"]
+    fields |= {each["name"]: each | each["schema"] for each in asked}
+    assert [name for name, each in fields.items() if "description" not in each] == []
     assert service.ask("GET", "/docs", None).status_code == 200
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from uuid import UUID
 
 import pytest
 
-from ingest_api import bucket, sweep
+from ingest_api import bucket, chunks, sweep
+from ingest_api.app import create_app
 from ingest_api.routes import chunks as reading
 from ingest_api.service import DISK_THREADS
+from ingest_api.settings import Settings
+from ingest_api.tables import Status
 from pipelines.errors import SettingError
 from pipelines.files.folder import Folder
 from tests.clouds.b2 import B2
@@ -49,15 +54,24 @@ def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
         b2.exceed("storage", "^PUT")
         sent = service.send()
         assert (sent.status_code, sent.json()["queued"], row(service, sent)["status"]) == (200, True, "UPLOADED")
-        name = sent.json()["stored_path"]
+        name, chunk_id = sent.json()["stored_path"], sent.json()["chunk_id"]
         assert service.files() == [name]
+        database = service.server.config.app.state.service.database
+        service.run(chunks.moved(database, UUID(chunk_id), Status.ERROR, "the bucket refuses it"))
+        again = service.ask("PATCH", f"{CHUNKS}/{chunk_id}", json={"status": "QUEUED"})
+        assert again.json()["status"] == "UPLOADED"
         b2.heal()
         wait_for(lambda: row(service, sent)["status"] == "QUEUED")
         wait_for(lambda: service.files() == [])
         assert b2.buckets.get("lake", f"recorded/{name}").content == chunk()
+        claimed = service.ask("POST", "/api/v1/claims").json()
+        assert [each["chunk_id"] for each in claimed] == [chunk_id]
+        for status in ("ERROR", "QUEUED"):
+            told = service.ask("PATCH", f"{CHUNKS}/{chunk_id}", json={"status": status}).json()
+            assert told["status"] == status
         again = service.send()
         assert (again.json(), service.files(), service.incoming()) == (sent.json(), [], [])
-        path = f"{CHUNKS}/{sent.json()['chunk_id']}/file"
+        path = f"{CHUNKS}/{chunk_id}/file"
         assert service.ask("GET", path).content == chunk()
         part = service.ask("GET", path, headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content) == (206, b"OggS")
@@ -85,9 +99,12 @@ def test_what_a_kill_left_in_both_places_is_removed_here(b2, tmp_path):
         assert not (service.settings.storage / "orphans").exists()
 
 
-def test_a_bucket_nobody_has_is_refused(b2, tmp_path):
+def test_a_bucket_nobody_has_is_refused(b2, tmp_path, recwarn):
+    settings = Settings.read({"AUDIO_BUCKET": "audi"}, tmp_path)
     with pytest.raises(SettingError, match=r"AUDIO_BUCKET: \[dev\] has no bucket 'audi' \(did you mean 'audio'\?\)"):
-        bucket.of(tmp_path, "dev", "audi")
+        create_app(settings)
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []
 
 
 def test_a_folder_is_a_bucket_too_and_one_that_hangs_holds_up_no_upload(tmp_path, monkeypatch):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from ingest_api.settings import Settings
 from ingest_api.tokens import KEY_FILE, key_of
 from pipelines.errors import SettingError
-from tests.serving import ADMIN, POINT, REGISTER, chunk, serving
+from tests.serving import ADMIN, POINT, REGISTER, serving
 from tests.workspace import DESTINATIONS, REPOSITORY, Workspace
 
 ROOT = Path("/a workspace")
@@ -93,26 +95,34 @@ def test_devices_are_kept_from_the_command_line(workspace):
     made = workspace.etl(*devices, "add", *ids, "--zone", "Europe/Paris", "--output", "json").json
     assert len(made["token_plain"]) >= 43
     device = made["device_id"]
-    given = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN="t" * 16).json
+    added = workspace.etl(*devices, "add", *ids, "--output", "json", DEVICE_TOKEN=made["token_plain"])
+    assert "WARNING: 1 other device has this token" in added.err
+    given = added.json
     assert "token_plain" not in given
-    changed = [workspace.etl(*devices, verb, device) for verb in ("disable", "enable", "disable")]
-    assert [each.out for each in changed] == [
-        f"device {device}: {said}\n" for said in ("disabled", "enabled", "disabled")
+    changed = [
+        workspace.etl(*devices, *verb, device) for verb in (["disable"], ["enable"], ["zone", "--zone", "Asia/Tokyo"])
     ]
+    assert [each.out for each in changed] == [
+        f"device {device}: {said}\n"
+        for said in ("disabled, zone Europe/Paris", "enabled, zone Europe/Paris", "enabled, zone Asia/Tokyo")
+    ]
+    workspace.etl(*devices, "disable", device)
     new = workspace.etl(*devices, "rotate", device, "--output", "json").json
     assert new["token_plain"] != made["token_plain"]
     listed = workspace.etl(*devices, "list", "--output", "json").json
     assert [each["device_id"] for each in listed] == [given["device_id"], device]
-    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Europe/Paris", False)
+    assert (listed[1]["timezone"], listed[1]["is_enabled"]) == ("Asia/Tokyo", False)
     assert device in workspace.etl(*devices, "list").out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: point_id: input should be"),
-        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "token_plain: string should have at"),
-        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "there is no time zone 'Mars'"),
+        (("add", "--point", "here", "--register", REGISTER), "etl serve devices add: --point: input should be"),
+        (("add", "--point", POINT, "--register", REGISTER, "--token", "short"), "--token: string should have at"),
+        (("add", "--point", POINT, "--register", REGISTER, "--zone", "Mars"), "--zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "Mars"), "devices zone: --zone: there is no time zone 'Mars'"),
+        (("zone", POINT, "--zone", "UTC"), f"device {POINT}: there is none; see etl serve devices list"),
         (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
         (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
         (("disable", POINT), f"device {POINT}: there is none; see etl serve devices list"),
@@ -138,17 +148,42 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     assert f"127.0.0.1:{port}: Address already in use; give another --host or --port" in busy.err
     away = workspace.etl("serve", "--port", "0", DATABASE_URL="postgresql://u:hush@127.0.0.1:1/d")
     assert (away.code, "hush" in away.err) == (5, False)
+    assert "ADMIN_TOKEN: is the default" in away.err
+    assert "ADMIN_TOKEN" not in busy.err
     assert "DATABASE_URL: the database does not answer" in away.err
     workspace.write("a file", "")
     stuck = workspace.etl("serve", "--port", "0", AUDIO_STORAGE_DIR="a file/audio", DATABASE_URL="sqlite:///x.sqlite",
                           TOKEN_KEY="x")  # fmt: skip
     assert stuck.code == 2
     assert "a file/audio: Not a directory; let AUDIO_STORAGE_DIR name another folder" in stuck.err
+    for command in (["serve", "--port", "0"], ["serve", "devices", "list"]):
+        beside = workspace.etl(*command, AUDIO_STORAGE_DIR="/proc/nope")
+        assert (beside.code, "AUDIO_STORAGE_DIR" in beside.err, "DATABASE_URL" in beside.err) == (2, True, False)
     nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
     assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")
     assert (known.code, known.out) == (2, "")
     assert "ADMIN_TOKEN" in known.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "env", "said"),
+    [
+        ({}, "dev", ["ADMIN_TOKEN: is the default, which everybody knows, and 0.0.0.0"]),
+        ({"HOST": "::"}, "dev", ["ADMIN_TOKEN: is the default, which everybody knows, and ::"]),
+        ({"HOST": "recorders.example"}, "dev", ["ADMIN_TOKEN"]),
+        ({"HOST": "127.0.0.1"}, "dev", []),
+        ({"HOST": "::1"}, "dev", []),
+        ({"HOST": "localhost"}, "dev", []),
+        ({"ADMIN_TOKEN": LONG}, "dev", []),
+        ({"ADMIN_TOKEN": LONG}, "prd", ["DATABASE_URL: is not set, so the rows are in SQLite, /var/lib/ingest_api/"]),
+        ({"ADMIN_TOKEN": LONG, "DATABASE_URL": "postgresql://h/d"}, "prd", []),
+        ({"ADMIN_TOKEN": LONG, "DATABASE_URL": "sqlite:////x.sqlite"}, "prd", []),
+    ],
+)  # fmt: skip
+def test_what_is_allowed_and_may_not_be_meant_is_warned_of(variables, env, said):
+    warnings = [*Settings.read(variables, ROOT, env).warnings()]
+    assert [line[: len(start)] for line, start in zip(warnings, said, strict=True)] == said
 
 
 def test_of_two_that_start_at_once_both_have_the_same_key(tmp_path, monkeypatch):
@@ -189,20 +224,31 @@ def test_it_does_not_load_the_engine():
 
 def test_the_documented_curl_lines_do_what_they_say(tmp_path):
     page = (REPOSITORY / "docs" / "ingest_api.md").read_text()
-    lines = re.search(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)[1].splitlines()
-    (tmp_path / "a chunk.ogg").write_bytes(chunk())
+    first, lines = (
+        block.splitlines()
+        for block in re.findall(r"<!-- these lines run as tests -->\n```console\n(.*?)```", page, re.DOTALL)
+    )
+    make_file = first[-1].replace(".venv/bin/python", shlex.quote(sys.executable))
     told = {"ADMIN_TOKEN": ADMIN, "TOKEN": "a-token-of-a-recorder", "FILE": str(tmp_path / "a chunk.ogg")}
     told |= {name: str(uuid4()) for name in ("DEVICE", "POINT", "REGISTER")}
     with serving(tmp_path / "served") as service:
         run = [
             subprocess.run(
-                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True
+                ["bash", "-c", line], env={**os.environ, **told, "URL": service.url}, capture_output=True, text=True,
+                cwd=REPOSITORY,
             )
-            for line in lines
-        ]
+            for line in (make_file, *lines)
+        ]  # fmt: skip
         [row] = service.ask("GET", "/api/v1/chunks").json()["chunks"]
-    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * len(lines)
-    assert (row["start_ts"], row["status"]) == ("2024-01-15T13:30:22Z", "PROCESSING")
+    assert {name for line in lines for name in re.findall(r"\$([A-Z_]+)", line)} == {
+        *re.findall(r"([A-Z_]+)=", "".join(first)),
+    }
+    assert [(each.returncode, each.stderr) for each in run] == [(0, "")] * (1 + len(lines))
+    assert (row["start_ts"], row["status"], row["flags"]) == ("2024-01-15T13:30:22Z", "PROCESSING", [])
+    erasing = re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1]
+    with sqlite3.connect(service.settings.storage.parent / "ingest.sqlite") as database:
+        database.executescript(erasing.replace("DEVICE", UUID(told["DEVICE"]).hex))
+        assert database.execute("SELECT (SELECT count(*) FROM audio_chunks) + count(*) FROM devices").fetchone() == (0,)
 
 
 def test_each_setting_is_documented_and_each_documented_one_is_a_setting():

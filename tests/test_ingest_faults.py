@@ -289,7 +289,7 @@ def test_its_log_is_json_and_names_no_token(workspace):
         out, err = process.communicate(timeout=60)
     events = [json.loads(line) for line in err.splitlines()]
     assert {"started", "chunk_uploaded", "request"} <= {event["event"] for event in events}
-    assert all(event["request_id"] for event in events if event["event"] != "started")
+    assert all(event["request_id"] for event in events if event["event"] not in ("started", "ending"))
     assert not [token for token in (TOKEN, ADMIN, "a-token-of-nobody", "a-token") if token in out + err]
 
 
@@ -340,7 +340,8 @@ def test_where_there_is_no_room_everybody_waits(tmp_path):
         assert service.ask("GET", "/health", None).json()["storage_writable"] is False
 
 
-def test_no_more_uploads_are_taken_at_once_than_there_is_room_for(tmp_path):
+def test_no_more_uploads_are_taken_at_once_than_there_is_room_for(tmp_path, caplog):
+    caplog.set_level("INFO", "etl")
     with serving(tmp_path, UPLOADS_AT_ONCE="1") as service, connected(service.url) as connection:
         service.register()
         whole = head(len(body())) + body()
@@ -351,6 +352,13 @@ def test_no_more_uploads_are_taken_at_once_than_there_is_room_for(tmp_path):
         connection.sendall(whole[-10:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert service.send().status_code == 200
+        connection.sendall(whole[:-10])
+        wait_for(lambda: "in_progress 1" in metrics(service.url))
+        service.server.should_exit = True
+        wait_for(lambda: [record.fields for record in caplog.records if record.message == "ending"])
+        service.server.force_exit = True  # as a second Ctrl-C
+        assert answered(connection) == (503, "Service is ending")
+        assert service.incoming() == []
 
 
 FULL, FAILED = (503, "Storage is full"), (500, "Failed to save chunk")

@@ -8,8 +8,12 @@ import hashlib
 import pytest
 from sqlalchemy import inspect, text
 
+from ingest_api import server
 from ingest_api.database import Database, DatabaseAway
+from ingest_api.settings import Settings
 from ingest_api.tables import Tables
+from ingest_api.tokens import KEY_FILE
+from pipelines.errors import SettingError
 from tests.postgres_server import database
 from tests.serving import ADMIN, DEVICE, POINT, REGISTER, TOKEN, serving
 
@@ -141,6 +145,11 @@ def test_a_token_hash_of_another_key_opens_nothing(url, tmp_path):
     with serving(tmp_path, DATABASE_URL=url, TOKEN_KEY="another key") as service:
         assert service.send().status_code == 401
         assert service.ask("GET", "/api/v1/admin/devices", ADMIN).status_code == 200
+    with pytest.raises(
+        SettingError, match=r"/\.token_key: is gone, and devices have tokens .* or name its key in TOKEN"
+    ):
+        asyncio.run(server.migrated(Settings.read({"DATABASE_URL": url}, tmp_path)))
+    assert not (tmp_path / "ingest" / "audio" / KEY_FILE).exists()
 
 
 def test_a_database_that_is_away_is_told_from_one_that_refuses():

@@ -13,6 +13,7 @@ import requests
 from pydantic import SecretStr
 from sqlalchemy import insert, update
 
+from ingest_api.flags import NOT_WHOLE, TWICE_SHOWN
 from ingest_api.page import sessions
 from ingest_api.page.html import Html, element, joined
 from ingest_api.page.overview import overview
@@ -22,7 +23,10 @@ from ingest_api.tokens import Tokens
 from tests.postgres_server import database
 from tests.serving import ADMIN, DEVICE, POINT, REGISTER, serving
 
+CAME = now() - timedelta(days=3)
 QUIET = "00000000-0000-0000-0000-0000000000ff"
+SOUND = {3: {"audio_seconds": None}, 4: {"audio_seconds": None, "flags": NOT_WHOLE},
+         5: {"audio_seconds": 30.0, "flags": f"{TWICE_SHOWN} {NOT_WHOLE}"}}  # fmt: skip
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWITCHES = (
@@ -33,7 +37,7 @@ SWITCHES = (
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def filled(request, tmp_path_factory):
-    """A service with two devices; of one two hours of minutes, five of them missing and one double."""
+    """A service with two devices; of one two hours: minutes are missing, double, and without sound."""
     with ExitStack() as stack:
         told = {}
         if request.param == "postgres":
@@ -50,11 +54,11 @@ async def fill(store, begins):
     row = {
         "device_id": UUID(DEVICE), "point_id": UUID(POINT), "register_id": UUID(REGISTER), "end_ts": begins,
         "duration_sec": 60, "codec": "opus", "sample_rate": 48000, "channels": 1, "file_path": "-",
-        "file_size_bytes": 1,
+        "file_size_bytes": 1, "created_at": CAME, "flags": "",
     }  # fmt: skip
     rows = [
         {**row, "chunk_id": UUID(int=nth), "start_ts": begins + start * MINUTE,
-         "audio_seconds": None if nth == 3 else 60.0, "status": {1: "ERROR", 2: "DONE"}.get(nth, "QUEUED")}
+         **SOUND.get(nth, {"audio_seconds": 60.0}), "status": {1: "ERROR", 2: "DONE"}.get(nth, "QUEUED")}
         for nth, start in enumerate([*range(30), *range(35, 120), 90.5])
     ]  # fmt: skip
     late = {"audio_seconds": None, "status": "DONE", "start_ts": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}
@@ -69,19 +73,23 @@ def test_hours_gaps_and_queue_are_counted(filled):
     service, begins = filled
     told = service.run(overview(service.server.config.app.state.service))
     device = UUID(DEVICE)
-    assert {key: (hour.chunks, round(hour.seconds)) for key, hour in told.hours.items()} == {
-        (device, begins): (55, 55 * 60),
-        (device, begins + HOUR): (61, 61 * 60),
+    assert {key: (hour.chunks, round(hour.seconds), hour.flagged) for key, hour in told.hours.items()} == {
+        (device, begins): (55, 55 * 60 - 90, 2),
+        (device, begins + HOUR): (61, 61 * 60, 0),
     }
+    assert told.flags == {NOT_WHOLE: 2, TWICE_SHOWN: 1}
     assert [(g.device_id, g.kind, (g.since - begins) / MINUTE, (g.until - begins) / MINUTE) for g in told.gaps] == [
+        (device, "silent", 120, (told.at - begins) / MINUTE),
         (device, "double", 91, 91.5),
         (device, "double", 90.5, 91),
         (device, "missing", 30, 35),
+        (device, "unheard", 5.5, 6),
+        (device, "unheard", 4, 5),
     ]
-    assert told.gaps_of == {device: 3}
+    assert told.gaps_of == {device: 6}
     assert {status: (queue.chunks, queue.oldest) for status, queue in told.queue.items()} == {
-        "ERROR": (1, begins + MINUTE),
-        "QUEUED": (len(range(30)) + len(range(35, 120)) + 1 - 2, begins),
+        "ERROR": (1, CAME),
+        "QUEUED": (len(range(30)) + len(range(35, 120)) + 1 - 2, CAME),
     }
 
 
@@ -96,12 +104,15 @@ def test_the_page_says_how_the_recorders_are(filled):
     page = visitor(service)[1]
     told = page.text
     assert page.url == f"{service.url}/"
-    assert f'title="{begins:%H}:00 to {begins + HOUR:%H}:00: 55 chunks, 55 minutes"' in told
+    assert f'title="{begins:%H}:00 to {begins + HOUR:%H}:00: 55 chunks, 54 minutes, 2 flagged"' in told
     assert told.count('class="hour h4"') == told.count('class="hour h5"') == 1
     assert told.count('role="cell" class="hour h0"') == 24 + 22
     assert '<dd class="value">1 of 2</dd><dd class="about">heard in the last 15 minutes; 1 silent</dd>' in told
-    assert '<dd class="value">114</dd><dd class="about">the oldest began ' in told
-    assert "; 1 in error</dd>" in told
+    assert '<dd class="value">114</dd><dd class="about">the oldest came 3 d ago; 1 in error</dd>' in told
+    assert (
+        '<dd class="value">2</dd><dd class="about">in the last 24 hours: not_whole_ogg 2, ambiguous_local_time 1<'
+        in told
+    )
     assert '<strong class="bad">never</strong>' in told
     assert f'<time datetime="{begins + 30 * MINUTE:%Y-%m-%dT%H:%M:%S}Z">' in told
     assert "5 min</td>" in told

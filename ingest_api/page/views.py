@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ingest_api.devices import Registered
 from ingest_api.page.html import Html, element, joined
-from ingest_api.page.overview import HOUR, HOURS, Gap, Overview
+from ingest_api.page.overview import HOUR, HOURS, SILENCE, Gap, Overview
 from ingest_api.tables import Status
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
@@ -19,7 +19,6 @@ STYLE_HASH = f"sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest())
 TITLE = "Recorders"
 LEVELS = (0.25, 0.5, 0.75, 0.97)
 """Parts of an hour, that the colours tell apart; above the last one it is whole."""
-SILENT = timedelta(minutes=15)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 GAP_COLUMNS = {"Device": "", "What": "", "From (UTC)": "", "To (UTC)": "until", "Lasts": "number"}
 SHADES = ("none", "below 25 %", "below 50 %", "below 75 %", "below 97 %", "whole")
@@ -78,13 +77,14 @@ def _figures(told: Overview) -> Html:
     enabled = sum(device.is_enabled for device in told.devices)
     waiting, oldest = _waiting(told)
     failed = told.queue[Status.ERROR].chunks if Status.ERROR in told.queue else 0
+    flags = ", ".join(f"{flag} {count:,}" for flag, count in told.flags.items())
     disk = told.disk
     return element(
         "dl",
         _figure(
             "Devices",
             f"{enabled - len(silent)} of {enabled}",
-            f"heard in the last {SILENT // MINUTE} minutes" + (f"; {len(silent)} silent" if silent else ""),
+            f"heard in the last {SILENCE // MINUTE} minutes" + (f"; {len(silent)} silent" if silent else ""),
             bad=bool(silent),
         ),
         _figure(
@@ -93,9 +93,14 @@ def _figures(told: Overview) -> Html:
             f"in the last {HOURS} hours",
         ),
         _figure(
+            "Flagged",
+            f"{sum(hour.flagged for hour in told.hours.values()):,}",
+            f"in the last {HOURS} hours" + (f": {flags}" if flags else ""),
+        ),
+        _figure(
             "Queue",
             f"{waiting:,}",
-            (f"the oldest began {_ago(told.at - oldest)} ago" if oldest else "nothing waits")
+            (f"the oldest came {_ago(told.at - oldest)} ago" if oldest else "nothing waits")
             + (f"; {failed:,} in error" if failed else ""),
             bad=bool(failed),
         ),
@@ -125,7 +130,7 @@ def _figure(name: str, value: str, *about: str, bad: bool = False) -> Html:
 
 
 def _waiting(told: Overview) -> tuple[int, datetime | None]:
-    """How many chunks wait, or are at work, and when the first of them began."""
+    """How many chunks wait, or are at work, and when the first of them came."""
     found = [queue for status, queue in told.queue.items() if status != Status.ERROR]
     return sum(queue.chunks for queue in found), min((queue.oldest for queue in found), default=None)
 
@@ -190,16 +195,17 @@ def _gaps_of(device: Registered, told: Overview) -> Html:
 
 
 def _is_silent(device: Registered, at: datetime) -> bool:
-    return device.last_seen_at is None or at - device.last_seen_at > SILENT
+    return device.last_seen_at is None or at - device.last_seen_at > SILENCE
 
 
 def _hour(device: UUID, hour: datetime, told: Overview) -> Html:
     """One cell: its colour is how much of the hour sounds, as far as the hour has gone."""
     found = told.hours.get((device, hour))
-    chunks, seconds = (found.chunks, found.seconds) if found else (0, 0.0)
+    chunks, seconds, flagged = (found.chunks, found.seconds, found.flagged) if found else (0, 0.0, 0)
     part = seconds / max(MINUTE, min(HOUR, told.at - hour)).total_seconds()
     level = 0 if not chunks else 1 + sum(part >= bound for bound in LEVELS)
     title = f"{hour:%H}:00 to {hour + HOUR:%H}:00: {chunks} chunks, {seconds / 60:.0f} minutes"
+    title += f", {flagged} flagged" if flagged else ""
     return element("td", element("span", str(chunks)), role="cell", class_=f"hour h{level}", title=title)
 
 
@@ -214,7 +220,10 @@ def _gaps(told: Overview) -> Html:
     head = [element("th", name, scope="col", class_=class_) for name, class_ in GAP_COLUMNS.items()]
     table = element(
         "table",
-        element("caption", f"Minutes that are missing or double in the last {HOURS} hours, latest first"),
+        element(
+            "caption",
+            f"Minutes that are missing, double, unheard or silent until now in the last {HOURS} hours, latest first",
+        ),
         element("thead", element("tr", *head)),
         element("tbody", *map(_gap, told.gaps)),
         class_="gaps",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from ingest_api import chunks, refusals, service
@@ -21,7 +21,8 @@ from ingest_api.tables import Status
 from pipelines.errors import EtlError
 from pipelines.files.stores import Refusal, Store, Weather
 
-NO_CHUNK, NO_FILE, NOT_CLAIMED = "Chunk not found", "Chunk file not found on disk", "Chunk is not in PROCESSING"
+NO_CHUNK, NO_FILE = "Chunk not found", "Chunk file not found on disk"
+NOT_CLAIMED, NOT_FAILED = "Chunk is not in PROCESSING", "Chunk is not in ERROR"
 AWAY, BUCKET_SECONDS = "Bucket is not available", 30.0
 OGG = "audio/ogg"
 router = APIRouter(
@@ -41,10 +42,14 @@ class Page(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What became of a claimed chunk."""
+    """What became of a claimed chunk; QUEUED is for one in ERROR that shall be tried again."""
 
-    status: Literal[Status.DONE, Status.ERROR]
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    status: Literal[Status.DONE, Status.ERROR, Status.QUEUED]
+    """DONE or ERROR of a chunk in PROCESSING, QUEUED of one in ERROR."""
     error_message: Annotated[str, Field(max_length=4000, pattern="^[^\x00]*$")] | None = None
+    """Why, for people."""
 
 
 @router.get("/chunks")
@@ -68,13 +73,16 @@ async def show_chunk(request: Request, chunk_id: UUID) -> Stored:
 
 @router.patch("/chunks/{chunk_id}", responses=refused(400, 404, 409))
 async def finish_chunk(request: Request, chunk_id: UUID, outcome: Outcome) -> Stored:
-    """Say what became of a chunk that was claimed."""
-    database = service.of(request).database
-    finished = await chunks.finish(database, chunk_id, outcome.status, outcome.error_message)
-    if finished is None:
+    """Say what became of a chunk that was claimed, or that one in ERROR shall be tried again."""
+    here, again = service.of(request), outcome.status is Status.QUEUED
+    if again:
+        changed = await chunks.retry(here, await _found(request, chunk_id))
+    else:
+        changed = await chunks.finish(here.database, chunk_id, outcome.status, outcome.error_message)
+    if changed is None:
         await _found(request, chunk_id)
-        raise refusals.conflict(NOT_CLAIMED)
-    return finished
+        raise refusals.conflict(NOT_FAILED if again else NOT_CLAIMED)
+    return changed
 
 
 @router.get(

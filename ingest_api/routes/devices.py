@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request, status
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Body, Request, Response, status
+from pydantic import BaseModel, ConfigDict, Field
 
 from ingest_api import devices, refusals, service
 from ingest_api.access import AdminRoute
-from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered
+from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered, Zone
 from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
 
 NO_DEVICE = "Device not found"
@@ -27,7 +27,10 @@ router = APIRouter(
 class Change(BaseModel):
     """What may change."""
 
+    model_config = ConfigDict(extra="forbid")
+
     is_enabled: Annotated[bool, Field(strict=True)] | None = None
+    timezone: Zone | None = None
 
 
 class NewToken(BaseModel):
@@ -38,13 +41,16 @@ class NewToken(BaseModel):
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=refused(400, 409))
-async def add_device(request: Request, device: NewDevice) -> Registered:
-    """Register a device with the token it will send."""
+async def add_device(request: Request, response: Response, device: NewDevice) -> Registered:
+    """Register a device with the token it will send; a `Warning` says where others have the same."""
     here = service.of(request)
     try:
-        return await devices.add(here.database, here.tokens, device)
+        added = await devices.add(here.database, here.tokens, device)
     except DeviceExists:
         raise refusals.conflict("Device already exists") from None
+    if shared := await devices.shared(here.database, here.tokens, device):
+        response.headers["Warning"] = f'299 - "{shared}"'
+    return added
 
 
 @router.get("")
@@ -55,7 +61,7 @@ async def list_devices(request: Request) -> list[Registered]:
 
 @router.patch("/{device_id}", responses=refused(400, 404))
 async def change_device(request: Request, device_id: UUID, change: Change) -> Registered:
-    """Enable or disable a device; `{}` changes nothing."""
+    """Enable or disable a device, or mend its zone, for what comes from now on; `{}` changes nothing."""
     here = service.of(request)
     changed = await devices.change(here.database, device_id, **change.model_dump(exclude_none=True))
     here.known.forget()

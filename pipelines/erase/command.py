@@ -100,6 +100,10 @@ class Found:
         for name in self.waiting:
             yield f"{name}: what waits to be loaded was not looked into; an erasure loads it first"
         yield from self.yours
+        for name, counts in self.counts.items():
+            if any(counts.values()):
+                again = "what it still has comes back when a run reads it again: erase it there first"
+                yield f"{name}: its upstream was asked to erase nothing; {again}"
 
 
 def erase(

@@ -65,6 +65,17 @@ class Stream:
 def read_ogg(data: memoryview) -> Sound:
     """What the pages say, each with its checksum; the first stream's codec, the seconds of all."""
     streams: list[Stream] = []
+    try:
+        _follow(streams, data)
+    except Suspicious as error:
+        error.seconds = _seconds(streams)
+        raise
+    first = streams[0]
+    return Sound(first.codec, "audio/ogg", _seconds(streams), first.sample_rate, first.channels)
+
+
+def _follow(streams: list[Stream], data: memoryview) -> None:
+    """Read the streams one after the other, up to the first fault."""
     for page in _pages(data):
         if streams and not streams[-1].ended:
             streams[-1].follow(page)
@@ -72,9 +83,10 @@ def read_ogg(data: memoryview) -> Sound:
             streams.append(_begun(page))
     if not streams[-1].ended:
         raise Suspicious(f"cut after page {streams[-1].pages - 1}: the last page is missing")
-    first = streams[0]
-    seconds = sum(stream.seconds for stream in streams)
-    return Sound(first.codec, "audio/ogg", seconds, first.sample_rate, first.channels)
+
+
+def _seconds(streams: list[Stream]) -> float:
+    return sum((stream.seconds for stream in streams), 0.0)
 
 
 def _pages(data: memoryview) -> Iterator[Page]:

@@ -22,11 +22,12 @@ class Sound:
 
 
 class Suspicious(Exception):
-    """Bytes that are not the whole sound file they should be."""
+    """Bytes that are not the whole sound file they should be; `seconds` of it can be heard, as far as is known."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.seconds = 0.0
 
 
 def stretches(data: memoryview, start: int = 0) -> Iterator[int]:

@@ -345,7 +345,7 @@ class Session(requests.Session):
         if again is None:
             raise SignInNeeded(
                 f"{where}: answered 401, the credentials are wrong or have expired; "
-                f"renew those of [sources.{self.name}] in .dlt/secrets.toml"
+                f"renew those of [sources.{self.name}] in .dlt/secrets.toml, or its variables"
             )
         return self._attempt(request, options, where) if again(request) else response
 

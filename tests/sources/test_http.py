@@ -283,7 +283,7 @@ def test_a_repeated_post_sends_its_body_again(waits):
 
 
 def test_401_needs_a_person():
-    says = r"renew those of \[sources\.probe\] in \.dlt/secrets\.toml"
+    says = r"renew those of \[sources\.probe\] in \.dlt/secrets\.toml, or its variables"
     with serving(in_turn(reply(401))) as server, session() as client, pytest.raises(SignInNeeded, match=says):
         client.get(server.url)
     assert len(server.asked) == 1
