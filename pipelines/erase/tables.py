@@ -56,8 +56,9 @@ class Tables:
         for rows in self._about():
             column = known_by.get(rows.table)
             if column and column in self._columns[rows.table]:
-                condition, values = self._scope.matches([self._escaped(column)])
-                others = Rows(rows.table, f"({rows.condition}) AND NOT ({condition})", [*rows.values, *values])
+                condition, values = self._scope.matches([name := self._escaped(column)])
+                other = f"{name} IS NOT NULL AND NOT ({condition})"
+                others = Rows(rows.table, f"({rows.condition}) AND {other}", [*rows.values, *values])
                 if count := self._count(others):
                     raise UsageError(
                         f"{self._sql.dataset_name}.{rows.table}: {counted(count, 'row')} of the value with another "
