@@ -377,6 +377,7 @@ SUBJECTS = [
     ("rows: [callz.phone]", "no such table (did you mean 'calls'?); the spec writes: calls, labels"),
     ("rows: [phone]", "expected a table and a column as loaded, e.g. games.white__username"),
     ("rows: []", "expected at least 1 item, got 0"),
+    ("rows: [calls.phone]\n    known_by: [calls.note]", "rows does not name it, so that no row would ever be deleted"),
     ("rows: [calls.phone]\n    objects: [labels.key]", "rows names no column of this table, so that no object of it"),
 ]
 
@@ -562,11 +563,13 @@ def test_a_player_and_a_phone_of_the_specs(workspace, sandbox: Sandbox):
     ((phone, calls),) = made.query(
         "SELECT phone, count(*) FROM media_pipeline.recordings GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     )
+    made.write("exports/test/recordings/players.csv", "demo_anna")
     before, models = contents(Ask(made), "chess"), ("played", "results_by_month")
     assert all(before.pop(model) for model in models)
     found = erase(made, "--player", "Demo_Anna")
     assert found["left"]["chess"] == {}
     assert any("SOURCES__CHESS__PLAYERS still asks for the value" in line for line in found["yours"])
+    assert any(line.startswith("exports/test/recordings: was not looked into") for line in found["yours"])
     assert stored(Ask(made), r"demo_anna(?!\w)", "chess", "media_pipeline") == []
     theirs = {t: {r: n for r, n in rows.items() if "demo_anna" not in str(r).lower()} for t, rows in before.items()}
     after = contents(Ask(made), "chess")

@@ -23,7 +23,7 @@ def asked_again(environment: Environment, spec: Spec, sought: Sought) -> list[st
     """One line for each, without the value; the settings of the spec must be in force."""
     found = [_told(file) for file in _files(environment, spec) if _holds(file, sought)]
     named = [*_in_spec(spec, sought), *_in_settings(environment, spec, sought), *found]
-    return [*map(sought.scrubbed, named), *_exported(environment, spec)]
+    return [*map(sought.scrubbed, named), *exported(environment, spec)]
 
 
 def still_listed(environment: Environment, sought: Sought, files: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -43,7 +43,7 @@ def _told(file: Path) -> str:
     return f"{file}: holds the value; it is yours, so mend or delete it"
 
 
-def _exported(environment: Environment, spec: Spec) -> Iterator[str]:
+def exported(environment: Environment, spec: Spec) -> Iterator[str]:
     """Tables as files where an export puts them by itself; where else people took them, nobody knows."""
     folder = f"exports/{environment.name}/{spec.name}"
     if (environment.root / folder).exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from ulid import ULID
 
 from pipelines import environment as environments
+from pipelines.build import dataset_name
 from pipelines.demo import asked, with_stand_in
 from pipelines.environment import LANDING, Environment
 from pipelines.erase import duckdb_file, engine_tables, remembered, sign_ins, traces
-from pipelines.erase.asked_again import asked_again, still_listed
+from pipelines.erase.asked_again import asked_again, exported, still_listed
 from pipelines.erase.models import make_readers_anew, readers_of, still_holding
 from pipelines.erase.raw_files import RawFiles
 from pipelines.erase.receipt import Receipt
@@ -33,6 +35,7 @@ from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer, counted
 from pipelines.resume import waits
+from pipelines.specs.spec import Spec
 from pipelines.state import remembered as as_stored
 from pipelines.translate import told_of
 from pipelines.working import synced
@@ -42,10 +45,11 @@ from pipelines.working import synced
 class SpecFound:
     """What was found in one spec, by place; what is left in rows about others; raw files that cannot be read.
 
-    `files` are those that it was read from, also as `calls.csv:17`.
+    `tables` are the counts of rows in tables alone; `files` those that it was read from, also as `calls.csv:17`.
     """
 
     counts: Counts = field(default_factory=dict)
+    tables: Counts = field(default_factory=dict)
     left: Counts = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -110,28 +114,61 @@ def erase(
     environment = environments.load(root, env)
     scopes = [Scope(environment, spec, subject, wanted, not dry_run) for spec, subject in declaring(root, kind, names)]
     with _discreet(wanted), asked(environment, with_stand_in([scope.spec for scope in scopes]), Order()) as order:
+        _refuse_aliases(scopes, order)
         receipt = Receipt(str(ULID()), kind, environment)
-        found = _look(scopes, order) if dry_run else _erase(environment, scopes, receipt, order)
+        readers = readers_of(root, [scope.spec for scope in scopes])
+        found = _look(scopes, order) if dry_run else _erase(environment, scopes, readers, receipt, order)
+        found.yours += _exported(environment, readers, scopes)
     _tell(found, dry_run, printer)
     return Exit.OK if found.whole or dry_run else Exit.PARTIAL
 
 
+def _refuse_aliases(scopes: Sequence[Scope], order: Order) -> None:
+    """Refuse a value that is to be erased by another name first, before anything is."""
+    for scope in (scope for scope in scopes if scope.subject.known_by):
+        with told_of(scope.spec.name), _as_stored(scope) as (pipeline, _):
+            settle(scope.environment, scope.spec, order, read_only=True)
+            if pipeline:
+                for schema in pipeline.schema_names:
+                    with _client(pipeline, schema) as client:
+                        Tables(scope, client).refuse_alias()
+
+
 def _look(scopes: Sequence[Scope], order: Order) -> Found:
     """What an erasure would find; writes nothing and takes no lock."""
-    found = Found()
+    found, told = Found(), Counter[tuple[str, str]]()
     for scope in scopes:
         name = scope.spec.name
         with told_of(name), _as_stored(scope) as (pipeline, ledger):
             settle(scope.environment, scope.spec, order, read_only=True)
-            found.note(scope, _through(scope, pipeline, ledger))
+            mine = _through(scope, pipeline, ledger)
+            mine.counts = _untold(scope, mine, told)
+            found.note(scope, mine)
             found.waiting += [name] if _has_unloaded(scope) else []
     with told_of("erase"), read_ledger(scopes[0].environment, "models") as ledger:
         found.models += still_holding(scopes[0], ledger) if ledger else []
     return found
 
 
-def _erase(environment: Environment, scopes: Sequence[Scope], receipt: Receipt, order: Order) -> Found:
-    found, readers = Found(), readers_of(environment.root, [scope.spec for scope in scopes])
+def _untold(scope: Scope, spec: SpecFound, told: Counter[tuple[str, str]]) -> Counts:
+    """What was found in a spec, without the rows of tables that another one fills as well and was told with."""
+    dataset = scope.environment.dataset(dataset_name(scope.spec))
+    left = {place: count - told[dataset, place] for place, count in spec.tables.items()}
+    told |= Counter({(dataset, place): count for place, count in spec.tables.items()})
+    return {place: count for place, count in {**spec.counts, **left}.items() if count > 0}
+
+
+def _exported(environment: Environment, readers: Sequence[Spec], scopes: Sequence[Scope]) -> list[str]:
+    """Exports of specs that hold the value only in their models."""
+    told = {scope.spec.name for scope in scopes}
+    others = {spec.name: spec for spec in readers if spec.name not in told}
+    return [line for spec in others.values() for line in exported(environment, spec)]
+
+
+def _erase(
+    environment: Environment, scopes: Sequence[Scope], readers: Sequence[Spec], receipt: Receipt, order: Order
+) -> Found:  # fmt: skip
+    found = Found()
     for scope in scopes:
         with told_of(scope.spec.name):
             settle(environment, scope.spec, order)
@@ -197,7 +234,8 @@ def _through(scope: Scope, pipeline: dlt.Pipeline | None, ledger: Ledger | None)
         for client in clients:
             tables = Tables(scope, client)
             found.files += tables.files()
-            found.counts |= {**tables.erase(), **remembered.erase(scope, client)}
+            found.tables |= tables.erase()
+            found.counts |= {**found.tables, **remembered.erase(scope, client)}
             found.left |= tables.elsewhere()
     found.counts |= engine_tables.erase(scope, ledger) if ledger else {}
     found.counts |= {**sign_ins.erase(scope), **traces.erase(scope)}

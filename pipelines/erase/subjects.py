@@ -60,4 +60,6 @@ def _idle(subject: Subject, key: str, path: str) -> str | None:
         return "rows names no column of this table, so that no object of it would ever be deleted"
     if key == "files" and path.split(".")[0] not in named:
         return "rows names no column of this table, so that no row of it would ever tell its file"
+    if key == "known_by" and path not in subject.rows:
+        return "rows does not name it, so that no row would ever be deleted by it"
     return None

@@ -13,6 +13,8 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from pipelines.erase import objects
 from pipelines.erase.scope import Counts, Scope
 from pipelines.erase.sought import ERASED
+from pipelines.errors import UsageError
+from pipelines.printing import counted
 
 TEXTS = ("text", "json", "bigint", None)  # types of columns a value may stand in; None where nobody knows
 
@@ -47,6 +49,21 @@ class Tables:
         if self._scope.act:
             self._empty_staging()
         return counts
+
+    def refuse_alias(self) -> None:
+        """UsageError for a value that rows know by another one: with them nobody would know any more that it is one."""
+        known_by = dict(path.split(".") for path in self._scope.subject.known_by)
+        for rows in self._about():
+            column = known_by.get(rows.table)
+            if column and column in self._columns[rows.table]:
+                condition, values = self._scope.matches([name := self._escaped(column)])
+                other = f"{name} IS NOT NULL AND NOT ({condition})"
+                others = Rows(rows.table, f"({rows.condition}) AND {other}", [*rows.values, *values])
+                if count := self._count(others):
+                    raise UsageError(
+                        f"{self._sql.dataset_name}.{rows.table}: {counted(count, 'row')} of the value with another "
+                        f"{column}, by which other tables know it: erase that {column} first, then the value"
+                    )
 
     def elsewhere(self) -> Counts:
         """Where the value stands in rows about others, in columns that the spec does not name."""

@@ -117,7 +117,8 @@ class Carrier:
         except NoFile as why:
             if why.http_status == UNAUTHORIZED:
                 raise sign_in_needed(item) from why
-            return NotMoved(item, "transient", str(why), why.http_status)
+            is_final = why.http_status is not None and not is_weather(why.http_status)
+            return NotMoved(item, "permanent" if is_final else "transient", str(why), why.http_status)
         if incoming.trouble:
             raise incoming.trouble
         return Answer(200, ())

@@ -323,6 +323,11 @@ class Subject(Strict):
     files: list[TableColumn] = Field(
         default_factory=list, description="Columns with the file a row was read from; who still has the value is told."
     )
+    known_by: list[TableColumn] = Field(
+        default_factory=list,
+        description="Columns with the name that other rows know it by: `etl erase` takes that first, and refuses "
+        "another one of the same row, since nobody could tell afterwards whose the other rows are.",
+    )
 
 
 class Subjects(Strict):

@@ -53,6 +53,7 @@ TABLES: dict[str, tuple[type[Reference], tuple[str, ...]]] = {
     "career_ranks": (shapes.CareerRank, ("rank",)),
     "career_icons": (shapes.CareerIcon, ("path",)),
 }
+ICONS = (shapes.CareerIcon, shapes.MedalIcon)
 LISTED_IN = {
     "playlist_modes": ("playlists", "game_modes", "categories"),
     "medals_<locale>.json": ("medal_labels",),
@@ -126,7 +127,7 @@ def halo(
         "career_ranks": of(career_ranks, lists.career_ranks),
         "career_icons": of(career_ranks, lists.career_icons),
     }
-    return [_resource(Table(name, *TABLES[name], files[name])) for name in TABLES]
+    return [_resource(Table(name, *TABLES[name], files[name]), images) for name in TABLES]
 
 
 def _names(labels: dict[str, str], of: Callable[[str, str], Listed]) -> Iterator[tuple[int, str]]:
@@ -141,17 +142,17 @@ def _names(labels: dict[str, str], of: Callable[[str, str], Listed]) -> Iterator
                 yield row["name_id"], row["label"]
 
 
-def _resource(table: Table) -> DltResource:
+def _resource(table: Table, images: Images) -> DltResource:
     return dlt.resource(
         _rows,
         name=table.name,
         primary_key=table.key,
         columns=shapes.columns(table.shape, table.key),
         write_disposition={"disposition": "merge", "strategy": "upsert"},
-    )(table)
+    )(table, images)
 
 
-def _rows(table: Table) -> Iterator[Any]:
+def _rows(table: Table, images: Images) -> Iterator[Any]:
     """The rows that are new, changed or gone, and a notice for each that is wrong and each file without an answer."""
     yield from table_itself()
     whole = Whole(table.key, dlt.current.resource_state())
@@ -162,6 +163,9 @@ def _rows(table: Table) -> Iterator[Any]:
             whole.complete = False
             yield [notices.failed(file, str(problem))]
     yield list(whole.changes())
+    if table.shape in ICONS and not images.answers:
+        sign_in = "nobody has signed in; etl auth login spnkr"
+        yield [notices.warning(f"halo.{table.name}: no icon is asked for, since {sign_in}")]
 
 
 def _taken(table: Table, whole: Whole, said: Any, where: str) -> Any:

@@ -82,13 +82,14 @@ class Images:
             return self._given
         return headers_of(SIGN_IN.signed(None).token())
 
+    @property
+    def answers(self) -> bool:
+        """Whether there is a token, or a mirror that may want none; nobody is asked."""
+        return bool(self._given) or not self._is_the_games or tokens.read(SIGN_IN.name) is not None
+
     def offered(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows whose images can be had: none without a token, and none that has left its file."""
-        yield from (row for row in rows if self._answers and row["deleted_at"] is None)
-
-    @property
-    def _answers(self) -> bool:
-        return bool(self.headers) or not self._is_the_games
+        yield from (row for row in rows if self.answers and row["deleted_at"] is None)
 
     def headers_to(self, url: str) -> dict[str, str]:
         """The tokens, for an address of this host."""
@@ -116,7 +117,8 @@ class Images:
         try:
             with http.open_session("halo") as session:
                 response = session.get(self.url(path), headers={**self.headers, "Accept": "image/png"})
-            http.raise_for_status(response)
+            if not response.ok:
+                return NoFile(f"{path}: answered {response.status_code}", response.status_code)
             return Sheet(response.content)
         except SourceError as problem:
             return NoFile(str(problem), 401 if problem.kind == "sign_in" else None)

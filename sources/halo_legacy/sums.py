@@ -28,6 +28,7 @@ NUMBERS = ("kills", "deaths", "assists", "headshot_kills", "max_killing_spree", 
 NO_TEAM = -1
 MIGRATED = "migrated"
 XUID_LENGTH = 16
+PROFILES = "profiles"  # of db_profiles.json
 BEFORE_ALL = 1  # what a name without a time is worth
 Numbered = Iterable[tuple[int, Mapping[str, Any]]]
 
@@ -54,6 +55,8 @@ def document(file: Input) -> dict[str, Any]:
         raise Unreadable(f"is neither a database, nor Parquet, nor JSON: {wrong}; name another file") from wrong
     if not isinstance(found, dict):
         raise Unreadable('is no object of names by xuid; it should look like {"2533…": "Gamertag"}')
+    if isinstance(found.get(PROFILES), dict):
+        raise Unreadable("names players, who belong in `players` of [sources.spnkr]; name their databases here")
     return found
 
 

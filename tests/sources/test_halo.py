@@ -251,13 +251,18 @@ def test_rows_that_vanish_are_kept_and_one_that_is_wrong_goes_aside_alone(worksp
 def test_metadata_db_comes_out_of_an_export(workspace, folder):
     """The tables and columns of the original's file, without an extension of DuckDB.
 
+    A file that is not there, also on the first run, leaves out its own tables alone: they are made, without rows.
     Defect 6: two programs made the file, each in its own way, and whichever came second crashed. Defect 8: what was
     verified and wrong ended with 0.
     """
     made = workspace("halo")
     tables = ["playlists", "game_modes", "categories", "medal_definitions"]
-    selected = [f"--select={table}" for table in (*WORDS, "medals", "medal_texts")]
-    assert made.etl("run", "halo", "--env", "test", "--with", f"json_dir={folder}", *selected).code == 0
+    selected = [f"--select={table}" for table in (*WORDS, "medals", "medal_texts", "career_ranks", "career_icons")]
+    (folder / "career_ranks_metadata.json").unlink()
+    first = made.etl("run", "halo", "--env", "test", "--with", f"json_dir={folder}", *selected)
+    assert (first.code, "career_ranks_metadata.json" in first.out) == (3, True), first
+    assert made.query("SELECT * FROM halo.career_ranks") == []
+    assert "career_icons: no icon is asked for" in first.err, "nobody has signed in"
     exported = ("export", "halo", *tables, "--env", "test", "--format", "sqlite", "--to", "out")
     assert [made.etl(*exported).code for _ in range(2)] == [0, 0]
     with closing(sqlite3.connect(made.root / "out" / "halo.sqlite")) as database:
@@ -356,6 +361,11 @@ def test_tokens_that_have_ended_need_a_person(workspace, sandbox):
     made.point_at(sandbox.settings("halo") | {"sources.halo.spartan_token": "v4=has-ended"})
     result = made.etl("run", "halo", "--env", "test", "--select=medal_icons")
     assert (result.code, "answered 401" in result.err) == (6, True), result
+    sandbox.fault("sheet.png", "404")
+    made.point_at(sandbox.settings("halo"))
+    gone = made.etl("run", "halo", "--env", "test", "--select=medal_icons", "--output", "json")
+    told = {error["message"] for error in gone.json[0]["errors"]}
+    assert (gone.code, told) == (3, {"medals/images/sheet.png: answered 404"}), "no later run gets what is not there"
 
 
 def test_models_tell_where_people_stand_and_which_medals_nobody_names(workspace, folder):

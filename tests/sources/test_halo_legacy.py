@@ -200,6 +200,7 @@ def test_of_a_name_the_time_counts_at_which_it_was_seen_last(tmp_path):
     ("name", "content", "why"),
     [
         ("a.json", b"[1]", "is no object of names by xuid"),
+        ("db_profiles.json", b'{"profiles": {"Me": {"xuid": "2533"}}}', "names players, who belong in `players` of"),
         ("a.json", b"{broken", "is neither a database, nor Parquet, nor JSON"),
         ("a.parquet", b"PAR1 and no more", "is no whole Parquet file"),
         ("a.db", b"SQLite format 3\x00" + bytes(100), "is no whole SQLite database"),
@@ -313,11 +314,18 @@ def test_an_import_adds_to_what_the_warehouse_has_and_undoes_none_of_it(workspac
     )
     assert made.query("SELECT DISTINCT owners FROM spnkr.legacy_imports") == [(OWNER,), (None,)]
     before = {table: holding(made, OTHER, table) for table in ("match_players", "match_skill_tiers")}
-    erased = made.etl("erase", "--player", OWNER, "--env", "test", "--yes")
+    ((name,),) = made.query(f"SELECT gamertag FROM spnkr.gamertags WHERE xuid = '{OWNER}'")
+    refused = made.etl("erase", "--player", name, "--env", "test", "--yes")
+    assert (refused.code, "another xuid" in refused.err, name in refused.err) == (2, True, False), refused
+    assert {table: holding(made, OTHER, table) for table in before} == before
+    by_xuid = ("erase", "--player", OWNER, "--env", "test", "--output", "json")
+    dry, erased = made.etl(*by_xuid, "--dry-run"), made.etl(*by_xuid, "--yes")
     assert erased.code == 0, erased
+    assert dry.json["counts"] == erased.json["counts"], "rows of tables that two specs fill are counted once"
     tables = [table for (table,) in made.query("FROM (SHOW ALL TABLES) SELECT name WHERE schema = 'spnkr'")]
     assert [table for table in tables if holding(made, OWNER, table)] == []
     assert {table: holding(made, OTHER, table) for table in before} == before
+    assert made.etl("erase", "--player", name, "--env", "test", "--dry-run").code == 0, "nobody knows it any more"
     contributors = "SELECT DISTINCT contributors FROM spnkr.assets WHERE contributors IS NOT NULL"
     assert made.query(contributors) == [('"[erased]"',)]
 
