@@ -601,11 +601,7 @@ def erase(
     yes: Yes = False,
     output: Output = "text",
 ) -> None:
-    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody.
-
-    No upstream is asked to erase anything, the ingest service (etl serve) neither: what is still there comes back
-    when a run reads it again. README, "Erasing", names what else is not reached.
-    """
+    """Erase a person or device from wherever the engine keeps it, or what is too old; the receipt names nobody."""
     from pipelines import commands, retention
     from pipelines.erase import command
 
@@ -649,10 +645,7 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen at; HOST otherwise.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="0 takes a free one; PORT otherwise.")] = None,
 ) -> None:
-    """Receive audio chunks from recorders, over HTTP, until told to end.
-
-    The log is JSON on stderr, with --log-format text for people; LOG_LEVEL says how much of it.
-    """
+    """Receive audio chunks from recorders over HTTP, until told to end; --log-format and LOG_LEVEL shape its log."""
     if context.invoked_subcommand is None:
         from ingest_api import command
 

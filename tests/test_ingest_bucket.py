@@ -104,7 +104,7 @@ def test_a_bucket_nobody_has_is_refused(b2, tmp_path, recwarn):
     with pytest.raises(SettingError, match=r"AUDIO_BUCKET: \[dev\] has no bucket 'audi' \(did you mean 'audio'\?\)"):
         create_app(settings)
     gc.collect()
-    assert [str(each.message) for each in recwarn] == []
+    assert [str(each.message) for each in recwarn if "never awaited" in str(each.message)] == []
 
 
 def test_a_folder_is_a_bucket_too_and_one_that_hangs_holds_up_no_upload(tmp_path, monkeypatch):
