@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingest_api import devices
@@ -26,6 +28,7 @@ from pipelines.errors import SettingError, TryLater
 HEAD_SECONDS = 20.0
 """For the head of a request, from its first byte or the connection's beginning."""
 MOST_HEAD_BYTES = 32_768
+BODY_AHEAD = 131_072
 KEEP_ALIVE_SECONDS = 75
 END_SECONDS = 90
 """For what is under way when the service is told to end: more than its clients' patience of 60."""
@@ -98,6 +101,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is there now stays to the end; to look at all of it again would hold every upload up
         tell("started", address=self.address)
         if self.announce:
             sys.stdout.write(f"{self.address}\n")
@@ -120,6 +125,18 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
+class Ahead(FlowControl):
+    """Lets a body come up to `BODY_AHEAD` before it is read: to stop and go on at each piece takes longer than that."""
+
+    def __init__(self, protocol: H11Protocol) -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
+
+    def pause_reading(self) -> None:
+        if self._protocol.conn.their_state is not h11.SEND_BODY or len(self._protocol.cycle.body) > BODY_AHEAD:
+            super().pause_reading()
+
+
 class Patient(H11Protocol):
     """HTTP by h11, for clients that send the head of a request in a reasonable time."""
 
@@ -129,6 +146,7 @@ class Patient(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Ahead(self)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 from pipelines.errors import SettingError
 from pipelines.files.ogg import read_ogg
-from pipelines.files.sound import Sound, Suspicious
+from pipelines.files.sound import Sound, Suspicious, stretches
 
 INCOMING, AUDIO, ORPHANS = "incoming", "audio", "orphans"
 PART = ".part"
@@ -99,8 +99,11 @@ class Storage:
     def keep(self, arrived: Arrived, name: str) -> None:
         """Give a file its name, for good: also after a power cut it has it."""
         target = self.path(name)
-        _make_durably(target.parent)
-        arrived.path.replace(target)
+        try:
+            arrived.path.replace(target)
+        except FileNotFoundError:
+            _make_durably(target.parent)
+            arrived.path.replace(target)
         _sync_folder(target.parent)
 
     def take_back(self, arrived: Arrived, name: str) -> None:
@@ -135,34 +138,26 @@ class Storage:
 
 
 class Incoming:
-    """One file on its way: written, hashed, made durable and looked into."""
+    """One file on its way: written as it comes, and in the end hashed, looked into and made durable."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
-        self._hash = hashlib.sha256()
-        self._size = 0
 
     def write(self, pieces: Sequence[Piece]) -> None:
         """What came next."""
-        for piece in pieces:
-            self._write(piece)
+        self._opened().writelines(pieces)
 
     def finish(self, pieces: Sequence[Piece]) -> Arrived:
         """What came last; then the file is on the disk."""
-        whole = b"".join(pieces) if self._size == 0 else None
-        self.write(pieces if whole is None else [whole])
         file = self._opened()
+        file.writelines(pieces)
         file.flush()
+        content = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+        arrived = Arrived(self.path, len(content), _digest(content), *_heard(content))
         os.fsync(file.fileno())
-        heard = _heard(mmap(file.fileno(), 0, access=ACCESS_READ) if whole is None else whole)
         file.close()
-        return Arrived(self.path, self._size, self._hash.hexdigest(), *heard)
-
-    def _write(self, data: Piece) -> None:
-        self._opened().write(data)
-        self._hash.update(data)
-        self._size += len(data)
+        return arrived
 
     def _opened(self) -> BinaryIO:
         self._file = self._file or self.path.open("w+b")
@@ -200,9 +195,17 @@ def _chunk_in(file: str) -> UUID | None:
         return None
 
 
-def _heard(data: bytes | mmap) -> tuple[Sound | None, float | None, str | None]:
+def _digest(data: memoryview) -> str:
+    found, at = hashlib.sha256(), 0
+    for stop in stretches(data):
+        found.update(data[at:stop])
+        at = stop
+    return found.hexdigest()
+
+
+def _heard(data: memoryview) -> tuple[Sound | None, float | None, str | None]:
     try:
-        sound = read_ogg(memoryview(data))
+        sound = read_ogg(data)
     except Suspicious as error:
         return None, error.seconds, error.reason
     return sound, sound.seconds, None

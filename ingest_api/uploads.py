@@ -29,8 +29,10 @@ from ingest_api.service import Service
 from ingest_api.storage import Arrived, Incoming, name_of
 from ingest_api.tables import now
 
-BITE = 524_288
+BITE = 1_048_576
 """So much of a file waits in memory; a usual chunk is smaller, and takes one call to the disk."""
+IN_MEMORY = 16 * BITE
+"""So much of all files; where many come at once, each has its share."""
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LEAST_PIECE = 1024
 """A piece of one byte takes more memory than that; so much is counted for it."""
@@ -137,7 +139,7 @@ class Reception:
         chunk_id, device, span = uuid4(), promise.device, promise.span
         at_once = key is None and span.other_start is None
         name = name_of(device.point_id, device.register_id, span.start, chunk_id) if at_once else None
-        arrived = await self._service.blocking(self._service.storage.take, self._incoming, self._waiting, name)
+        arrived = await self._service.blocking(self._service.storage.take, self._incoming, self._taken(), name)
         return _upload(promise, arrived, chunk_id, key, name)
 
     async def _read(self) -> Promise:
@@ -152,14 +154,18 @@ class Reception:
             form.write(data)
             if promise is None and form.has_file and form.fields.keys() >= ChunkForm.model_fields.keys():
                 promise = _promise(form, self._sender)
-            if self._waiting_size >= BITE:
+            if self._waiting_size >= min(BITE, IN_MEMORY // self._service.metrics.uploading):
                 await self._to_disk()
         form.finish()
         return promise or _promise(form, self._sender)
 
     async def _to_disk(self) -> None:
-        data, self._waiting, self._waiting_size = self._waiting, [], 0
-        await self._service.blocking(self._incoming.write, data)
+        await self._service.blocking(self._incoming.write, self._taken())
+
+    def _taken(self) -> list[memoryview]:
+        """What waits in memory, which its reader alone keeps there."""
+        taken, self._waiting, self._waiting_size = self._waiting, [], 0
+        return taken
 
 
 def _may_come(service: Service, sender: Sender) -> None:

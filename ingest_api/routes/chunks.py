@@ -7,7 +7,7 @@ import logging
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
@@ -16,7 +16,7 @@ from ingest_api import chunks, refusals, service
 from ingest_api.access import ReaderRoute
 from ingest_api.chunks import MOST, Filter, Stored, cursor
 from ingest_api.events import tell
-from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
+from ingest_api.routes.documented import guarded, refused
 from ingest_api.tables import Status
 from pipelines.errors import EtlError
 from pipelines.files.stores import Refusal, Store, Weather
@@ -25,13 +25,7 @@ NO_CHUNK, NO_FILE = "Chunk not found", "Chunk file not found on disk"
 NOT_CLAIMED, NOT_FAILED = "Chunk is not in PROCESSING", "Chunk is not in ERROR"
 AWAY, BUCKET_SECONDS = "Bucket is not available", 30.0
 OGG = "audio/ogg"
-router = APIRouter(
-    prefix="/api/v1",
-    tags=["chunks"],
-    route_class=ReaderRoute,
-    dependencies=[ADMIN_TOKEN],
-    responses=refused(401) | {503: RETRY_AFTER[503]},
-)
+router = guarded("/api/v1", "chunks", ReaderRoute)
 
 
 class Page(BaseModel):

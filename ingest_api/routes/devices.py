@@ -6,22 +6,16 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Request, Response, status
+from fastapi import Body, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from ingest_api import devices, refusals, service
 from ingest_api.access import AdminRoute
 from ingest_api.devices import GRACE, DeviceExists, NewDevice, Registered, Zone
-from ingest_api.routes.documented import ADMIN_TOKEN, RETRY_AFTER, refused
+from ingest_api.routes.documented import guarded, refused
 
 NO_DEVICE = "Device not found"
-router = APIRouter(
-    prefix="/api/v1/admin/devices",
-    tags=["devices"],
-    route_class=AdminRoute,
-    dependencies=[ADMIN_TOKEN],
-    responses=refused(401) | {503: RETRY_AFTER[503]},
-)
+router = guarded("/api/v1/admin/devices", "devices", AdminRoute)
 
 
 class Change(BaseModel):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import Depends
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
@@ -43,3 +44,11 @@ ADMIN_TOKEN = Depends(HTTPBearer(scheme_name="admin token", auto_error=False))
 def refused(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route."""
     return {code: {"model": Lists if code == 422 else Refusal, "description": WHY[code]} for code in codes}
+
+
+def guarded(prefix: str, tag: str, route_class: type[APIRoute]) -> APIRouter:
+    """A router of routes that look at a token which is no device's."""
+    responses = refused(401) | {503: RETRY_AFTER[503]}
+    return APIRouter(
+        prefix=prefix, tags=[tag], route_class=route_class, dependencies=[ADMIN_TOKEN], responses=responses
+    )

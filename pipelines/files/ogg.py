@@ -6,6 +6,7 @@ A file is one stream, or several one after the other.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,8 +18,11 @@ CAPTURE = b"OggS"
 PAGE = struct.Struct("<4sxBqIIIB")
 CHECKED, BEHIND_CHECKSUM = 22, 26
 NO_CHECKSUM = bytes(4)
+SUM = 0xFFFF
+"""Of an Adler-32 from 0 on, this half is the sum of the bytes, modulo 65521: 255 lacing values are never that much."""
 BEGINS, ENDS = 2, 4
 NO_PACKET_ENDS = -1
+NO_PAGE = "no page at byte {}, where one must start"
 
 
 Page = tuple[int, int, int, int, memoryview, memoryview]
@@ -76,11 +80,13 @@ def read_ogg(data: memoryview) -> Sound:
 
 def _follow(streams: list[Stream], data: memoryview) -> None:
     """Read the streams one after the other, up to the first fault."""
+    stream: Stream | None = None
     for page in _pages(data):
-        if streams and not streams[-1].ended:
-            streams[-1].follow(page)
+        if stream is None or stream.ended:
+            stream = _begun(page)
+            streams.append(stream)
         else:
-            streams.append(_begun(page))
+            stream.follow(page)
     if not streams[-1].ended:
         raise Suspicious(f"cut after page {streams[-1].pages - 1}: the last page is missing")
 
@@ -93,14 +99,15 @@ def _pages(data: memoryview) -> Iterator[Page]:
     at, size = 0, len(data)
     for stop in stretches(data):
         while at < stop:
-            if data[at : at + 4] != CAPTURE[: size - at]:
-                raise Suspicious(f"no page at byte {at}, where one must start")
             if size - at < PAGE.size:
-                raise Suspicious(f"cut in the page at byte {at}")
-            _, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
+                is_page = data[at : at + 4] == CAPTURE[: size - at]
+                raise Suspicious(f"cut in the page at byte {at}" if is_page else NO_PAGE.format(at))
+            capture, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
+            if capture != CAPTURE:
+                raise Suspicious(NO_PAGE.format(at))
             body = at + PAGE.size + segments
             lacing = data[at + PAGE.size : body]
-            end = body + sum(lacing)
+            end = body + (zlib.adler32(lacing, 0) & SUM)
             if end > size:
                 raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
             # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place

@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-STRETCH = 8 * 2**20
+STRETCH = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +34,5 @@ def stretches(data: memoryview, start: int = 0) -> Iterator[int]:
     """Where stretches of the bytes from `start` on end; of a mapped file, memory holds one at a time."""
     for end in range(start + STRETCH, len(data) + STRETCH, STRETCH):
         yield min(end, len(data))
-        if isinstance(data.obj, mmap.mmap):
+        if end < len(data) and isinstance(data.obj, mmap.mmap):
             data.obj.madvise(mmap.MADV_DONTNEED)
