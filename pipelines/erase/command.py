@@ -205,10 +205,11 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
 
 
 def _refuse_unrecorded(scope: Scope) -> None:
-    """Objects that a killed run has stored and not yet recorded are in no table: the next run records them."""
+    """Objects that a killed run has stored and not yet recorded are in no table: a later run records them."""
     if is_unrecorded(scope.environment, scope.spec.name):
         run = f"etl run {scope.spec.name} --env {scope.environment.name}"
-        raise EtlError(f"{scope.spec.name}: files may be stored that no row names, by a run that died; first {run}")
+        unknown = "files may be stored that no row names, as a run died or their store was away"
+        raise EtlError(f"{scope.spec.name}: {unknown}; first {run}, with --failed if that is not enough")
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:

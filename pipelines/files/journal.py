@@ -59,8 +59,13 @@ def journal_of(environment: Environment, spec: str, resource: str) -> Path:
 
 def is_unrecorded(environment: Environment, spec: str) -> bool:
     """Whether a run of a spec has stored something, or may have, that no receipt in the warehouse names."""
+    return any(left.receipts or left.intents for left in all_left(environment, spec))
+
+
+def all_left(environment: Environment, spec: str) -> Iterator[Left]:
+    """What the journals of all resources of a spec hold."""
     every = journal_of(environment, spec, "*")
-    return any(left.receipts or left.intents for left in map(read, every.parent.glob(every.name)))
+    return map(read, every.parent.glob(every.name))
 
 
 def read(path: Path) -> Left:
@@ -84,6 +89,8 @@ def _is_taken_in(left: Left, line: bytes) -> bool:
             left.intents.pop(told["stored"], None)
         elif "intends" in told:
             left.intents[told["intends"]["id"]] = Intent(**told["intends"])
+        elif "refused" in told:
+            left.intents.pop(told["refused"], None)
         else:
             left.runs, left.boot = told["runs"], told["boot"]
     except (ValueError, TypeError, KeyError):
@@ -124,6 +131,12 @@ class Journal:
             self._intents.pop(item.id, None)
             self._receipts[item.id] = receipt
             self._write({"stored": item.id, "receipt": receipt})
+
+    def refused(self, item: FileItem) -> None:
+        """Note that the object is not there."""
+        with self._lock:
+            self._intents.pop(item.id, None)
+            self._write({"refused": item.id})
 
     @property
     def in_doubt(self) -> dict[str, Intent]:
