@@ -189,7 +189,7 @@ def _erase(
 def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
     """Everything of one spec, with what waits to be loaded loaded first, since it may hold the value, too."""
     environment, spec = scope.environment, scope.spec
-    with held(environment, spec.name, receipt.id), open_ledger(environment) as ledger:
+    with held(environment, spec.lock, receipt.id), open_ledger(environment) as ledger:
         _refuse_unrecorded(scope)
         receipt.begin(ledger)
         ledger.take_in(environment.spools(spec.name))

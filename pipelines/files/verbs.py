@@ -29,7 +29,7 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
         if not writes:
             yield
             return
-        with held(environment, spec.name, str(ULID())):
+        with held(environment, spec.lock, str(ULID())):
             _refuse_unrecorded(environment, spec.name)
             yield
 
