@@ -16,7 +16,7 @@ Content = bytes
 OF_OBJECT: Any = {
     "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
     "bytes": {"data_type": "bigint", "nullable": False},
-    "sha256": {"data_type": "text", "nullable": False, "description": "of the object, hexadecimal"},
+    "sha256": {"data_type": "text", "description": "of the object, hexadecimal; null where an adopted one tells none"},
     "content_type": {"data_type": "text"},
     "etag": {"data_type": "text"},
     "version": {"data_type": "text"},
