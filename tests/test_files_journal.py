@@ -42,10 +42,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def killed(path: Path) -> Iterator[Path]:
-    """The journal of a run that stored `a`, may have stored `b`, and was killed."""
+    """The journal of a run that stored `a`, may have stored `b`, not a refused `z`, and was killed."""
     opened = Journal(path, FILES, Left(), "run 1")
-    for id in ("a", "b"):
+    for id in ("a", "b", "z"):
         opened.intends(item(id), 3, "abc")
+    opened.refused(item("z"))
     opened.stored(item("a"), stored("a"))
     yield path
     opened.close()
