@@ -15,6 +15,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from pipelines.errors import SettingError
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BASE, HEAD = "base", "head"
 ONE_MIGRATES = 7_233_195_501
@@ -67,7 +69,11 @@ def _is_sqlite(url: str) -> bool:
 def _engine(url: str, **options: Any) -> AsyncEngine:
     if not _is_sqlite(url):
         return create_async_engine(url, **POSTGRES, **options)
-    Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(make_url(url).database or "").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{folder}: {error.strerror}; let DATABASE_URL name a file in another folder") from error
     engine = create_async_engine(url, **SQLITE, **options)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine

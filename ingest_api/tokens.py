@@ -29,6 +29,11 @@ class Tokens:
         """What the database keeps of a token."""
         return SCHEME + hmac.digest(self._key, token, "sha256").hex()
 
+    @property
+    def check(self) -> str:
+        """What tells this key from others: the hash of a token that nobody can have."""
+        return self.hashed(b"")
+
     def known_as(self, token: bytes) -> tuple[str, str]:
         """What a token may stand as in the database: the new way and the old."""
         return self.hashed(token), hashlib.sha256(token).hexdigest()
