@@ -20,7 +20,7 @@ from ingest_api.chunks import Filed
 from ingest_api.database import DatabaseAway
 from ingest_api.events import tell
 from ingest_api.service import Service
-from ingest_api.sweep import old_files
+from ingest_api.sweep import lose, old_files
 from ingest_api.tables import Status
 from pipelines import configuration
 from pipelines import environment as environments
@@ -84,7 +84,7 @@ async def move(service: Service, bucket: Store) -> int:
             _tell_of_refusal(chunk, error)
             await became(Status.ERROR, f"the bucket refuses it: {error}")
         except FileNotFoundError:
-            await became(Status.ERROR, chunks.LOST)
+            await lose(service, chunk)
         else:
             if await became(Status.QUEUED):
                 await service.blocking(service.storage.remove, chunk.file_path)

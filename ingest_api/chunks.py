@@ -340,9 +340,10 @@ async def moved(
     return await _turned(database, chunk_id, before, status=status, error_message=error_message) is not None
 
 
-async def _filed(database: Database, chosen: Select[tuple[UUID, str, str, str | None]]) -> list[Filed]:
+async def _filed(database: Database, chosen: Select[UUID, str, str, str | None]) -> list[Filed]:
     async with database.asking() as connection:
-        return [Filed(*row) for row in await connection.execute(chosen)]
+        rows = await connection.execute(chosen)
+        return [Filed(row.chunk_id, row.status, row.file_path, row.sha256) for row in rows]
 
 
 async def _turned(database: Database, chunk_id: UUID, before: str, **values: Any) -> Stored | None:

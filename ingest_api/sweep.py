@@ -41,7 +41,7 @@ async def sweeping(service: Service) -> None:
 
 async def requeue(service: Service) -> None:
     """Give claims that took too long, and what waits for a bucket that is no more, to whoever asks next."""
-    if service.first_status is Status.QUEUED:
+    if service.settings.bucket is None:
         await chunks.queue_uploaded(service.database)
     count = await chunks.requeue(service.database, service.settings.stuck_seconds)
     service.metrics.requeued += count
@@ -53,8 +53,7 @@ async def sweep_files(service: Service) -> None:
     """Remove what uploads left; move aside files without a row; say of rows whose file is gone that it is."""
     await service.blocking(service.storage.clear, service.settings.upload_seconds + LATE_SECONDS)
     await _set_aside_orphans(service)
-    if await service.blocking(service.storage.is_writable):  # of a disk that is away, no file is lost
-        await _tell_of_lost(service)
+    await _tell_of_lost(service)
 
 
 async def old_files(service: Service) -> AsyncIterator[tuple[str, Filed | None]]:
@@ -80,11 +79,14 @@ async def _tell_of_lost(service: Service) -> None:
     while batch := await chunks.awaited(service.database, here, last, BATCH):
         for chunk in batch:
             if not await service.blocking(service.storage.path(chunk.file_path).exists):
-                await _lose(service, chunk)
+                await lose(service, chunk)
         last = batch[-1].chunk_id
 
 
-async def _lose(service: Service, chunk: Filed) -> None:
+async def lose(service: Service, chunk: Filed) -> None:
+    """Say of a chunk that its file is gone; OSError where the whole storage is."""
+    if not await service.blocking(service.storage.is_writable):
+        raise OSError(f"{service.storage.folder}: is away or full")
     if await chunks.moved(service.database, chunk.chunk_id, chunk.status, Status.ERROR, chunks.LOST):
         service.metrics.lost += 1
         tell("file_lost", logging.ERROR, chunk_id=chunk.chunk_id, file=chunk.file_path)

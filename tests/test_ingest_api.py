@@ -749,7 +749,8 @@ def test_of_a_storage_that_is_away_no_file_is_lost(service, minute):
     sent = service.send(**minute).json()["chunk_id"]
     storage.rename(storage.with_name("away"))
     try:
-        service.run(sweep.sweep_files(here))
+        with pytest.raises(OSError, match=f"{storage}: is away or full"):
+            service.run(sweep.sweep_files(here))
     finally:
         storage.with_name("away").rename(storage)
     assert service.ask("GET", f"{CHUNKS}/{sent}").json()["status"] == "QUEUED"

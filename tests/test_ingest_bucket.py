@@ -170,6 +170,22 @@ def test_a_chunk_that_is_moved_while_somebody_looks_is_not_lost(folder, monkeypa
         assert (service.files(), here.metrics.lost) == ([], 0)
 
 
+def test_a_file_that_is_lost_before_it_is_moved_is_told_of_unless_all_are(folder):
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        here, storage = service.server.config.app.state.service, service.settings.storage
+        storage.rename(folder / "away")
+        with pytest.raises(OSError, match="is away or full"):
+            service.run(bucket.move(here, here.bucket))
+        (folder / "away").rename(storage)
+        assert row(service, sent)["status"] == "UPLOADED"
+        (storage / sent.json()["stored_path"]).unlink()
+        service.run(bucket.move(here, here.bucket))
+        assert (row(service, sent)["status"], row(service, sent)["error_message"]) == ("ERROR", "the file is missing")
+        assert here.metrics.lost == 1
+
+
 def test_a_chunk_that_comes_again_while_it_is_moved_is_not_done_again(folder, monkeypatch):
     with serving(folder, AUDIO_BUCKET="audio") as service:
         service.register()

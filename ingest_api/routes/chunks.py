@@ -65,7 +65,7 @@ class Lent(FileResponse):
 
 @router.get("/chunks")
 async def list_chunks(request: Request, wanted: Annotated[Filter, Query()]) -> Page:
-    """Chunks by the time they came, then by id; a row may show up to half a minute after the time it bears."""
+    """Chunks by the time they came, then by id; a row may show up 45 seconds after the time it bears."""
     found = await chunks.listed(service.of(request).database, wanted)
     return Page(chunks=found, next=cursor(found[-1]) if len(found) == wanted.limit else None)
 
