@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -107,6 +108,12 @@ def test_the_tables_are_made_taken_back_and_made_again(url):
     assert shapes[0] == shapes[1] == shapes[3] == models
     assert "sha256" not in shapes[2]["audio_chunks"]
     assert shapes[4] == {}
+
+
+def test_of_several_at_once_one_makes_the_tables(url):
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: on(url, lambda there: there.migrate()), range(4))) == [None] * 4
+    assert "audio_chunks" in shape(url)
 
 
 @pytest.mark.parametrize("later", ["", LATER])
