@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import pytest
 import requests
-from sqlalchemy import text
 
 from ingest_api import chunks, devices, sweep
 from ingest_api.devices import Known
@@ -57,12 +56,6 @@ def minute():
     """The start and the end of a minute that no other test has."""
     start = datetime(2026, 1, 28, tzinfo=UTC) + timedelta(minutes=next(MINUTES))
     return {"start_ts": start.isoformat(), "end_ts": (start + timedelta(minutes=1)).isoformat()}
-
-
-async def told(database, statement):
-    """Say something to the service's own database."""
-    async with database.asking() as connection:
-        await connection.execute(text(statement))
 
 
 def shown(service, answer):
@@ -739,7 +732,7 @@ def test_a_claim_that_takes_too_long_is_given_to_another(service, minute):
 def test_a_claim_of_the_first_service_that_says_not_since_when_is_given_to_another(service, minute):
     here = service.server.config.app.state.service
     sent = service.send(**minute).json()["chunk_id"]
-    service.run(told(here.database, "UPDATE audio_chunks SET status = 'PROCESSING', processing_started_at = NULL"))
+    service.say("UPDATE audio_chunks SET status = 'PROCESSING', processing_started_at = NULL")
     service.run(chunks.requeue(here.database, 600.0))
     assert service.ask("GET", f"{CHUNKS}/{sent}").json()["status"] == "QUEUED"
 
@@ -748,22 +741,27 @@ def test_of_a_storage_that_is_away_no_file_is_lost(service, minute):
     here, storage = service.server.config.app.state.service, service.settings.storage
     sent = service.send(**minute).json()["chunk_id"]
     storage.rename(storage.with_name("away"))
+    here.storage._asked_again = 0.0
     try:
+        away = service.send(**minute)
+        assert (away.status_code, away.json()) == (503, {"detail": "Storage is almost full"})
+        assert service.ask("GET", "/metrics", None).status_code == 200
         with pytest.raises(OSError, match=f"{storage}: is away or full"):
             service.run(sweep.sweep_files(here))
     finally:
         storage.with_name("away").rename(storage)
+        here.storage._asked_again = 0.0
     assert service.ask("GET", f"{CHUNKS}/{sent}").json()["status"] == "QUEUED"
 
 
-def test_a_sweep_goes_on_after_a_table_was_not_to_be_read(service, monkeypatch):
+def test_a_sweep_goes_on_after_a_table_was_not_to_be_read(service):
     here = service.server.config.app.state.service
-    service.run(told(here.database, "ALTER TABLE audio_chunks RENAME TO away"))
+    service.say("ALTER TABLE audio_chunks RENAME TO away")
     try:
         with pytest.raises(TimeoutError):
             service.run(asyncio.wait_for(sweep.sweeping(here), 0.3))
     finally:
-        service.run(told(here.database, "ALTER TABLE away RENAME TO audio_chunks"))
+        service.say("ALTER TABLE away RENAME TO audio_chunks")
 
 
 def test_a_chunk_came_when_its_file_had_its_name(service, minute, monkeypatch):

@@ -10,7 +10,6 @@ from threading import Event
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from ingest_api import bucket, chunks, sweep
 from ingest_api.app import create_app
@@ -56,11 +55,6 @@ def folder(tmp_path, monkeypatch):
 
 def grow_old(file):
     os.utime(file, (time.time() - 7200,) * 2)
-
-
-async def told(service, statement: str) -> None:
-    async with service.server.config.app.state.service.database.asking() as connection:
-        await connection.execute(text(statement))
 
 
 def row(service, answer) -> dict:
@@ -131,7 +125,7 @@ def test_what_was_stored_before_there_was_a_bucket_follows(b2, tmp_path):
         sent = service.send()
         grow_old(service.settings.storage / sent.json()["stored_path"])
         assert [each["status"] for each in service.ask("POST", "/api/v1/claims").json()] == ["PROCESSING"]
-        service.run(told(service, "UPDATE audio_chunks SET sha256 = NULL"))  # as in rows of the first service
+        service.say("UPDATE audio_chunks SET sha256 = NULL")  # as in rows of the first service
     with serving(tmp_path, AUDIO_BUCKET="audio") as service:
         wait_for(lambda: not service.files())
         assert service.ask("GET", f"{CHUNKS}/{sent.json()['chunk_id']}/file").content == chunk()
@@ -195,7 +189,7 @@ def test_a_chunk_that_comes_again_while_it_is_moved_is_not_done_again(folder, mo
         def then_done(storage, arrived, kept_as):
             keep(storage, arrived, kept_as)
             if kept_as == name:
-                service.run(told(service, "UPDATE audio_chunks SET status = 'DONE'"))
+                service.say("UPDATE audio_chunks SET status = 'DONE'")
 
         (service.settings.storage / name).unlink()  # as after it was moved
         monkeypatch.setattr(Storage, "keep", then_done)
