@@ -709,15 +709,20 @@ def devices_zone(
 
 @devices_app.command("rotate")
 def devices_rotate(
-    device: Device,
-    grace_hours: Annotated[float, typer.Option("--grace-hours", min=0, help="The old token is good so long.")] = 168,
+    device: Annotated[str | None, typer.Argument(help="A device by its UUID.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Each device, also where the key of their tokens is new.")
+    ] = False,
+    grace_hours: Annotated[
+        float, typer.Option("--grace-hours", min=0, max=8760, help="The old token is good so long.")
+    ] = 168,
     env: Env = "dev",
     output: Output = "text",
 ) -> None:
-    """Give a device a new token, shown this once."""
+    """Give a device, or all of them, a new token, shown this once."""
     from ingest_api import command
 
-    finish(command.rotate_token(root(), env, device, grace_hours, printer(output)))
+    finish(command.rotate_tokens(root(), env, device, every, grace_hours, printer(output)))
 
 
 def log_format(context: typer.Context) -> str:

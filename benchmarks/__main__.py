@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, all_cases
-from benchmarks.measure import REPOSITORY
+from benchmarks.measure import REPOSITORY, ends_when_told
 from benchmarks.page import case_lines, page
 from benchmarks.results import comparable, document, joined
 from benchmarks.rounds import Bench, Outcome
@@ -23,6 +23,7 @@ PUBLISHED = REPOSITORY / "docs" / "benchmarks.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 when contenders disagree about the rows."""
     wanted = _parser().parse_args(arguments)
+    ends_when_told()
     cases = [case for name, case in all_cases().items() if fnmatch.fnmatch(name, wanted.case)]
     if not cases:
         sys.exit(f"--case {wanted.case}: no such case; there are: {', '.join(all_cases())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,11 @@ class Cost:
     peak: float
 
 
+def ends_when_told() -> None:
+    """Have `kill` end this process as Ctrl+C does: with what it measures and with what it serves."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 def cost_of(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> Cost:
     """Run a command in a folder; DidNotFinish when it ends with anything but 0."""
     log = folder / "log.txt"
@@ -37,9 +43,15 @@ def cost_of(command: Sequence[str], folder: Path, variables: Mapping[str, str] |
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, **(variables or {})}, stdout=out, stderr=out)
         patience = Timer(LONGEST_SECONDS, process.kill)
         patience.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - started
-        patience.cancel()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.monotonic() - started
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            patience.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise DidNotFinish(f"ended with {process.returncode}: {log.read_text(errors='replace')[-TAIL:]}")

@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         from ingest_api import bucket
 
         service.bucket = bucket.of(settings.root, settings.environment, settings.bucket)
-        work.append(partial(bucket.moving, service, service.bucket))
+        work += [partial(bucket.moving, service, service.bucket), partial(bucket.following, service, service.bucket)]
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:

@@ -1,20 +1,26 @@
 """The bucket that chunks are moved to once they are stored here: a filesystem destination of the environment.
 
 A chunk is UPLOADED until its object is there and QUEUED from then on; the file here goes last, so that a kill at any
-moment leaves at least one of both.
+moment leaves at least one of both. Files of chunks that were stored before there was a bucket follow.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ingest_api import chunks
-from ingest_api.chunks import Waiting
+from ingest_api.chunks import Filed
 from ingest_api.database import DatabaseAway
 from ingest_api.events import tell
 from ingest_api.service import Service
+from ingest_api.sweep import lose, old_files
 from ingest_api.tables import Status
 from pipelines import configuration
 from pipelines import environment as environments
@@ -39,10 +45,29 @@ def of(root: Path, env: str, name: str) -> Store:
 
 async def moving(service: Service, bucket: Store) -> None:
     """Move chunks for ever, those that started first before others."""
+
+    async def moved() -> float:
+        return 0.0 if await move(service, bucket) else IDLE_SECONDS
+
+    await _for_ever(moved)
+
+
+async def following(service: Service, bucket: Store) -> None:
+    """Look for files that are to follow for ever, as often as for orphans."""
+
+    async def followed() -> float:
+        await follow(service, bucket)
+        return service.settings.orphan_seconds
+
+    await _for_ever(followed)
+
+
+async def _for_ever(work: Callable[[], Awaitable[float]]) -> None:
+    """Do what says how long it can wait until it is done again."""
     while True:
         try:
-            pause = 0.0 if await move(service, bucket) else IDLE_SECONDS
-        except (Weather, EtlError, DatabaseAway, OSError) as error:
+            pause = await work()
+        except (Weather, EtlError, DatabaseAway, SQLAlchemyError, OSError) as error:
             tell("bucket_away", logging.WARNING, error=str(error))
             pause = WEATHER_SECONDS
         await asyncio.sleep(pause)
@@ -52,21 +77,45 @@ async def move(service: Service, bucket: Store) -> int:
     """Move chunks that wait for it; how many there were."""
     waiting = await chunks.uploaded(service.database, BATCH)
     for chunk in waiting:
-        status, message = Status.QUEUED, None
+        became = partial(chunks.moved, service.database, chunk.chunk_id, chunk.status)
         try:
             await asyncio.to_thread(_put, service.storage.path(chunk.file_path), chunk, bucket)
         except Refusal as error:
-            status, message = Status.ERROR, f"the bucket refuses it: {error}"
-            tell("bucket_refused", logging.ERROR, chunk_id=chunk.chunk_id, error=str(error))
+            _tell_of_refusal(chunk, error)
+            await became(Status.ERROR, f"the bucket refuses it: {error}")
         except FileNotFoundError:
-            status, message = Status.ERROR, chunks.LOST
-        await chunks.moved(service.database, chunk.chunk_id, status, message)
-        if status is Status.QUEUED:
-            await service.blocking(service.storage.remove, chunk.file_path)
+            await lose(service, chunk)
+        else:
+            if await became(Status.QUEUED):
+                await service.blocking(service.storage.remove, chunk.file_path)
     return len(waiting)
 
 
-def _put(path: Path, chunk: Waiting, bucket: Store) -> None:
+async def follow(service: Service, bucket: Store) -> None:
+    """Remove files whose objects are there, as a kill leaves them; first put there those that are not."""
+    async for name, chunk in old_files(service):
+        if chunk is None or chunk.file_path != name or chunk.status in service.kept_here:
+            continue
+        try:
+            await asyncio.to_thread(_put_once, service.storage.path(name), chunk, bucket)
+        except Refusal as error:
+            _tell_of_refusal(chunk, error)
+        else:
+            await service.blocking(service.storage.remove, name)
+
+
+def _tell_of_refusal(chunk: Filed, error: Refusal) -> None:
+    tell("bucket_refused", logging.ERROR, chunk_id=chunk.chunk_id, error=str(error))
+
+
+def _put_once(path: Path, chunk: Filed, bucket: Store) -> None:
+    there = bucket.head(chunk.file_path)
+    if there is None or there.bytes != path.stat().st_size:
+        _put(path, chunk, bucket)
+
+
+def _put(path: Path, chunk: Filed, bucket: Store) -> None:
     data = path.read_bytes()
-    body = Body(memoryview(data), len(data), chunk.sha256)
-    bucket.put(chunk.file_path, body, About(OGG, chunk.sha256, str(chunk.chunk_id)))
+    sha256 = chunk.sha256 or hashlib.sha256(data).hexdigest()  # the first service's chunks have none
+    body = Body(memoryview(data), len(data), sha256)
+    bucket.put(chunk.file_path, body, About(OGG, sha256, str(chunk.chunk_id)))

@@ -17,7 +17,7 @@ from pydantic import (
     Field,
     field_validator,
 )
-from sqlalchemy import ColumnElement, Row, Text, bindparam, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Text, bindparam, case, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -43,6 +43,7 @@ KIN = select(Chunk.chunk_id, Chunk.start_ts, Chunk.sha256, Chunk.idempotency_key
     Chunk.device_id == bindparam("device_id"),
     or_(Chunk.start_ts.in_(STARTS), Chunk.idempotency_key == bindparam("key")),
 )
+FILED = select(Chunk.chunk_id, Chunk.status, Chunk.file_path, Chunk.sha256)
 ANOTHER = aliased(Chunk)
 SAME = exists().where(ANOTHER.device_id == bindparam("of"), ANOTHER.start_ts == bindparam("at", type_=Moment))
 INSERT = (
@@ -125,12 +126,13 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A chunk that waits for the bucket."""
+class Filed:
+    """A chunk as far as its file is concerned."""
 
     chunk_id: UUID
+    status: str
     file_path: str
-    sha256: str
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -288,10 +290,11 @@ async def retry(service: Service, chunk: Stored) -> Stored | None:
 
 
 async def requeue(database: Database, seconds: float) -> int:
-    """Give back what was claimed too long ago; how many."""
+    """Give back what was claimed too long ago, or nobody knows when, as by the first service's worker; how many."""
+    claimed = Chunk.processing_started_at
     stuck = (
         update(Chunk)
-        .where(Chunk.status == Status.PROCESSING, Chunk.processing_started_at < now() - timedelta(seconds=seconds))
+        .where(Chunk.status == Status.PROCESSING, or_(claimed.is_(None), claimed < now() - timedelta(seconds=seconds)))
         .values(status=Status.QUEUED, processing_started_at=None)
     )
     async with database.asking() as connection:
@@ -305,46 +308,45 @@ async def not_done(database: Database) -> dict[str, int]:
         return dict((await connection.execute(counted)).all())
 
 
-async def statuses(database: Database, chunk_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Where those of some ids stand that have a row."""
-    async with database.asking() as connection:
-        rows = await connection.execute(select(Chunk.chunk_id, Chunk.status).where(Chunk.chunk_id.in_(chunk_ids)))
-        return {row.chunk_id: row.status for row in rows}
+async def with_ids(database: Database, chunk_ids: Sequence[UUID]) -> dict[UUID, Filed]:
+    """Those of some ids that have a row."""
+    return {chunk.chunk_id: chunk for chunk in await _filed(database, FILED.where(Chunk.chunk_id.in_(chunk_ids)))}
 
 
-async def awaited(
-    database: Database, statuses: Sequence[Status], after: UUID | None, limit: int
-) -> list[tuple[UUID, str]]:
-    """The files of chunks with one of some statuses, by id."""
-    chosen = select(Chunk.chunk_id, Chunk.file_path).where(Chunk.status.in_(statuses))
+async def awaited(database: Database, statuses: Sequence[Status], after: UUID | None, limit: int) -> list[Filed]:
+    """Chunks with one of some statuses, by id."""
+    chosen = FILED.where(Chunk.status.in_(statuses))
     if after is not None:
         chosen = chosen.where(Chunk.chunk_id > after)
-    async with database.asking() as connection:
-        rows = await connection.execute(chosen.order_by(Chunk.chunk_id).limit(limit))
-        return [(row.chunk_id, row.file_path) for row in rows]
+    return await _filed(database, chosen.order_by(Chunk.chunk_id).limit(limit))
 
 
-async def lose(database: Database, chunk_id: UUID) -> None:
-    """Say that a chunk's file is gone."""
-    await moved(database, chunk_id, Status.ERROR, LOST)
-
-
-async def uploaded(database: Database, limit: int) -> list[Waiting]:
+async def uploaded(database: Database, limit: int) -> list[Filed]:
     """Chunks that are to be moved to the bucket, those that started first."""
-    chosen = select(Chunk.chunk_id, Chunk.file_path, Chunk.sha256).where(Chunk.status == Status.UPLOADED)
+    chosen = FILED.where(Chunk.status == Status.UPLOADED)
+    return await _filed(database, chosen.order_by(Chunk.start_ts, Chunk.chunk_id).limit(limit))
+
+
+async def queue_uploaded(database: Database) -> None:
+    """Queue what waits for a bucket, as there is none any more."""
     async with database.asking() as connection:
-        rows = await connection.execute(chosen.order_by(Chunk.start_ts, Chunk.chunk_id).limit(limit))
-        return [Waiting(row.chunk_id, row.file_path, row.sha256 or "") for row in rows]
+        await connection.execute(update(Chunk).where(Chunk.status == Status.UPLOADED).values(status=Status.QUEUED))
 
 
-async def moved(database: Database, chunk_id: UUID, status: Status, error_message: str | None) -> None:
-    """Say where a chunk stands."""
-    this = update(Chunk).where(Chunk.chunk_id == chunk_id)
+async def moved(
+    database: Database, chunk_id: UUID, before: str, status: Status, error_message: str | None = None
+) -> bool:
+    """Say where a chunk stands now; False where it stands no more where it did: somebody else knew better."""
+    return await _turned(database, chunk_id, before, status=status, error_message=error_message) is not None
+
+
+async def _filed(database: Database, chosen: Select[UUID, str, str, str | None]) -> list[Filed]:
     async with database.asking() as connection:
-        await connection.execute(this.values(status=status, error_message=error_message))
+        rows = await connection.execute(chosen)
+        return [Filed(row.chunk_id, row.status, row.file_path, row.sha256) for row in rows]
 
 
-async def _turned(database: Database, chunk_id: UUID, before: Status, **values: Any) -> Stored | None:
+async def _turned(database: Database, chunk_id: UUID, before: str, **values: Any) -> Stored | None:
     """Set columns of a chunk that has a status; None where it has not."""
     this = update(Chunk).where(Chunk.chunk_id == chunk_id, Chunk.status == before)
     async with database.asking() as connection:
@@ -392,6 +394,8 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
     """The file first, then the row: what a row promises is there. IntegrityError where another came first."""
     arrived, span = upload.arrived, upload.span
     name = upload.kept_as or name_of(upload.point_id, upload.register_id, span.start, upload.chunk_id)
+    if upload.kept_as is None:
+        await service.blocking(service.storage.keep, arrived, name)
     row = {
         "chunk_id": upload.chunk_id, "device_id": upload.device_id, "point_id": upload.point_id,
         "register_id": upload.register_id, "start_ts": span.start, "end_ts": span.end,
@@ -402,8 +406,6 @@ async def _stored(service: Service, upload: Upload) -> Recorded:
         "note": arrived.complaint, "told": " ".join(upload.flags), "of": upload.device_id, "at": span.start,
         "created_at": await _came(service),
     }  # fmt: skip
-    if upload.kept_as is None:
-        await service.blocking(service.storage.keep, arrived, name)
     try:
         async with service.database.asking() as connection:
             kept = (await connection.execute(INSERT, row)).scalar_one()
@@ -418,7 +420,7 @@ async def _repeated(service: Service, upload: Upload, before: Row[Any]) -> Recor
     is_here = before.status in service.kept_here
     if is_here and not await service.blocking(service.storage.path(before.file_path).exists):
         await service.blocking(service.storage.keep, upload.arrived, before.file_path)
-        await moved(service.database, before.chunk_id, service.first_status, None)
+        await moved(service.database, before.chunk_id, before.status, service.first_status)
     return Recorded(before.chunk_id, before.file_path, upload.arrived.size, repeated=True)
 
 

@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from ingest_api import devices, server
+from ingest_api import devices, keys, server
 from ingest_api.database import Database, DatabaseAway
 from ingest_api.devices import DeviceExists, NewDevice, Registered, Zone
 from ingest_api.settings import Settings
 from ingest_api.storage import Storage
-from ingest_api.tokens import KEY_FILE, Tokens, key_of, new_token
+from ingest_api.tokens import KEY_FILE, Tokens, new_token
 from pipelines import dot_env, logs
 from pipelines import environment as environments
 from pipelines.errors import Exit, TryLater, UsageError
@@ -28,6 +28,7 @@ OPTIONS: dict[int | str, str] = {
     "device_id": "--device", "point_id": "--point", "register_id": "--register", "token_plain": "--token",
     "timezone": "--zone",
 }  # fmt: skip
+NO_DEVICES = "no devices yet; try: etl serve devices add"
 HEADER = ("device", "point", "register", "zone", "enabled", "last seen", "registered")
 
 
@@ -55,7 +56,7 @@ def list_devices(root: Path, env: str, printer: Printer) -> Exit:
     rows = [
         (d.device_id, d.point_id, d.register_id, d.timezone, d.is_enabled, d.last_seen_at, d.created_at) for d in found
     ]
-    printer.table(HEADER, rows) if rows else printer.lines(["no devices yet; try: etl serve devices add"])
+    printer.table(HEADER, rows) if rows else printer.lines([NO_DEVICES])
     return Exit.OK
 
 
@@ -96,15 +97,45 @@ def set_zone(root: Path, env: str, device_id: str, timezone: str, printer: Print
     return _changed(root, env, device_id, printer, timezone=zone)
 
 
-def rotate_token(root: Path, env: str, device_id: str, grace_hours: float, printer: Printer) -> Exit:
-    """Give a device a new token and print it, this once."""
-    wanted, grace = _id(device_id), timedelta(hours=grace_hours)
+def rotate_tokens(
+    root: Path, env: str, device_id: str | None, every: bool, grace_hours: float, printer: Printer
+) -> Exit:
+    """Give a device, or each, a new token and print it, this once."""
+    grace = timedelta(hours=grace_hours)
+    if every and device_id is None:
+        return _rotate_all(root, env, grace, printer)
+    if every or device_id is None:
+        raise UsageError("etl serve devices rotate: give one device, or --all")
+    wanted = _id(device_id)
     token = _asked(read(root, env), lambda database, tokens: devices.rotate(database, tokens, wanted, grace))
     if token is None:
         raise _unknown(device_id)
-    printer.document({"device_id": str(wanted), "token_plain": token})
-    printer.lines([f"device {wanted}", f"token  {token}"])
+    printer.document(_new(wanted, token))
+    printer.lines(_shown(wanted, token))
     return Exit.OK
+
+
+def _rotate_all(root: Path, env: str, grace: timedelta, printer: Printer) -> Exit:
+    """Each device, by whatever key there is now."""
+
+    async def rotate(database: Database, tokens: Tokens) -> list[tuple[UUID, str]]:
+        ids = [device.device_id for device in await devices.listed(database)]
+        made = [(each, await devices.rotate(database, tokens, each, grace)) for each in ids]
+        await keys.accept(database, tokens)
+        return [(each, token) for each, token in made if token]
+
+    made = _asked(read(root, env), rotate, any_key=True)
+    printer.document([_new(*each) for each in made])
+    printer.lines([line for each in made for line in _shown(*each)] or [NO_DEVICES])
+    return Exit.OK
+
+
+def _new(device_id: UUID, token: str) -> dict[str, str]:
+    return {"device_id": str(device_id), "token_plain": token}
+
+
+def _shown(device_id: UUID, token: str) -> list[str]:
+    return [f"device {device_id}", f"token  {token}"]
 
 
 def _changed(root: Path, env: str, device_id: str, printer: Printer, **values: Any) -> Exit:
@@ -124,17 +155,16 @@ def _told(device: Registered, token: str | None, printer: Printer) -> Exit:
     return Exit.OK
 
 
-def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]]) -> T:
+def _asked(settings: Settings, question: Callable[[Database, Tokens], Awaitable[T]], any_key: bool = False) -> T:
     """What the database answers."""
-    key = settings.token_key.get_secret_value() if settings.token_key else None
-    if key is None and not (settings.storage / KEY_FILE).exists():
+    if settings.token_key is None and not (settings.storage / KEY_FILE).exists():
         Storage(settings.storage).prepare()  # where that cannot be, a database beside it could not say why
 
     async def answer() -> T:
-        await server.migrated(settings)
+        await server.migrated(settings, any_key)
         database = Database(settings.database_url.get_secret_value())
         try:
-            return await question(database, Tokens(key_of(key, settings.storage)))
+            return await question(database, keys.tokens_of(settings))
         except DatabaseAway as error:
             raise TryLater(f"DATABASE_URL: the database does not answer ({error}); try again") from error
         finally:

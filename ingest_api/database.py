@@ -15,6 +15,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ingest_api.alone import alone_in
+from pipelines.errors import SettingError
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BASE, HEAD = "base", "head"
 ONE_MIGRATES = 7_233_195_501
@@ -48,16 +51,29 @@ class Database:
         """Bring the tables to a step, up or down; of several processes one at a time."""
         engine = _engine(self._url)
         try:
-            async with _present(), engine.begin() as connection:
-                if not _is_sqlite(self._url):
-                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({ONE_MIGRATES})"))
-                await connection.run_sync(_migrate, to)
+            if _is_sqlite(self._url):
+                with alone_in(_folder(self._url)):
+                    await _migrated(engine, to)
+            else:
+                await _migrated(engine, to, f"SELECT pg_advisory_xact_lock({ONE_MIGRATES})")
         finally:
             await engine.dispose()
 
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+async def _migrated(engine: AsyncEngine, to: str, *before: str) -> None:
+    async with _present(), engine.begin() as connection:
+        for statement in before:
+            await connection.execute(text(statement))
+        await connection.run_sync(_migrate, to)
+
+
+def _folder(url: str) -> Path:
+    """Where a SQLite file lies."""
+    return Path(make_url(url).database or "").parent
 
 
 def _is_sqlite(url: str) -> bool:
@@ -67,7 +83,11 @@ def _is_sqlite(url: str) -> bool:
 def _engine(url: str, **options: Any) -> AsyncEngine:
     if not _is_sqlite(url):
         return create_async_engine(url, **POSTGRES, **options)
-    Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+    folder = _folder(url)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{folder}: {error.strerror}; let DATABASE_URL name a file in another folder") from error
     engine = create_async_engine(url, **SQLITE, **options)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     return engine

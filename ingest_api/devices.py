@@ -161,9 +161,8 @@ async def holders(database: Database, tokens: Tokens, known: Known, token: bytes
     asked = known.clock()
     async with database.asking() as connection:
         found = (await connection.execute(HOLDERS, {"new": new, "old": old, "now": now()})).all()
-    for device in found:
-        if device.token_hash == old:
-            await change(database, device.device_id, token_hash=new)
+        if any(device.token_hash == old for device in found):  # one that is replaced meanwhile has it no more
+            await connection.execute(update(Device).where(Device.token_hash == old).values(token_hash=new))
     if len(found) == 1:
         await see(database, found[0])
     if found:

@@ -16,13 +16,12 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ingest_api import devices
+from ingest_api import keys
 from ingest_api.app import create_app
 from ingest_api.database import Database, DatabaseAway
 from ingest_api.events import tell
 from ingest_api.settings import Settings
 from ingest_api.storage import Storage
-from ingest_api.tokens import KEY_FILE
 from pipelines.errors import SettingError, TryLater
 
 HEAD_SECONDS = 20.0
@@ -45,26 +44,17 @@ def serve(settings: Settings) -> None:
         server.run([listening])
 
 
-async def migrated(settings: Settings) -> None:
-    """Wait until the tables are as this program needs them; SettingError where the key of their hashes is gone."""
+async def migrated(settings: Settings, any_key: bool = False) -> None:
+    """Wait until the tables are as this program needs them; SettingError where the key of their hashes is another."""
     database = Database(settings.database_url.get_secret_value())
     try:
         await database.migrate()
-        await _refuse_lost_key(settings, database)
+        if not any_key:
+            await keys.refuse_another(settings, database)
     except DatabaseAway as error:
         raise TryLater(f"DATABASE_URL: the database does not answer ({error}); start it, or mend the URL") from error
     finally:
         await database.close()
-
-
-async def _refuse_lost_key(settings: Settings, database: Database) -> None:
-    """A new key would turn every device away, and nobody would know why."""
-    file = settings.storage / KEY_FILE
-    if settings.token_key is None and not file.exists() and await devices.need_key(database):
-        raise SettingError(
-            f"{file}: is gone, and devices have tokens that are known by its key alone; put it back, or name its key "
-            "in TOKEN_KEY (where it is lost for good: a new one, then etl serve devices rotate for each)"
-        )
 
 
 def bound(settings: Settings) -> socket.socket:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fastapi import Request
 
+from ingest_api import keys
 from ingest_api.database import Database
 from ingest_api.devices import Known
 from ingest_api.limits import Pace
@@ -18,7 +19,6 @@ from ingest_api.metrics import Metrics
 from ingest_api.settings import Settings
 from ingest_api.storage import Storage
 from ingest_api.tables import Status
-from ingest_api.tokens import Tokens, key_of
 
 if TYPE_CHECKING:
     from pipelines.files.stores import Store
@@ -33,11 +33,10 @@ class Service:
     """One service on one database and one storage."""
 
     def __init__(self, settings: Settings) -> None:
-        key = settings.token_key.get_secret_value() if settings.token_key else None
         self.settings = settings
         self.storage = Storage(settings.storage)
         self.storage.prepare()
-        self.tokens = Tokens(key_of(key, settings.storage))
+        self.tokens = keys.tokens_of(settings)
         self.first_status = Status.UPLOADED if settings.bucket else Status.QUEUED
         self.kept_here: tuple[str, ...] = (Status.UPLOADED, Status.ERROR) if settings.bucket else tuple(Status)
         """The statuses of chunks whose file must be in the storage."""

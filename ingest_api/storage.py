@@ -70,9 +70,11 @@ class Storage:
         return True
 
     def free_bytes(self) -> int:
-        """How much room is left; asked once a second at most."""
+        """How much room is left, none where the folder is away; asked once a second at most."""
         if time.monotonic() >= self._asked_again:
-            self._free, self._asked_again = shutil.disk_usage(self.folder).free, time.monotonic() + 1
+            self._free, self._asked_again = 0, time.monotonic() + 1
+            with suppress(OSError):
+                self._free = shutil.disk_usage(self.folder).free
         return self._free
 
     def incoming(self) -> Incoming:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ingest_api import chunks
+from ingest_api.chunks import Filed
 from ingest_api.database import DatabaseAway
 from ingest_api.events import tell
 from ingest_api.service import Service
+from ingest_api.tables import Status
 
 BATCH = 500
 LATE_SECONDS = 60.0
@@ -30,13 +34,15 @@ async def sweeping(service: Service) -> None:
             if time.monotonic() >= files_due:
                 await sweep_files(service)
                 files_due = time.monotonic() + settings.orphan_seconds
-        except (DatabaseAway, OSError) as error:
+        except (DatabaseAway, SQLAlchemyError, OSError) as error:
             tell("sweep_failed", logging.WARNING, error=str(error))
         await asyncio.sleep(settings.sweep_seconds)
 
 
 async def requeue(service: Service) -> None:
-    """Give claims that took too long to whoever asks next."""
+    """Give claims that took too long, and what waits for a bucket that is no more, to whoever asks next."""
+    if service.settings.bucket is None:
+        await chunks.queue_uploaded(service.database)
     count = await chunks.requeue(service.database, service.settings.stuck_seconds)
     service.metrics.requeued += count
     if count:
@@ -50,31 +56,40 @@ async def sweep_files(service: Service) -> None:
     await _tell_of_lost(service)
 
 
-async def _set_aside_orphans(service: Service) -> None:
+async def old_files(service: Service) -> AsyncIterator[tuple[str, Filed | None]]:
+    """The names of files that have been here for long, each with the chunk it is of."""
     files = service.storage.older_than(service.settings.orphan_seconds)
     while batch := await service.blocking(_next, files):
-        ids = [chunk for _, chunk in batch if chunk is not None]
-        known = await chunks.statuses(service.database, ids)
+        known = await chunks.with_ids(service.database, [chunk for _, chunk in batch if chunk is not None])
         for name, chunk in batch:
-            status = known.get(chunk) if chunk else None
-            if status is None:
-                await service.blocking(service.storage.set_aside, name)
-                service.metrics.orphans += 1
-                tell("orphan_set_aside", logging.WARNING, file=name)
-            elif status not in service.kept_here:
-                await service.blocking(service.storage.remove, name)
+            yield name, known.get(chunk) if chunk else None
+
+
+async def _set_aside_orphans(service: Service) -> None:
+    async for name, chunk in old_files(service):
+        if chunk is None:
+            await service.blocking(service.storage.set_aside, name)
+            service.metrics.orphans += 1
+            tell("orphan_set_aside", logging.WARNING, file=name)
 
 
 async def _tell_of_lost(service: Service) -> None:
     last: UUID | None = None
     here = [status for status in chunks.UNREAD if status in service.kept_here]
     while batch := await chunks.awaited(service.database, here, last, BATCH):
-        for chunk, name in batch:
-            if not await service.blocking(service.storage.path(name).exists):
-                await chunks.lose(service.database, chunk)
-                service.metrics.lost += 1
-                tell("file_lost", logging.ERROR, chunk_id=chunk, file=name)
-        last = batch[-1][0]
+        for chunk in batch:
+            if not await service.blocking(service.storage.path(chunk.file_path).exists):
+                await lose(service, chunk)
+        last = batch[-1].chunk_id
+
+
+async def lose(service: Service, chunk: Filed) -> None:
+    """Say of a chunk that its file is gone; OSError where the whole storage is."""
+    if not await service.blocking(service.storage.is_writable):
+        raise OSError(f"{service.storage.folder}: is away or full")
+    if await chunks.moved(service.database, chunk.chunk_id, chunk.status, Status.ERROR, chunks.LOST):
+        service.metrics.lost += 1
+        tell("file_lost", logging.ERROR, chunk_id=chunk.chunk_id, file=chunk.file_path)
 
 
 def _next(files: Iterator[Named]) -> list[Named]:

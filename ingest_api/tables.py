@@ -1,4 +1,4 @@
-"""The tables: devices, and the audio chunks they sent; columns as documented, and below them what was added."""
+"""The tables: devices and the audio chunks they sent, as documented, below them what was added; and a key."""
 
 from __future__ import annotations
 
@@ -63,6 +63,16 @@ class Device(Tables):
     previous_token_hash: Mapped[str | None] = mapped_column(index=True)
     """The token before the last rotation, good until `previous_token_until`."""
     previous_token_until: Mapped[datetime | None]
+
+
+class Key(Tables):
+    """The key of the tokens' hashes, by what it makes of nothing: that tells whether a key is this one, and no more."""
+
+    __tablename__ = "token_key"
+
+    only: Mapped[bool] = mapped_column(primary_key=True)
+    """True: there is one row."""
+    check_value: Mapped[str]
 
 
 class Chunk(Tables):

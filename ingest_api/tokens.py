@@ -5,13 +5,12 @@ The first service kept a plain SHA-256. Such a hash is still good, and is replac
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
+from ingest_api.alone import alone_in
 from pipelines.atomic import write_secret
 from pipelines.errors import SettingError
 
@@ -28,6 +27,11 @@ class Tokens:
     def hashed(self, token: bytes) -> str:
         """What the database keeps of a token."""
         return SCHEME + hmac.digest(self._key, token, "sha256").hex()
+
+    @property
+    def check(self) -> str:
+        """What tells this key from others: the hash of a token that nobody can have."""
+        return self.hashed(b"")
 
     def known_as(self, token: bytes) -> tuple[str, str]:
         """What a token may stand as in the database: the new way and the old."""
@@ -62,10 +66,6 @@ def key_of(setting: str | None, storage: Path) -> bytes:
 def _make(file: Path) -> None:
     """Make a key, unless another process has made one by now."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with alone_in(file.parent):
         if not file.exists():
             write_secret(file, secrets.token_hex(32))
-    finally:
-        os.close(folder)

@@ -64,7 +64,7 @@ def keep_readers(environment: Environment, spec: Spec, report: Report) -> None:
     for reader in _readers(environment.root, spec):
         with (
             told_of(reader.name, environment.name),
-            held(environment, reader.name, report.run_id),
+            held(environment, reader.lock, report.run_id),
             open_ledger(environment) as ledger,
         ):
             made = _made_again(environment, reader, ledger, report.run_id, own=reader.name == spec.into)

@@ -101,5 +101,5 @@ def writing(root: Path, env: str, name: str, order: Order | None = None) -> Iter
     environment, spec = environments.load(root, env), specs.load(root, name)
     with told_of(name, env):
         settle(environment, spec, order or Order())
-        with held(environment, name, str(ULID())), open_ledger(environment) as ledger:
+        with held(environment, spec.lock, str(ULID())), open_ledger(environment) as ledger:
             yield environment, ledger

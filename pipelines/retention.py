@@ -51,7 +51,7 @@ def _expire(environment: Environment, spec: specs.Spec, dry_run: bool) -> Expire
         if dry_run:
             with read_ledger(environment, "runs") as looked_at:
                 return expire(environment, spec.name, looked_at, act=False) if looked_at else {}
-        with held(environment, spec.name, str(ULID())), open_ledger(environment) as ledger:
+        with held(environment, spec.lock, str(ULID())), open_ledger(environment) as ledger:
             return expire(environment, spec.name, ledger)
 
 

@@ -57,7 +57,7 @@ def run(environment: Environment, spec: Spec, order: Order, show: Callable[[str]
         refuse(environment, spec, order)
         report.raw_audio = RawAudio.of(environment, spec, order)
         with (
-            held(environment, spec.into or spec.name, run_id, order.wait_seconds) as still_held,
+            held(environment, spec.lock, run_id, order.wait_seconds) as still_held,
             open_ledger(environment) as ledger,
         ):
             close_dead(environment.runs_dir, report)

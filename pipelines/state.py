@@ -57,7 +57,7 @@ def reset(root: Path, env: str, name: str, resource: str | None, pending: bool) 
     if resource is not None and resource not in known:
         raise UsageError(f"{name}: no resource {resource!r}{did_you_mean(resource, known)}; it has: {', '.join(known)}")
     settle(environment, spec, Order())
-    with told_of(name, env), held(environment, name, str(ULID())):
+    with told_of(name, env), held(environment, spec.lock, str(ULID())):
         clear(environment.state_dir, name)
         pipeline = open_pipeline(environment, spec)
         if pending:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dlt
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 
 from sources.kit import secrets
-from sources.kit.files import FileItem, Files, Row, Stored
+from sources.kit.files import OF_OBJECT, OF_SOUND, FileItem, Files, Row, receipt_of
 
 NOT_WHOLE = "not_whole_ogg"
 OF_THE_QUEUE = ("status", "error_message", "processing_started_at")
-LISTED = ("chunk_id", "device_id", "point_id", "register_id", "start_ts", "heard_until", "flags")
 RECEIPT: Any = {
     "chunk_id": {"data_type": "text", "nullable": False},
     "device_id": {"data_type": "text"},
@@ -31,17 +31,8 @@ RECEIPT: Any = {
     "start_ts": {"data_type": "timestamp"},
     "heard_until": {"data_type": "timestamp"},
     "flags": {"data_type": "json"},
-    "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
-    "bytes": {"data_type": "bigint", "nullable": False},
-    "sha256": {"data_type": "text", "nullable": False, "description": "of the object, hexadecimal"},
-    "content_type": {"data_type": "text"},
-    "codec": {"data_type": "text"},
-    "seconds": {"data_type": "double", "description": "length found in the audio"},
-    "sample_rate": {"data_type": "bigint"},
-    "channels": {"data_type": "bigint"},
-    "etag": {"data_type": "text"},
-    "version": {"data_type": "text"},
-    "stored_at": {"data_type": "timestamp", "nullable": False},
+    **OF_OBJECT,
+    **OF_SOUND,
 }
 
 
@@ -83,7 +74,7 @@ def audio(
     return Files(
         identity="chunk_id",
         items=items,
-        receipt=_receipt,
+        receipt=partial(receipt_of, RECEIPT),
         columns=RECEIPT,
         when="start_ts",
         about=("device_id",),
@@ -96,20 +87,3 @@ def _heard_until(row: dict[str, Any], seconds: Any) -> Any:
         return (datetime.fromisoformat(row["start_ts"]) + timedelta(seconds=seconds)).isoformat()
     except (KeyError, TypeError, ValueError, OverflowError):
         return row.get("end_ts")
-
-
-def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
-    return {
-        **{name: item.row.get(name) for name in LISTED},
-        "object_key": stored.key,
-        "bytes": stored.bytes,
-        "sha256": stored.sha256,
-        "content_type": stored.content_type,
-        "codec": stored.codec,
-        "seconds": stored.seconds,
-        "sample_rate": stored.sample_rate,
-        "channels": stored.channels,
-        "etag": stored.etag,
-        "version": stored.version,
-        "stored_at": stored.stored_at,
-    }

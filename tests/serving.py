@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from sqlalchemy import text
 
 from ingest_api import server
 from ingest_api.settings import Settings
@@ -85,6 +86,15 @@ class Running:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do a piece of the service's own work in its own loop."""
         return asyncio.run_coroutine_threadsafe(work, self.server.loop).result(30)
+
+    def say(self, statement: str) -> None:
+        """Say something to the service's own database."""
+
+        async def said() -> None:
+            async with self.server.config.app.state.service.database.asking() as connection:
+                await connection.execute(text(statement))
+
+        self.run(said())
 
     def files(self) -> list[str]:
         """The names of all files that were kept."""

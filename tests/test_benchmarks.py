@@ -1,8 +1,11 @@
 """The harness of the benchmarks: what it measures, what it compares, what it says."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +68,21 @@ def test_the_cost_of_a_process(tmp_path: Path) -> None:
 def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(DidNotFinish, match=r"ended with 1: (?s:.*)no such luck"):
         cost_of([sys.executable, "-c", "raise SystemExit('no such luck')"], tmp_path)
+
+
+def test_what_is_measured_ends_with_the_benchmark(tmp_path: Path) -> None:
+    waits = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(100)"
+    command = [sys.executable, "-c", waits]
+    code = f"from benchmarks.measure import *; ends_when_told(); cost_of({command}, Path({str(tmp_path)!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY) as benchmark:
+        log = tmp_path / "log.txt"
+        while benchmark.poll() is None and not (log.exists() and log.read_text().endswith("\n")):
+            time.sleep(0.01)
+        measured = int(log.read_text())
+        benchmark.terminate()
+        assert benchmark.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(measured, 0)
 
 
 def test_one_round_of_a_case(tmp_path: Path) -> None:

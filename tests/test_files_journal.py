@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dlt.common import json
 
 from pipelines.files import journal as journals
 from pipelines.files.journal import Journal, Left, boot, journal, read
@@ -41,10 +42,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def killed(path: Path) -> Iterator[Path]:
-    """The journal of a run that stored `a`, may have stored `b`, and was killed."""
+    """The journal of a run that stored `a`, may have stored `b`, not a refused `z`, and was killed."""
     opened = Journal(path, FILES, Left(), "run 1")
-    for id in ("a", "b"):
+    for id in ("a", "b", "z"):
         opened.intends(item(id), 3, "abc")
+    opened.refused(item("z"))
     opened.stored(item("a"), stored("a"))
     yield path
     opened.close()
@@ -52,7 +54,8 @@ def killed(path: Path) -> Iterator[Path]:
 
 def test_what_a_killed_run_leaves(killed: Path) -> None:
     left = read(killed)
-    assert left.receipts == {"a": {"id": "a", "bytes": 3, "at": NOW.isoformat(), "raw": b"\x00"}}
+    receipts = {id: json.typed_loadb(told) for id, told in left.receipts.items()}
+    assert receipts == {"a": {"id": "a", "bytes": 3, "at": NOW.isoformat(), "raw": b"\x00"}}
     assert [(intent.id, intent.key, intent.sha256) for intent in left.intents.values()] == [("b", "b.mp3", "abc")]
     assert (left.runs, left.boot) == (["run 1"], boot())
 
@@ -67,9 +70,14 @@ def test_a_torn_line_was_not_acted_on(killed: Path) -> None:
 
 def test_the_next_run_carries_on_what_is_not_recorded(killed: Path) -> None:
     with journal(killed, FILES, read(killed), "run 2") as second:
-        second.stored(item("c"), stored("c"))
-        assert second.receipts().keys() == {"a", "c"}
+        for id in ("c", "d", "c"):
+            second.stored(item(id), stored(id))
+        told = second.receipts()
+        assert {id: json.loadb(receipt)["id"] for id, receipt in told.items()} == {id: id for id in "acd"}
         second.forget(["a", "c"])
+        assert (second.receipts(), second.unrecorded) == ({"d": told["d"]}, 1)
+        assert read(killed).receipts.keys() == {"d"}
+        second.forget(["d"])
         assert (read(killed).receipts, read(killed).runs) == ({}, ["run 1", "run 2"])
     assert read(killed).intents.keys() == {"b"}
     with journal(killed, FILES, read(killed), "run 3") as third:

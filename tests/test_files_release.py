@@ -66,8 +66,14 @@ def test_what_the_source_will_not_delete_is_told(site):
     site.vendor.fault("/spinoco/recording/", "403")
     done = release(site, "--prefix", "spinoco/", "--yes", "--output", "json")
     assert (done.code, list(done.json["left"].values())) == (3, ["the vendor answered 403"])
-    site.vendor.fault("/spinoco/recording/", "401")
+
+
+def test_what_was_deleted_before_the_source_failed_is_known(site):
+    """Else `undo` would take back the last there is of it."""
+    refused, *others = [id for (id,) in site.query("SELECT spinoco_recording_id FROM spinoco.recordings ORDER BY 1")]
+    site.vendor.fault(f"/spinoco/recording/.*{refused}", "401", 9)
     assert release(site, "--prefix", "spinoco/", "--yes").code == 6
+    assert site.query(RELEASED) == [(id,) for id in others]
 
 
 def test_a_source_that_keeps_its_files_has_nothing_to_release(tmp_path):

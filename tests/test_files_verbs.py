@@ -150,6 +150,24 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
 
 
+def test_no_file_is_lost_whose_row_the_next_run_writes_again(site: Site) -> None:
+    site.list(1, 2)
+    words = ("run", "recordings", "--with", f"b2_prefix={PREFIX}", "--env", "test")
+    moment = At("pipelines.files.journal:Journal.forget")
+    assert killed.start(site.workspace, *words, moment=moment).ended().code == -signal.SIGKILL
+    for words in (("undo", "--only", "rec1", "--yes"), ("verify", "--fix")):
+        refused = files(site, *words)
+        assert (
+            refused.code,
+            "a run that died has stored files whose rows the next one writes; first etl run" in refused.err,
+        ) == (1, True)
+    assert files(site, "undo", "--only", "rec1", "--dry-run").code == 0
+    site.run()
+    assert files(site, "undo", "--only", "rec1", "--yes").code == 0
+    site.run()
+    assert files(site, "verify").out.splitlines()[0] == "= 2 as their rows say"
+
+
 def listed_only(site: Site) -> None:
     """Load the lists without moving a file."""
     for verb in ("fetch", "ingest"):

@@ -380,3 +380,14 @@ def test_recorded_files(site, payloads: Path, spec):
     if spec == "garmin":
         levels = "SELECT count(stress_level), min(stress_level), max(body_battery_level) FROM garmin.stress_samples"
         assert made.query(levels) == [(60, -1.0, 47.0)]
+
+
+def test_what_is_rows_already_goes_to_the_table_of_their_type_alone(site):
+    rows = [{"account": "me", "calendar_date": "2024-02-01", "max_stress_level": 1}]
+    made = site("garmin", {"2024_02_02_11_00_garmin_stress": rows})
+    more = pa.table({"account": ["me"], "calendar_date": ["2024-02-02"], "max_stress_level": [2]})
+    pq.write_table(more, made.root / "landing/garmin/landing/2024_02_03_11_00_garmin_stress.parquet")
+    code, report = etl(made, "ingest", "garmin")
+    assert (code, report["tables"], report["rejected"]) == (0, {"stress": 2}, {})
+    assert etl(made, "rebuild", "garmin")[0] == 0
+    assert made.query("SELECT max_stress_level FROM garmin.stress ORDER BY 1") == [(1,), (2,)]

@@ -16,6 +16,7 @@ from pipelines.files.journal import Journal, Left, read
 from pipelines.files.stores import About
 from tests import files_toy as toy
 from tests.clouds.b2 import B2
+from tests.clouds.s3 import Refused
 from tests.killed import At, killed
 from tests.test_files_journal import FILES, item, stored
 from tests.test_files_run import HTML, SUBJECTS, Site
@@ -97,16 +98,18 @@ def test_what_was_in_quarantine_before_it_was_stored_is_erased_with_its_person(s
     """Its failure's row is gone by then, and nobody knew of the bytes any more; a bucket hides what is deleted."""
     toml = site.workspace.root / "destinations.toml"
     toml.write_text(toml.read_text().replace('bucket_url = "audio"', 'bucket_url = "s3://audio"'))
-    rows = toy.vault(site.workspace, site.host, 1)
+    rows = toy.vault(site.workspace, site.host, 2)
     site.host.bodies["/1.mp3"] = HTML
-    toy.write(site.workspace, [{**rows[0], "twin": "+4930"}])
+    toy.write(site.workspace, [{**rows[0], "twin": "+4930"}, rows[1]])
     spec = site.workspace.root / "specs/vault.yaml"
     spec.write_text(spec.read_text() + SUBJECTS)
     with B2("audio") as b2:
         site.workspace.variables |= b2.variables("audio")
+        b2.refuse("calls/r002", Refused(400, "InvalidArgument", "no such name here").answer)
         assert site.run().code == 3
+        assert site.workspace.query("SELECT * FROM _etl.transfers") == []
         site.mend(1)
-        assert site.run("--failed").code == 0
+        assert site.run("--failed", "--only", "r001").code == 0
         assert b2.buckets.ever("audio", "") == ["calls/r001.mp3", "quarantine/calls/r001.mp3"]
         assert site.etl("erase", "--device", "+4930", "--yes").code == 0
         assert b2.buckets.ever("audio", "") == []

@@ -16,8 +16,9 @@ from uuid import uuid4
 import pytest
 import requests
 
-from ingest_api import devices
+from ingest_api import chunks, devices, sweep
 from ingest_api.devices import Known
+from ingest_api.storage import Storage
 from sandbox.sound import pieces, vorbis
 from tests.postgres_server import database
 from tests.serving import ADMIN, DEVICE, POINT, REGISTER, TOKEN, chunk, serving
@@ -253,8 +254,6 @@ def test_a_key_that_cannot_be_kept_is_refused(service, key):
 
 
 def test_of_many_at_once_one_is_stored(service, minute):
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: service.send(**minute), range(16)))
     assert {answer.status_code for answer in answers} == {200}
@@ -690,8 +689,6 @@ def test_a_browser_elsewhere_may_not_ask(service):
 
 
 def test_a_sweep_puts_right_what_a_crash_left(service, minute):
-    from ingest_api import sweep
-
     here = service.server.config.app.state.service
     lost, kept = service.send(**minute).json(), service.send(chunk(2), **minute).json()
     storage = service.settings.storage
@@ -723,8 +720,6 @@ def test_a_sweep_puts_right_what_a_crash_left(service, minute):
 
 
 def test_a_claim_that_takes_too_long_is_given_to_another(service, minute):
-    from ingest_api import chunks
-
     here = service.server.config.app.state.service
     sent = service.send(**minute).json()["chunk_id"]
     service.ask("POST", CLAIMS, params={"limit": 1000})
@@ -732,6 +727,54 @@ def test_a_claim_that_takes_too_long_is_given_to_another(service, minute):
         service.run(chunks.requeue(here.database, seconds))
         row = service.ask("GET", f"{CHUNKS}/{sent}").json()
         assert (row["status"], row["processing_started_at"] is None) == (status, status == "QUEUED")
+
+
+def test_a_claim_of_the_first_service_that_says_not_since_when_is_given_to_another(service, minute):
+    here = service.server.config.app.state.service
+    sent = service.send(**minute).json()["chunk_id"]
+    service.say("UPDATE audio_chunks SET status = 'PROCESSING', processing_started_at = NULL")
+    service.run(chunks.requeue(here.database, 600.0))
+    assert service.ask("GET", f"{CHUNKS}/{sent}").json()["status"] == "QUEUED"
+
+
+def test_of_a_storage_that_is_away_no_file_is_lost(service, minute):
+    here, storage = service.server.config.app.state.service, service.settings.storage
+    sent = service.send(**minute).json()["chunk_id"]
+    storage.rename(storage.with_name("away"))
+    here.storage._asked_again = 0.0
+    try:
+        away = service.send(**minute)
+        assert (away.status_code, away.json()) == (503, {"detail": "Storage is almost full"})
+        assert service.ask("GET", "/metrics", None).status_code == 200
+        with pytest.raises(OSError, match=f"{storage}: is away or full"):
+            service.run(sweep.sweep_files(here))
+    finally:
+        storage.with_name("away").rename(storage)
+        here.storage._asked_again = 0.0
+    assert service.ask("GET", f"{CHUNKS}/{sent}").json()["status"] == "QUEUED"
+
+
+def test_a_sweep_goes_on_after_a_table_was_not_to_be_read(service):
+    here = service.server.config.app.state.service
+    service.say("ALTER TABLE audio_chunks RENAME TO away")
+    try:
+        with pytest.raises(TimeoutError):
+            service.run(asyncio.wait_for(sweep.sweeping(here), 0.3))
+    finally:
+        service.say("ALTER TABLE away RENAME TO audio_chunks")
+
+
+def test_a_chunk_came_when_its_file_had_its_name(service, minute, monkeypatch):
+    keep, kept = Storage.keep, []
+
+    def slow(*told):
+        time.sleep(0.05)
+        keep(*told)
+        kept.append(datetime.now(UTC))
+
+    monkeypatch.setattr(Storage, "keep", slow)
+    row = shown(service, service.send(headers={"Idempotency-Key": str(uuid4())}, **minute))
+    assert datetime.fromisoformat(row["created_at"]) >= kept[0]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

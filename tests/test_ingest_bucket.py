@@ -16,6 +16,7 @@ from ingest_api.app import create_app
 from ingest_api.routes import chunks as reading
 from ingest_api.service import DISK_THREADS
 from ingest_api.settings import Settings
+from ingest_api.storage import Storage
 from ingest_api.tables import Status
 from pipelines.errors import SettingError
 from pipelines.files.folder import Folder
@@ -44,6 +45,18 @@ def b2(tmp_path, monkeypatch):
         yield cloud
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A workspace whose `audio` is a folder; nothing is moved there by itself but what is there at the start."""
+    monkeypatch.setattr(bucket, "IDLE_SECONDS", 60)
+    (tmp_path / "destinations.toml").write_text(DESTINATIONS.format("lake"))
+    return tmp_path
+
+
+def grow_old(file):
+    os.utime(file, (time.time() - 7200,) * 2)
+
+
 def row(service, answer) -> dict:
     return service.ask("GET", f"{CHUNKS}/{answer.json()['chunk_id']}").json()
 
@@ -57,7 +70,8 @@ def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
         name, chunk_id = sent.json()["stored_path"], sent.json()["chunk_id"]
         assert service.files() == [name]
         database = service.server.config.app.state.service.database
-        service.run(chunks.moved(database, UUID(chunk_id), Status.ERROR, "the bucket refuses it"))
+        refused = chunks.moved(database, UUID(chunk_id), Status.UPLOADED, Status.ERROR, "the bucket refuses it")
+        assert service.run(refused)
         again = service.ask("PATCH", f"{CHUNKS}/{chunk_id}", json={"status": "QUEUED"})
         assert again.json()["status"] == "UPLOADED"
         b2.heal()
@@ -75,6 +89,9 @@ def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
         assert service.ask("GET", path).content == chunk()
         part = service.ask("GET", path, headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content) == (206, b"OggS")
+        wrong = [service.ask("GET", path, headers={"Range": words}) for words in ("bytes=99999999-", "bytes=x")]
+        assert [answer.status_code for answer in wrong] == [416, 400]
+        assert service.incoming() == []
         b2.exceed("download", "^GET")
         away = service.ask("GET", path)
         assert (away.status_code, away.json()) == (503, {"detail": "Bucket is not available"})
@@ -93,10 +110,91 @@ def test_what_a_kill_left_in_both_places_is_removed_here(b2, tmp_path):
         wait_for(lambda: row(service, sent)["status"] == "QUEUED" and not service.files())
         left = service.settings.storage / sent.json()["stored_path"]
         left.write_bytes(chunk())
-        os.utime(left, (time.time() - 7200,) * 2)
-        service.run(sweep.sweep_files(service.server.config.app.state.service))
+        grow_old(left)
+        here = service.server.config.app.state.service
+        service.run(sweep.sweep_files(here))
+        service.run(bucket.follow(here, here.bucket))
         assert service.files() == []
         assert not (service.settings.storage / "orphans").exists()
+        assert len(b2.versions("lake", f"recorded/{sent.json()['stored_path']}")) == 1
+
+
+def test_what_was_stored_before_there_was_a_bucket_follows(b2, tmp_path):
+    with serving(tmp_path) as service:
+        service.register()
+        sent = service.send()
+        grow_old(service.settings.storage / sent.json()["stored_path"])
+        assert [each["status"] for each in service.ask("POST", "/api/v1/claims").json()] == ["PROCESSING"]
+        service.say("UPDATE audio_chunks SET sha256 = NULL")  # as in rows of the first service
+    with serving(tmp_path, AUDIO_BUCKET="audio") as service:
+        wait_for(lambda: not service.files())
+        assert service.ask("GET", f"{CHUNKS}/{sent.json()['chunk_id']}/file").content == chunk()
+        assert row(service, sent)["status"] == "PROCESSING"
+
+
+def test_what_waits_for_a_bucket_that_is_no_more_is_queued(folder):
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        assert row(service, sent)["status"] == "UPLOADED"
+    with serving(folder) as service:
+        wait_for(lambda: row(service, sent)["status"] == "QUEUED")
+
+
+@pytest.mark.parametrize(
+    ("looks", "what"),
+    [("awaited", lambda here: sweep.sweep_files(here)), ("uploaded", lambda here: bucket.move(here, here.bucket))],
+    ids=["a sweep", "another service"],
+)
+def test_a_chunk_that_is_moved_while_somebody_looks_is_not_lost(folder, monkeypatch, looks, what):
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        here, look = service.server.config.app.state.service, getattr(chunks, looks)
+
+        async def then_moved(*asked):
+            found = await look(*asked)
+            monkeypatch.setattr(chunks, looks, look)
+            assert await bucket.move(here, here.bucket) == 1
+            return found
+
+        monkeypatch.setattr(chunks, looks, then_moved)
+        service.run(what(here))
+        assert (row(service, sent)["status"], row(service, sent)["error_message"]) == ("QUEUED", None)
+        assert (service.files(), here.metrics.lost) == ([], 0)
+
+
+def test_a_file_that_is_lost_before_it_is_moved_is_told_of_unless_all_are(folder):
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        here, storage = service.server.config.app.state.service, service.settings.storage
+        storage.rename(folder / "away")
+        with pytest.raises(OSError, match="is away or full"):
+            service.run(bucket.move(here, here.bucket))
+        (folder / "away").rename(storage)
+        assert row(service, sent)["status"] == "UPLOADED"
+        (storage / sent.json()["stored_path"]).unlink()
+        service.run(bucket.move(here, here.bucket))
+        assert (row(service, sent)["status"], row(service, sent)["error_message"]) == ("ERROR", "the file is missing")
+        assert here.metrics.lost == 1
+
+
+def test_a_chunk_that_comes_again_while_it_is_moved_is_not_done_again(folder, monkeypatch):
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        name, keep = sent.json()["stored_path"], Storage.keep
+
+        def then_done(storage, arrived, kept_as):
+            keep(storage, arrived, kept_as)
+            if kept_as == name:
+                service.say("UPDATE audio_chunks SET status = 'DONE'")
+
+        (service.settings.storage / name).unlink()  # as after it was moved
+        monkeypatch.setattr(Storage, "keep", then_done)
+        assert service.send().json() == sent.json()
+        assert (service.files(), row(service, sent)["status"]) == ([name], "DONE")
 
 
 def test_a_bucket_nobody_has_is_refused(b2, tmp_path, recwarn):

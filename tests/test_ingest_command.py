@@ -124,6 +124,9 @@ def test_devices_are_kept_from_the_command_line(workspace):
         (("zone", POINT, "--zone", "Mars"), "devices zone: --zone: there is no time zone 'Mars'"),
         (("zone", POINT, "--zone", "UTC"), f"device {POINT}: there is none; see etl serve devices list"),
         (("enable", "here"), "device here: is no UUID; see etl serve devices list"),
+        (("rotate",), "etl serve devices rotate: give one device, or --all"),
+        (("rotate", POINT, "--all"), "etl serve devices rotate: give one device, or --all"),
+        (("rotate", POINT, "--grace-hours", "1e12"), "'--grace-hours': Input should be less than or equal to 8760"),
         (("rotate", POINT), f"device {POINT}: there is none; see etl serve devices list"),
         (("disable", POINT), f"device {POINT}: there is none; see etl serve devices list"),
     ],
@@ -133,6 +136,30 @@ def test_a_command_that_cannot_be_meant_is_refused(workspace, words, said):
     assert (result.code, result.out) == (2, "")
     assert said in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_key_is_another_one_only_once_each_device_has_a_new_token(workspace):
+    key, devices = {"TOKEN_KEY": "one key"}, ("serve", "devices")
+    assert workspace.etl(*devices, "rotate", "--all", **key).out == "no devices yet; try: etl serve devices add\n"
+    ids = [workspace.etl(*devices, "add", "--point", POINT, "--register", REGISTER, "--output", "json", **key)
+           .json["device_id"] for _ in range(2)]  # fmt: skip
+    file = workspace.root / "ingest" / "audio" / KEY_FILE
+    for another, said in (
+        ({"TOKEN_KEY": "another"}, "TOKEN_KEY: is not the key by which"),
+        ({}, f"{file}: is gone, and"),
+    ):
+        for words in ([*devices, "rotate", ids[0]], [*devices, "add", "--point", POINT, "--register", REGISTER]):
+            refused = workspace.etl(*words, **another)
+            assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+            assert said in refused.err
+            assert "where it is lost for good, etl serve devices rotate --all gives each device a new" in refused.err
+    assert not file.exists()
+    new = workspace.etl(*devices, "rotate", "--all", "--output", "json").json
+    assert {each["device_id"] for each in new} == {*ids}
+    assert [workspace.etl(*devices, "list", **told).code for told in ({}, key)] == [0, 2]
+    with serving(workspace.root / "ingest") as service:
+        sent = [service.send(b"x", each["token_plain"], device_id=each["device_id"]) for each in new]
+        assert [answer.status_code for answer in sent] == [200, 200]
 
 
 def test_a_device_is_added_once(workspace):
@@ -159,6 +186,8 @@ def test_it_does_not_start_where_it_cannot_serve(workspace):
     for command in (["serve", "--port", "0"], ["serve", "devices", "list"]):
         beside = workspace.etl(*command, AUDIO_STORAGE_DIR="/proc/nope")
         assert (beside.code, "AUDIO_STORAGE_DIR" in beside.err, "DATABASE_URL" in beside.err) == (2, True, False)
+    nowhere = workspace.etl("serve", "--port", "0", DATABASE_URL="sqlite:////proc/nope/x.sqlite")
+    assert (nowhere.code, "/proc/nope: No such file or directory; let DATABASE_URL name" in nowhere.err) == (2, True)
     nowhere = workspace.etl("serve", "--env", "nowhere", "--port", "0")
     assert (nowhere.code, "no [nowhere]" in nowhere.err) == (2, True)
     known = workspace.etl("serve", "--env", "test", "--port", "0")

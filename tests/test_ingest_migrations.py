@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ingest_api import server
+from ingest_api import devices, server
 from ingest_api.database import Database, DatabaseAway
+from ingest_api.devices import Known
 from ingest_api.settings import Settings
-from ingest_api.tables import Tables
-from ingest_api.tokens import KEY_FILE
+from ingest_api.tables import Device, Tables
+from ingest_api.tokens import KEY_FILE, Tokens
 from pipelines.errors import SettingError
 from tests.postgres_server import database
-from tests.serving import ADMIN, DEVICE, POINT, REGISTER, TOKEN, serving
+from tests.serving import DEVICE, POINT, REGISTER, TOKEN, serving
 
 DOCUMENTED = """
 CREATE TABLE devices (device_id UUID PRIMARY KEY, point_id UUID NOT NULL, register_id UUID NOT NULL,
@@ -106,6 +110,12 @@ def test_the_tables_are_made_taken_back_and_made_again(url):
     assert shapes[4] == {}
 
 
+def test_of_several_at_once_one_makes_the_tables(url):
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: on(url, lambda there: there.migrate()), range(4))) == [None] * 4
+    assert "audio_chunks" in shape(url)
+
+
 @pytest.mark.parametrize("later", ["", LATER])
 def test_a_database_of_the_first_service_is_taken_over(url, later, tmp_path):
     kind = ("TIMESTAMPTZ", "TIMESTAMP") if url.startswith("sqlite") else ("", "")
@@ -138,18 +148,47 @@ def test_a_database_of_the_first_service_is_taken_over(url, later, tmp_path):
     assert plain not in token_hash
 
 
-def test_a_token_hash_of_another_key_opens_nothing(url, tmp_path):
+def test_it_does_not_start_with_another_key_than_that_of_its_tokens(url, tmp_path):
     with serving(tmp_path, DATABASE_URL=url, TOKEN_KEY="one key") as service:
         service.register()
-        assert service.send().status_code == 200
-    with serving(tmp_path, DATABASE_URL=url, TOKEN_KEY="another key") as service:
-        assert service.send().status_code == 401
-        assert service.ask("GET", "/api/v1/admin/devices", ADMIN).status_code == 200
-    with pytest.raises(
-        SettingError, match=r"/\.token_key: is gone, and devices have tokens .* or name its key in TOKEN"
-    ):
+    refused = {
+        "TOKEN_KEY": ("another key", "TOKEN_KEY: is not the key by"),
+        "": ("", r"/\.token_key: is gone, and tokens"),
+    }
+    for name, (key, said) in refused.items():
+        with pytest.raises(SettingError, match=said):
+            asyncio.run(server.migrated(Settings.read({"DATABASE_URL": url, name: key}, tmp_path)))
+    asked(url, "DELETE FROM token_key")  # as in a database of an earlier version
+    with pytest.raises(SettingError, match=said):
         asyncio.run(server.migrated(Settings.read({"DATABASE_URL": url}, tmp_path)))
     assert not (tmp_path / "ingest" / "audio" / KEY_FILE).exists()
+    with serving(tmp_path, DATABASE_URL=url, TOKEN_KEY="one key") as service:
+        assert service.send().status_code == 200
+    [[kept]] = asked(url, "SELECT check_value FROM token_key")
+    assert kept.startswith("hmac-sha256:")
+
+
+def test_a_token_that_is_replaced_while_its_old_hash_is_stays_replaced(url, monkeypatch):
+    execute, tokens = AsyncConnection.execute, Tokens(b"key")
+
+    async def meanwhile(connection, *asked):
+        found = await execute(connection, *asked)
+        if asked[0] is devices.HOLDERS:
+            await execute(connection, update(Device).values(token_hash=tokens.hashed(b"a newer token")))
+        return found
+
+    async def work(there: Database):
+        await there.migrate()
+        device = {"device_id": UUID(DEVICE), "point_id": UUID(POINT), "register_id": UUID(REGISTER)}
+        async with there.asking() as connection:
+            plain = hashlib.sha256(TOKEN.encode()).hexdigest()
+            await connection.execute(insert(Device).values(**device, token_hash=plain))
+        with monkeypatch.context() as patched:
+            patched.setattr(AsyncConnection, "execute", meanwhile)
+            await devices.holders(there, tokens, Known(), TOKEN.encode())
+        return await devices.holders(there, tokens, Known(), b"a newer token")
+
+    assert [device.device_id for device in on(url, work)] == [UUID(DEVICE)]
 
 
 def test_a_database_that_is_away_is_told_from_one_that_refuses():

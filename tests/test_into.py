@@ -74,12 +74,22 @@ def test_shared_tables_are_not_dropped_by_the_way(pair, words):
     assert pair.query("SELECT count(*) FROM pool.things") == [(2,)]
 
 
+CHANGES = (
+    ("run", "filler"), ("state", "reset", "filler", "--yes"), ("quarantine", "replay", "filler"),
+    ("erase", "filler", "--player", "somebody", "--yes"), ("erase", "filler", "--expired", "--yes"),
+)  # fmt: skip
+
+
 def test_the_two_never_run_at_once(pair, postgres_url):
-    """On Postgres they would share a staging dataset, and one would lose its rows."""
+    """On Postgres they would share a staging dataset, and one would lose its rows; nor is either changed meanwhile."""
+    toml, spec = pair.root / "destinations.toml", pair.root / "specs/filler.yaml"
     pair.postgres(postgres_url)
+    toml.write_text(toml.read_text() + "\n[pg.retention]\nruns_days = 1\n")
+    spec.write_text(spec.read_text() + "subjects:\n  player: {rows: [things.word]}\n")
+    assert pair.etl("run", "filler", "--env", "pg").code == 0
     with pair._environment({}):
         chosen = environment.load(pair.root, "pg")
         configuration.activate(chosen)
         with lock.held(chosen, "pool", "first"):
-            result = pair.etl("run", "filler", "--env", "pg")
-    assert (result.code, "held by run first of pool" in result.err) == (7, True), result
+            results = [pair.etl(*words, "--env", "pg") for words in CHANGES]
+    assert [(result.code, "held by run first of pool" in result.err) for result in results] == [(7, True)] * 5, results

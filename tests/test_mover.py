@@ -61,6 +61,9 @@ class Journal:
     def stored(self, item: FileItem, stored: Stored) -> None:
         self.lines.append(("stored", item.id))
 
+    def refused(self, item: FileItem) -> None:
+        self.lines.append(("refused", item.id))
+
 
 @dataclass
 class Site:
@@ -214,9 +217,10 @@ def test_a_name_no_store_takes_is_not_asked_for(site: Site, key: str):
 def test_what_is_any_is_called_as_its_source_calls_it(site: Site):
     site.answer("/a", reply(200, b"1;2", {"Content-Type": "Text/CSV; charset=utf-8"}))
     site.answer("/b", reply(200, b"1;2", {"Content-Type": "nonsense"}))
-    site.move(site.item("a", media="any"), site.item("b", media="any"))
-    kinds = [site.b2.versions("audio", f"x/{name}.ogg")[0].kind for name in "ab"]
-    assert kinds == ["text/csv", "application/octet-stream"]
+    site.answer("/c", [step.replace(b"?", b"\xe9") for step in reply(200, b"1;2", {"Content-Type": "a/b; name=?.mp3"})])
+    site.move(*(site.item(name, media="any") for name in "abc"))
+    kinds = [site.b2.versions("audio", f"x/{name}.ogg")[0].kind for name in "abc"]
+    assert kinds == ["text/csv", "application/octet-stream", "a/b"]
 
 
 def test_a_token_stays_with_its_host(site: Site):
@@ -532,6 +536,7 @@ def test_what_the_bucket_refuses_to_one_is_told(site: Site):
     assert isinstance(first, NotMoved)
     assert (first.kind, first.reason) == ("permanent", "the bucket answered 400 InvalidArgument no such name here")
     assert isinstance(second, Moved)
+    assert sorted(site.journal.lines) == [("intends", "a"), ("intends", "b"), ("refused", "a"), ("stored", "b")]
 
 
 def test_a_host_that_asks_for_time_holds_up_no_other():

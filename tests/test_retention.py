@@ -124,6 +124,11 @@ def age(file: Path, days: int) -> None:
 def test_old_raw_files_go_and_a_rebuild_knows(workspace):
     made = workspace()
     toy(made, rows(2))
+    source = made.root / "sources/toy.py"
+    slashed = '    yield dlt.resource([{"id": 1}], name="of/one", primary_key="id", write_disposition="merge")\n'
+    source.write_text(
+        source.read_text().replace("    yield others(rows_file)\n", f"    yield others(rows_file)\n{slashed}")
+    )
     made.write("destinations.toml", DESTINATIONS.replace("[test]", "[test]\nkeep_raw = true") + RAW)
     assert made.etl("run", "toy", "--env", "test").code == 0
     home, rebuild = made.root / "landing/toy", ("rebuild", "toy", "--yes", "--env", "test")
@@ -138,9 +143,9 @@ def test_old_raw_files_go_and_a_rebuild_knows(workspace):
     (manifest,) = (home / "archive/_manifests").iterdir()
     age(manifest, 31)
     before = sorted(home.rglob("*"))
-    two = {"toy": {"raw files in archive": 2}}
-    assert (expired(made, "--dry-run"), sorted(home.rglob("*"))) == (two, before)
-    assert (expired(made, "--yes"), expired(made, "--yes")) == (two, {"toy": {}})
+    all_three = {"toy": {"raw files in archive": 3}}
+    assert (expired(made, "--dry-run"), sorted(home.rglob("*"))) == (all_three, before)
+    assert (expired(made, "--yes"), expired(made, "--yes")) == (all_three, {"toy": {}})
     assert {file.name for file in (home / "archive").rglob("*.json*")} == {TEN, "toy.expired.json"}
     result = made.etl(*rebuild)
     assert (result.code, f"{datetime.now(UTC) - timedelta(days=31):fetched until %Y-%m-%d}" in result.err) == (2, True)

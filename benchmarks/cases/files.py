@@ -179,6 +179,9 @@ def _move(work: Work, media: str) -> None:
         def stored(self, item: FileItem, stored: Stored) -> None:
             pass
 
+        def refused(self, item: FileItem) -> None:
+            pass
+
     def items() -> Iterator[FileItem]:
         for name in _names(work):
             yield FileItem(name, f"{work.server}/source/{name}", name, {}, media=media)

@@ -23,9 +23,8 @@ def begun(service: Service) -> str:
 def holds(service: Service, value: str | None) -> bool:
     """Whether it is a value of ours whose time has not come."""
     until, _, _ = (value or "").partition(".")
-    if not (until.isascii() and until.isdecimal()) or int(until) <= now().timestamp():
-        return False
-    return compare_digest((value or "").encode(), _signed(service, until).encode())
+    is_ours = compare_digest((value or "").encode(), _signed(service, until).encode())
+    return is_ours and int(until) > now().timestamp()
 
 
 def _signed(service: Service, until: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 
 from ingest_api import chunks, refusals, service
 from ingest_api.access import ReaderRoute
@@ -46,9 +47,19 @@ class Outcome(BaseModel):
     """Why, for people."""
 
 
+class Lent(FileResponse):
+    """A file that is removed once it was sent, or was not."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            Path(self.path).unlink(missing_ok=True)
+
+
 @router.get("/chunks")
 async def list_chunks(request: Request, wanted: Annotated[Filter, Query()]) -> Page:
-    """Chunks by the time they came, then by id; a row may show up to half a minute after the time it bears."""
+    """Chunks by the time they came, then by id; a row may show up 45 seconds after the time it bears."""
     found = await chunks.listed(service.of(request).database, wanted)
     return Page(chunks=found, next=cursor(found[-1]) if len(found) == wanted.limit else None)
 
@@ -99,7 +110,7 @@ async def fetch_file(request: Request, chunk_id: UUID) -> FileResponse:
     if here.bucket is None:
         raise refusals.not_found(NO_FILE)
     copy = await here.blocking(here.storage.copied, await _read(here.bucket, name))
-    return FileResponse(copy, media_type=OGG, filename=path.name, background=BackgroundTask(copy.unlink))
+    return Lent(copy, media_type=OGG, filename=path.name)
 
 
 async def _read(bucket: Store, name: str) -> bytes:

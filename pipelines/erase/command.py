@@ -189,7 +189,7 @@ def _erase(
 def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
     """Everything of one spec, with what waits to be loaded loaded first, since it may hold the value, too."""
     environment, spec = scope.environment, scope.spec
-    with held(environment, spec.name, receipt.id), open_ledger(environment) as ledger:
+    with held(environment, spec.lock, receipt.id), open_ledger(environment) as ledger:
         _refuse_unrecorded(scope)
         receipt.begin(ledger)
         ledger.take_in(environment.spools(spec.name))
@@ -205,10 +205,11 @@ def _erase_stored(scope: Scope, receipt: Receipt, found: Found) -> None:
 
 
 def _refuse_unrecorded(scope: Scope) -> None:
-    """Objects that a killed run has stored and not yet recorded are in no table: the next run records them."""
+    """Objects that a killed run has stored and not yet recorded are in no table: a later run records them."""
     if is_unrecorded(scope.environment, scope.spec.name):
         run = f"etl run {scope.spec.name} --env {scope.environment.name}"
-        raise EtlError(f"{scope.spec.name}: files may be stored that no row names, by a run that died; first {run}")
+        unknown = "files may be stored that no row names, as a run died or their store was away"
+        raise EtlError(f"{scope.spec.name}: {unknown}; first {run}, with --failed if that is not enough")
 
 
 def _finish(environment: Environment, receipt: Receipt) -> None:

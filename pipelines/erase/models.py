@@ -30,7 +30,7 @@ def make_readers_anew(environment: Environment, readers: Sequence[Spec], run_id:
     for spec in readers:
         with told_of(spec.name):
             settle(environment, spec, Order())
-            with held(environment, spec.name, run_id), open_ledger(environment) as ledger:
+            with held(environment, spec.lock, run_id), open_ledger(environment) as ledger:
                 if ledger.models(spec.name, environment.dataset(dataset_name(spec))):
                     make_anew(environment, spec, ledger, run_id)
                     count_anew(environment, spec, ledger, run_id)

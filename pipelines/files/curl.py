@@ -58,7 +58,7 @@ class Exchange:
             status=handle.getinfo(pycurl.RESPONSE_CODE),
             lines=self.lines,
             body=b"".join(self.body),
-            content_type=handle.getinfo(pycurl.CONTENT_TYPE),
+            content_type=(handle.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1") or None,
             redirect=handle.getinfo(pycurl.REDIRECT_URL),
             retry_after=handle.getinfo(pycurl.RETRY_AFTER) or None,
         )

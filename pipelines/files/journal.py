@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import orjson
 from dlt.common import json
 
 from pipelines.environment import Environment
@@ -40,7 +41,8 @@ class Intent:
 class Left:
     """What a journal holds: receipts that no load has committed, objects in doubt, and the runs that wrote it."""
 
-    receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    receipts: dict[str, bytes] = field(default_factory=dict)
+    """As JSON, the way dlt keeps rows."""
     intents: dict[str, Intent] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     boot: str = ""
@@ -59,8 +61,13 @@ def journal_of(environment: Environment, spec: str, resource: str) -> Path:
 
 def is_unrecorded(environment: Environment, spec: str) -> bool:
     """Whether a run of a spec has stored something, or may have, that no receipt in the warehouse names."""
+    return any(left.receipts or left.intents for left in all_left(environment, spec))
+
+
+def all_left(environment: Environment, spec: str) -> Iterator[Left]:
+    """What the journals of all resources of a spec hold."""
     every = journal_of(environment, spec, "*")
-    return any(left.receipts or left.intents for left in map(read, every.parent.glob(every.name)))
+    return map(read, every.parent.glob(every.name))
 
 
 def read(path: Path) -> Left:
@@ -78,12 +85,14 @@ def read(path: Path) -> Left:
 def _is_taken_in(left: Left, line: bytes) -> bool:
     """Take in a line if it is whole."""
     try:
-        told = json.typed_loadb(line)
+        told = json.loadb(line)
         if "stored" in told:
-            left.receipts[told["stored"]] = told["receipt"]
+            left.receipts[told["stored"]] = json.dumpb(told["receipt"])
             left.intents.pop(told["stored"], None)
         elif "intends" in told:
             left.intents[told["intends"]["id"]] = Intent(**told["intends"])
+        elif "refused" in told:
+            left.intents.pop(told["refused"], None)
         else:
             left.runs, left.boot = told["runs"], told["boot"]
     except (ValueError, TypeError, KeyError):
@@ -99,12 +108,34 @@ def boot() -> str:
         return f"{time.time() - time.monotonic():.0f}"[:-1]
 
 
+class _Receipts:
+    """Receipts in one piece of memory: thousands of pieces between bodies of files would take ten times as much."""
+
+    def __init__(self, receipts: Mapping[str, bytes]) -> None:
+        self._content, self._places = bytearray(), dict[str, slice]()
+        for id, receipt in receipts.items():
+            self.add(id, receipt)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, id: str, receipt: bytes) -> None:
+        """Take one in."""
+        start = len(self._content)
+        self._content += receipt
+        self._places[id] = slice(start, len(self._content))
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Each by its id."""
+        return ((id, bytes(self._content[place])) for id, place in self._places.items())
+
+
 class Journal:
     """The journal of a run, written from any thread."""
 
     def __init__(self, path: Path, files: Files, left: Left, run_id: str) -> None:
         self._path, self._files, self._lock = path, files, Lock()
-        self._intents, self._receipts = dict(left.intents), dict(left.receipts)
+        self._intents, self._receipts = dict(left.intents), _Receipts(left.receipts)
         runs = left.runs if left.boot == boot() else []
         self._header = {"runs": [*runs[-1:], run_id], "boot": boot()}
         self._torn = False
@@ -119,11 +150,17 @@ class Journal:
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
-        receipt = {name: _plain(value) for name, value in self._files.receipt(item, stored).items()}
+        receipt = json.typed_dumpb(_plain(self._files.receipt(item, stored)))
         with self._lock:
             self._intents.pop(item.id, None)
-            self._receipts[item.id] = receipt
-            self._write({"stored": item.id, "receipt": receipt})
+            self._receipts.add(item.id, receipt)
+            self._write(_stored(item.id, receipt))
+
+    def refused(self, item: FileItem) -> None:
+        """Note that the object is not there."""
+        with self._lock:
+            self._intents.pop(item.id, None)
+            self._write({"refused": item.id})
 
     @property
     def in_doubt(self) -> dict[str, Intent]:
@@ -136,16 +173,16 @@ class Journal:
         """How many receipts no load has committed."""
         return len(self._receipts)
 
-    def receipts(self) -> dict[str, dict[str, Any]]:
-        """The receipts that no load has committed, by the ids of their items."""
+    def receipts(self) -> dict[str, bytes]:
+        """The receipts that no load has committed, as JSON by the ids of their items."""
         with self._lock:
-            return dict(self._receipts)
+            return dict(self._receipts.items())
 
     def forget(self, recorded: Collection[str]) -> None:
         """Leave out what has a receipt in the warehouse."""
         with self._lock:
+            self._receipts = _Receipts({id: told for id, told in self._receipts.items() if id not in recorded})
             for id in recorded:
-                self._receipts.pop(id, None)
                 self._intents.pop(id, None)
             before, self._opened = self._opened, self._rewritten()
             os.close(before)
@@ -164,7 +201,7 @@ class Journal:
         lines: list[dict[str, Any]] = [
             self._header,
             *map(_intends, self._intents.values()),
-            *({"stored": id, "receipt": receipt} for id, receipt in self._receipts.items()),
+            *(_stored(id, receipt) for id, receipt in self._receipts.items()),
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
@@ -191,9 +228,14 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         opened.close()
 
 
-def _plain(value: Any) -> Any:
-    """A moment as ISO 8601, which costs nothing to write, to read and to load; everything else as it is."""
-    return value.isoformat() if isinstance(value, datetime) else value
+def _plain(receipt: dict[str, Any]) -> dict[str, Any]:
+    """Its moments as ISO 8601, which costs nothing to write, to read and to load; everything else as it is."""
+    moments = {name: value.isoformat() for name, value in receipt.items() if isinstance(value, datetime)}
+    return {**receipt, **moments}
+
+
+def _stored(id: str, receipt: bytes) -> dict[str, Any]:
+    return {"stored": id, "receipt": orjson.Fragment(receipt)}
 
 
 def _intends(intent: Intent) -> dict[str, Any]:

@@ -197,9 +197,12 @@ class _HandOn:
         named = [f'{self._id} IN (SELECT {self._id} FROM "{t}" WHERE {w})' for t, w in told if t in self._there]
         return " OR ".join([self._of_this_run(), *named])
 
-    def _rows(self, table: str, where: str, columns: str = "*") -> Iterator[Row]:
+    def _rows(self, table: str, where: str, *columns: str) -> Iterator[Row]:
+        """Rows of a table, if it is there; all columns but dlt's where none is named."""
         if table in self._there and where != "FALSE":
-            sql = f'SELECT {columns} FROM "{table}" WHERE {where}'
+            wanted = columns or [name for name in self._there[table] if not name.startswith("_dlt_")]
+            listed = ", ".join(f'"{name}"' for name in wanted)
+            sql = f'SELECT {listed} FROM "{table}" WHERE {where}'
             written = parse(sql).written(self._warehouse.kind, lambda named: self._warehouse.named(named.table))
             for page in self._warehouse.pages(written, PAGE_ROWS):
                 yield from page
@@ -211,7 +214,7 @@ class _HandOn:
         with part.open("wb") as file:
             for row in rows:
                 count += 1
-                line = lines.line({name: value for name, value in row.items() if not name.startswith("_dlt_")})
+                line = lines.line(row)
                 audio = kept.get(str(row.get(self._move.files.identity)))
                 told = {**line, "audio": audio} if audio else line
                 file.write(orjson.dumps(told, default=str, option=orjson.OPT_APPEND_NEWLINE))
@@ -223,7 +226,8 @@ class _HandOn:
         keeps, names = self._load.environment.keeps_audio, dict[str, str]()
         if not keeps:
             self._handed.audio = str(self._load.environment.table[self._move.block.to]["bucket_url"])
-        for row in self._rows(self._move.block.table, self._of_this_run(), "*" if keeps else self._id):
+        columns = () if keeps else (self._move.files.identity,)
+        for row in self._rows(self._move.block.table, self._of_this_run(), *columns):
             id = str(row[self._move.files.identity])
             self._handed.moved.append(id)
             if keeps:

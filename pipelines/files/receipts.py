@@ -6,12 +6,13 @@ They have a schema of their own in the dataset of the spec, so that no `--full-r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import dlt
+import orjson
 from dlt.common.schema import Schema
 from dlt.extract import DltResource, DltSource
 
@@ -45,6 +46,7 @@ FAILURES: dict[str, Any] = {
     "run_id": {"data_type": "text"},
 }
 Row = dict[str, Any]
+Rows = Sequence[Row | orjson.Fragment]
 
 
 class Receipts:
@@ -61,16 +63,16 @@ class Receipts:
             with open_warehouse(load.environment, load.report.dataset) as warehouse:
                 prepare(warehouse, self._move)
 
-    def record(self, receipts: Iterable[Row], failures: Iterable[Row]) -> None:
-        """Load them, in one package."""
-        source = source_of(self._load.spec.name, self._move, [*receipts], [*failures])
+    def record(self, receipts: Iterable[bytes], failures: Iterable[Row]) -> None:
+        """Load receipts, as a journal has them, and failures, in one package."""
+        source = source_of(self._load.spec.name, self._move, [*map(orjson.Fragment, receipts)], [*failures])
         if source.resources:
             pipeline = self._load.beside()
             pipeline.extract(source, loader_file_format=LOADER_FORMAT)
             self._load.load(pipeline)
 
 
-def source_of(spec: str, move: Move, receipts: list[Row], failures: list[Row]) -> DltSource:
+def source_of(spec: str, move: Move, receipts: Rows, failures: Rows) -> DltSource:
     """Receipts and failures as dlt takes them."""
     identity = move.files.identity
     kind = move.files.columns.get(identity, {}).get("data_type", "text")
@@ -92,7 +94,7 @@ def schema_name(spec: str) -> str:
     return f"{spec}_files"
 
 
-def _table(move: Move, name: str, rows: list[Row], columns: dict[str, Any]) -> DltResource:
+def _table(move: Move, name: str, rows: Rows, columns: dict[str, Any]) -> DltResource:
     resource: DltResource = dlt.resource(
         _pages(rows), name=name, columns=columns, primary_key=move.files.identity, write_disposition=UPSERT,
         schema_contract={"data_type": "freeze"},
@@ -100,9 +102,9 @@ def _table(move: Move, name: str, rows: list[Row], columns: dict[str, Any]) -> D
     return resource
 
 
-def _pages(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows by the page: dlt holds each several times over."""
-    return (rows[start : start + PAGE_ROWS] for start in range(0, len(rows), PAGE_ROWS))
+def _pages(rows: Rows) -> list[Rows]:
+    """Rows by the page, as dlt holds each several times over; a list, as of a generator dlt looks for the module."""
+    return [rows[start : start + PAGE_ROWS] for start in range(0, len(rows), PAGE_ROWS)]
 
 
 def failure_of(outcome: NotMoved, prior: Prior | None, move: Move, run_id: str, now: datetime) -> Row:

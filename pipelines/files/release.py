@@ -58,17 +58,17 @@ def _verified(book: Book, store: Store, chosen: Chosen, column: str, batch: Batc
 
 
 def _release(book: Book, release: Release, rows: list[Row], dry_run: bool, batch: Batch) -> None:
-    """Delete some files at their source, and write down which are gone."""
+    """Delete some files at their source, and write down which are gone before an error is raised."""
     ids = [str(row[book.files.identity]) for row in rows]
     if dry_run:
         batch.released += ids
         return
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        reasons = dict(zip(ids, pool.map(release.delete, rows), strict=True))
-    gone = [id for id, reason in reasons.items() if reason is None]
+        asked = {id: pool.submit(release.delete, row) for id, row in zip(ids, rows, strict=True)}
+    gone = [id for id, told in asked.items() if told.exception() is None and told.result() is None]
     book.mark_now(release.column, gone)
     batch.released += gone
-    batch.left |= {id: reason for id, reason in reasons.items() if reason is not None}
+    batch.left |= {id: reason for id, told in asked.items() if (reason := told.result()) is not None}
 
 
 def _tell(name: str, batch: Batch, dry_run: bool, printer: Printer) -> None:

@@ -67,6 +67,9 @@ class Journal(Protocol):
     def stored(self, item: FileItem, stored: Stored) -> None:
         """The object is there."""
 
+    def refused(self, item: FileItem) -> None:
+        """The store would not have it; where this is not told after a PUT, nobody knows."""
+
 
 def sign_in_needed(item: FileItem) -> SignInNeeded:
     """The error that stops a run whose files nobody may have without a person."""
@@ -171,6 +174,8 @@ class Carrier:
         about = About(content_type, body.sha256, item.id, sound=sound)
         put = yield from self._put(item, item.key, body, about, patience)
         if isinstance(put, NotMoved):
+            if put.kind == "permanent":
+                self.journal.refused(item)
             return put
         stored = Stored(
             key=item.key,

@@ -11,6 +11,7 @@ from pipelines.build import moves
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, SettingError, TryLater, UsageError
 from pipelines.files.declared import Move, moves_of
+from pipelines.files.journal import all_left
 from pipelines.files.stores import Refusal, Weather
 from pipelines.lock import held
 from pipelines.order import Order, settle
@@ -28,8 +29,16 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
         if not writes:
             yield
             return
-        with held(environment, spec.name, str(ULID())):
+        with held(environment, spec.lock, str(ULID())):
+            _refuse_unrecorded(environment, spec.name)
             yield
+
+
+def _refuse_unrecorded(environment: Environment, name: str) -> None:
+    """Stop where the next run writes rows of what a killed one has stored: it would undo what is done to them."""
+    if any(left.receipts for left in all_left(environment, name)):
+        run = f"etl run {name} --env {environment.name}"
+        raise EtlError(f"{name}: a run that died has stored files whose rows the next one writes; first {run}")
 
 
 @contextmanager

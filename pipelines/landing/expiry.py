@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pipelines.landing.manifest import ENDING, Manifest, RawFile, moment
+from pipelines.landing.manifest import ENDING, Manifest, RawFile, filed, moment
 from pipelines.landing.store import MANIFESTS, REJECTED, WHY, Store, strangers
 
 HOME = f"archive/{MANIFESTS}"
@@ -77,9 +77,9 @@ def _mark_of(store: Store) -> str:
 
 def _remove(store: Store, fetch: Manifest, there: dict[str, set[str]], act: bool) -> int:
     """The files of a fetch, and then its manifest, by which they are found."""
-    files = [file for file in fetch.files if file.name in there.get(file.resource, ())]
+    files = [file for file in fetch.files if file.name in there.get(filed(file.resource), ())]
     for file in files if act else ():
-        store.remove(f"archive/{file.resource}", file.name)
+        store.remove(f"archive/{filed(file.resource)}", file.name)
     if act and not fetch.is_foreign:
         store.remove(HOME, fetch.name)
     return len(files)

@@ -53,8 +53,9 @@ class Strangers:
         return self.standing(store, RawFile(kind, name, size=store.size(name)), store.mark(name))
 
     def standing(self, store: Store, file: RawFile, mark: str = "") -> Manifest:
-        """What stands for a file that is of a type."""
-        return Manifest.foreign(store.spec, file, mark, self._tables.get(file.resource, (file.resource,)))
+        """What stands for a file that is of a type; one that has rows already has those of its first table."""
+        tables = self._tables.get(file.resource, (file.resource,))
+        return Manifest.foreign(store.spec, file, mark, tables if self._reads(file) else tables[:1])
 
     def in_order(self, manifests: Iterable[Manifest]) -> list[Manifest]:
         """The oldest first; of strangers' files with no fetch of ours between them, first those that others need."""

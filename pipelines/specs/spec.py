@@ -72,6 +72,11 @@ class Spec(Strict):
         """The file the spec was read from; a spec made in memory has one without marks."""
         return self._document or Document(_shown(self.name), self.model_dump(exclude_unset=True), {}, [])
 
+    @property
+    def lock(self) -> str:
+        """The spec whose lock is held by whatever changes something of this one."""
+        return self.into or self.name
+
     def once(self, name: str, work_out: Callable[[], T]) -> T:
         """What is worked out of the spec, its source and its models, by a name: once for this spec."""
         if name not in self._worked_out:

@@ -31,11 +31,11 @@ def begun(environment: Environment, name: str, account: str) -> Content | None:
 
 def _adopted(environment: Environment, name: str, account: str) -> Content | None:
     found = setting(TOKENSTORE, ("sources", name), secret=True, fewest=2)
-    if found is None or not _is_only(name, account):
+    place = str(found[0]).strip() if found else ""
+    if not place or not _is_only(name, account):
         return None
-    place = str(found[0])
     try:
-        told = json.loads(place if place.lstrip().startswith("{") else _content(environment, name, place))
+        told = json.loads(place if place.startswith("{") else _content(environment, name, place))
         tokens = {ours: told[theirs] for ours, theirs in TOKENS.items()}
         return {**tokens, "extra": {ours: told.get(theirs) for ours, theirs in CLIENT.items()}}
     except FileNotFoundError:

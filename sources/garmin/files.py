@@ -76,14 +76,14 @@ def read(accounts: list[str]) -> Foreign:
     tables = {metric.name: tuple(table.name for table in metric.tables) for metric in METRICS}
     parts = {part.name: tuple(table.name for table in part.tables) for part in acts.PARTS}
     whole = {**tables, **parts, BOTH: ("user_summary",), "activity_splits": tuple(SPLITS)}
-    return Foreign(partial(_rows, accounts), whole, partial(ownerless, accounts), _is_empty)
+    return Foreign(partial(_rows, accounts, whole), whole, partial(ownerless, accounts), _is_empty)
 
 
-def _rows(accounts: list[str], table: str, line: Line) -> Iterable[Row]:
-    """The rows of a line; one that has an account is a row already."""
+def _rows(accounts: list[str], tables: Mapping[str, tuple[str, ...]], table: str, line: Line) -> Iterable[Row]:
+    """The rows of a line; one that has an account is a row already, of the first table of its type."""
     account = owner(accounts, line)
     if ACCOUNT in line.content:
-        return [line.content]
+        return [line.content] if table == tables.get(line.type, (table,))[0] else []
     return (_owned(row, account) for row in _told(table, line))
 
 

@@ -50,7 +50,7 @@ class Documents:
         home = Path(self._home)
         if not home.is_dir():
             raise BadSetting(f"halo.json_dir: there is no folder {home}; name it: --with json_dir=FOLDER, or a URL")
-        below = [home / file] if (home / file).is_file() else sorted(home.rglob(file))
+        below = [home / file] if (home / file).is_file() else _below(home, file)
         if not below:
             raise Unreadable(f"is not below {home}; put it there, or leave its tables out")
         if len(below) > 1:
@@ -60,3 +60,8 @@ class Documents:
 
 def _is_url(address: str) -> bool:
     return address.startswith(("http://", "https://"))
+
+
+def _below(home: Path, file: str) -> list[Path]:
+    """The files of a name, wherever they lie; the name may be anything."""
+    return sorted(path for path in home.rglob("*") if path.as_posix().endswith(f"/{file}") and path.is_file())

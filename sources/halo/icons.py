@@ -17,22 +17,13 @@ from dlt.common.typing import TSecretStrValue
 
 from sources.kit import http, secrets, tokens
 from sources.kit.errors import SourceError
-from sources.kit.files import FileItem, Files, NoFile, Row, Stored
+from sources.kit.files import OF_OBJECT, FileItem, Files, NoFile, Row, receipt_of
 from sources.kit.halo.sign_in import CLEARANCE, SIGN_IN, SPARTAN, headers_of
 from sources.kit.png import NotPng, Sheet
 
 API = "https://gamecms-hacs.svc.halowaypoint.com"
-STORED: Any = {
-    "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
-    "bytes": {"data_type": "bigint", "nullable": False},
-    "sha256": {"data_type": "text", "nullable": False, "description": "of the object, hexadecimal"},
-    "stored_at": {"data_type": "timestamp", "nullable": False},
-    "content_type": {"data_type": "text"},
-    "etag": {"data_type": "text"},
-    "version": {"data_type": "text"},
-}
-RANK_ICON: Any = {"path": {"data_type": "text", "nullable": False}, "rank": {"data_type": "bigint"}, **STORED}
-MEDAL_ICON: Any = {"icon": {"data_type": "text", "nullable": False}, "name_id": {"data_type": "bigint"}, **STORED}
+RANK_ICON: Any = {"path": {"data_type": "text", "nullable": False}, "rank": {"data_type": "bigint"}, **OF_OBJECT}
+MEDAL_ICON: Any = {"icon": {"data_type": "text", "nullable": False}, "name_id": {"data_type": "bigint"}, **OF_OBJECT}
 
 
 def rank_icons(
@@ -46,7 +37,7 @@ def rank_icons(
             key = f"career_ranks/rank_{row['rank']:03}_large.png"
             yield FileItem(row["path"], images.url(row["path"]), key, row, images.headers, media="png")
 
-    return Files("path", items, partial(_receipt, ("path", "rank")), RANK_ICON, names=("rank",))
+    return Files("path", items, partial(receipt_of, RANK_ICON), RANK_ICON, names=("rank",))
 
 
 def medal_icons(
@@ -61,7 +52,7 @@ def medal_icons(
             content = partial(images.cell, sheet, row["sprite_row"], row["sprite_column"], row["cell_pixels"])
             yield FileItem(row["icon"], images.url(sheet), key, row, media="png", content=content)
 
-    return Files("icon", items, partial(_receipt, ("icon", "name_id")), MEDAL_ICON)
+    return Files("icon", items, partial(receipt_of, MEDAL_ICON), MEDAL_ICON)
 
 
 class Images:
@@ -124,16 +115,3 @@ class Images:
             return NoFile(str(problem), 401 if problem.kind == "sign_in" else None)
         except NotPng as wrong:
             return NoFile(f"{path} is {wrong}")
-
-
-def _receipt(names: tuple[str, ...], item: FileItem, stored: Stored) -> dict[str, Any]:
-    return {
-        **{name: item.row[name] for name in names},
-        "object_key": stored.key,
-        "bytes": stored.bytes,
-        "sha256": stored.sha256,
-        "stored_at": stored.stored_at,
-        "content_type": stored.content_type,
-        "etag": stored.etag,
-        "version": stored.version,
-    }

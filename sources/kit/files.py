@@ -13,6 +13,23 @@ from typing import Any
 
 Row = Mapping[str, Any]
 Content = bytes
+OF_OBJECT: Any = {
+    "object_key": {"data_type": "text", "nullable": False, "description": "name of the object in the bucket"},
+    "bytes": {"data_type": "bigint", "nullable": False},
+    "sha256": {"data_type": "text", "description": "of the object, hexadecimal; null where an adopted one tells none"},
+    "content_type": {"data_type": "text"},
+    "etag": {"data_type": "text"},
+    "version": {"data_type": "text"},
+    "stored_at": {"data_type": "timestamp", "nullable": False},
+}
+"""What a receipt says of its object, as dlt's column hints."""
+OF_SOUND: Any = {
+    "codec": {"data_type": "text"},
+    "seconds": {"data_type": "double", "description": "length found in the audio"},
+    "sample_rate": {"data_type": "bigint"},
+    "channels": {"data_type": "bigint"},
+}
+"""What a receipt says of the audio in it."""
 
 
 class NoFile(Exception):
@@ -63,6 +80,28 @@ class Stored:
     seconds: float | None = None
     sample_rate: int | None = None
     channels: int | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What it is, by the columns of `OF_OBJECT` and `OF_SOUND`."""
+        return {
+            "object_key": self.key,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "content_type": self.content_type,
+            "etag": self.etag,
+            "version": self.version,
+            "stored_at": self.stored_at,
+            "codec": self.codec,
+            "seconds": self.seconds,
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+        }
+
+
+def receipt_of(columns: Iterable[str], item: FileItem, stored: Stored) -> dict[str, Any]:
+    """The row of a stored file: what its object is, and for the rest what its source says of it."""
+    told = stored.told()
+    return {name: told[name] if name in told else item.row.get(name) for name in columns}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dlt.common import json
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit.errors import BadSetting
-from sources.kit.files import Columns, FileItem, Files, Lines, Row, Stored
+from sources.kit.files import OF_SOUND, Columns, FileItem, Files, Lines, Row, Stored
 from sources.kit.given import askable
 from sources.kit.secrets import keep_out
 
@@ -72,6 +72,7 @@ LISTED = (
     "index_in_phone",
     "source_row_id",
 )  # what a receipt has of the list
+FOUND = (*OF_SOUND, "content_type", "etag", "version")
 POSTGRES = (
     "CREATE SCHEMA IF NOT EXISTS {dataset}",
     """CREATE TABLE IF NOT EXISTS {receipts} (
@@ -224,22 +225,14 @@ def phone_folder(phone: str | None) -> str:
 
 
 def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
-    found = {
-        "codec": stored.codec,
-        "seconds": stored.seconds,
-        "sample_rate": stored.sample_rate,
-        "channels": stored.channels,
-        "content_type": stored.content_type,
-        "etag": stored.etag,
-        "version": stored.version,
-    }
+    told = stored.told()
     return {
         **{name: item.row.get(name) for name in LISTED},
         "b2_object_key": stored.key,
         "file_size_bytes": stored.bytes,
         "content_sha256": stored.sha256,
         "created_at": stored.stored_at,
-        "metadata": json.dumps({name: value for name, value in found.items() if value is not None}),  # cheap to load
+        "metadata": json.dumps({name: told[name] for name in FOUND if told[name] is not None}),  # cheap to load
     }
 
 

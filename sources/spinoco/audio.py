@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 import dlt
+from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TSecretStrValue
 
 from sources.kit import http, secrets
-from sources.kit.files import FileItem, Files, Release, Row, Stored
+from sources.kit.files import OF_OBJECT, OF_SOUND, FileItem, Files, Release, Row, receipt_of
 from sources.kit.given import askable
 from sources.spinoco.lines import LINES
 from sources.spinoco.processed import kept
@@ -20,28 +20,16 @@ from sources.spinoco.tables import columns
 from sources.spinoco.upstream import API, PROTOCOL
 
 IDENTITY = "spinoco_recording_id"
-LISTED = (
-    IDENTITY,
-    "spinoco_call_guid",
-    "call_id",
-    "recording_id",
-    "direction",
-    "caller",
-    "callee",
-    "started_at",
-    "ended_at",
-    "duration_seconds",
-)  # what a receipt has of the recording
-RECEIPT = columns(
-    "spinoco_recording_id spinoco_call_guid object_key bytes sha256 stored_at",
-    text=(
-        "spinoco_recording_id spinoco_call_guid call_id recording_id direction caller callee "
-        "object_key sha256 content_type codec etag version"
+RECEIPT: TTableSchemaColumns = {
+    **columns(
+        "spinoco_recording_id spinoco_call_guid",
+        text="spinoco_recording_id spinoco_call_guid call_id recording_id direction caller callee",
+        timestamp="started_at ended_at released_at",
+        double="duration_seconds",
     ),
-    timestamp="started_at ended_at stored_at released_at",
-    double="duration_seconds seconds",
-    bigint="bytes sample_rate channels",
-)
+    **OF_OBJECT,
+    **OF_SOUND,
+}
 
 
 def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, validate_ogg_header: bool = True) -> Files:
@@ -71,7 +59,7 @@ def audio(token: TSecretStrValue = dlt.secrets.value, base_url: str = API, valid
     return Files(
         identity=IDENTITY,
         items=items,
-        receipt=_receipt,
+        receipt=partial(receipt_of, RECEIPT),
         columns=RECEIPT,
         when="started_at",
         there="available",
@@ -108,21 +96,3 @@ def _delete(base_url: str, headers: dict[str, str], receipt: Row) -> str | None:
         response = session.delete(f"{base_url}/recording/{task}/{recording}", headers=headers)
     gone = response.ok or response.status_code == 404
     return None if gone else f"the vendor answered {response.status_code}"
-
-
-def _receipt(item: FileItem, stored: Stored) -> dict[str, Any]:
-    return {
-        **{name: item.row.get(name) for name in LISTED},
-        "object_key": stored.key,
-        "bytes": stored.bytes,
-        "sha256": stored.sha256,
-        "content_type": stored.content_type,
-        "codec": stored.codec,
-        "seconds": stored.seconds,
-        "sample_rate": stored.sample_rate,
-        "channels": stored.channels,
-        "etag": stored.etag,
-        "version": stored.version,
-        "stored_at": stored.stored_at,
-        "released_at": None,
-    }

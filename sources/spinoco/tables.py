@@ -44,10 +44,6 @@ DESCRIPTIONS = {
     "text": "what was said, in the order of the channels",
     "kind": "skills, hashtags or users",
     "deactivated": "whether it is in use no longer",
-    "object_key": "name of the object in the bucket",
-    "bytes": "size of the object",
-    "sha256": "of the object, hexadecimal",
-    "seconds": "length found in the audio",
     "released_at": "when the recording was deleted at the vendor, by `etl files release`",
 }
 

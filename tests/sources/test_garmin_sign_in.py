@@ -184,6 +184,7 @@ def test_a_sign_in_begins_with_what_another_program_keeps_in_a_bucket(workspace)
         ("theirs", '["me", "you"]', 6, "nobody has signed in"),
         ("nowhere", '["me"]', 2, "sources.garmin.tokenstore: is not there; mend it, or sign in: etl auth login garmin"),
         ("{}", '["me"]', 2, "sources.garmin.tokenstore: holds no tokens of garminconnect; "),
+        (" ", '["me"]', 6, "nobody has signed in"),
         ("gs://lake/old", '["me"]', 2, "tokenstore gs://lake/old: no bucket of [test] is gs://"),
     ],
 )

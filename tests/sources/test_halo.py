@@ -198,7 +198,13 @@ def test_files_are_found_wherever_they_lie(folder):
     (folder / "data").mkdir()
     (folder / "data" / "medals_en.json").write_bytes(b"{}")
     (folder / "data" / "broken.json").write_bytes(b"\xef\xbb\xbf{'")
-    for file, why in (("medals_en.json", "2 times"), ("broken.json", "is no JSON"), ("medals_de.json", "is not below")):
+    for file, why in (
+        ("medals_en.json", "2 times"),
+        ("broken.json", "is no JSON"),
+        ("medals_de.json", "is not below"),
+        ("/a.json", "is not below"),
+        ("", "is not below"),
+    ):
         with pytest.raises(Unreadable, match=why):
             documents.get(file)
     with pytest.raises(BadSetting, match="there is no folder"):

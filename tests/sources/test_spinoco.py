@@ -603,6 +603,7 @@ def test_a_receipt_has_the_columns_it_declares(world):
     item = next(files.items(map(as_loaded, _loaded(world))))
     receipt = files.receipt(item, Stored("k", 1, "00", "audio/ogg", NOON, codec="vorbis", seconds=49.9))
     assert receipt.keys() == files.columns.keys()
+    assert files.columns[files.named.sha256].get("nullable", True), "an object may be adopted that tells no hash"
     assert (receipt["spinoco_recording_id"], receipt["recording_id"]) == ("r", "20240822_054336_71da9579_p01")
 
 
