@@ -31,7 +31,7 @@ class Suspicious(Exception):
 
 
 def stretches(data: memoryview, start: int = 0) -> Iterator[int]:
-    """Where stretches of the bytes from `start` on end; of a mapped file that has several, memory holds one at a time."""
+    """Where stretches of the bytes from `start` on end; of a mapped file with several, memory holds one at a time."""
     for end in range(start + STRETCH, len(data) + STRETCH, STRETCH):
         yield min(end, len(data))
         if len(data) > STRETCH and isinstance(data.obj, mmap.mmap):
