@@ -31,6 +31,8 @@ BODY_AHEAD = 131_072
 KEEP_ALIVE_SECONDS = 75
 END_SECONDS = 90
 """For what is under way when the service is told to end: more than its clients' patience of 60."""
+LOOK_SECONDS = 0.1
+"""From one look whether it was told twice to the next."""
 BACKLOG = 2048
 
 
@@ -100,7 +102,13 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         tell("ending", waiting_for=len(self.server_state.tasks), seconds=END_SECONDS)
-        await super().shutdown(sockets)
+        ending = asyncio.create_task(super().shutdown(sockets))
+        while not (ending.done() or self.force_exit):
+            await asyncio.wait([ending], timeout=LOOK_SECONDS)
+        if not ending.done():  # since Python 3.12.1 it would wait for connections all the same
+            ending.cancel()
+            return
+        await ending
 
     @property
     def address(self) -> str:
