@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
@@ -19,6 +18,7 @@ from typing import Any
 
 import orjson
 from dlt.common import json
+from dlt.common.json import custom_pua_encode
 
 from pipelines.environment import Environment
 from pipelines.ledger import Transfer
@@ -42,7 +42,7 @@ class Left:
     """What a journal holds: receipts that no load has committed, objects in doubt, and the runs that wrote it."""
 
     receipts: dict[str, bytes] = field(default_factory=dict)
-    """As JSON, the way dlt keeps rows."""
+    """As JSON, the way dlt keeps rows, but for moments: as ISO 8601 they cost nothing to write, to read and to load."""
     intents: dict[str, Intent] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     boot: str = ""
@@ -150,7 +150,7 @@ class Journal:
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
-        receipt = json.typed_dumpb(_plain(self._files.receipt(item, stored)))
+        receipt = orjson.dumps(self._files.receipt(item, stored), default=custom_pua_encode)
         with self._lock:
             self._intents.pop(item.id, None)
             self._receipts.add(item.id, receipt)
@@ -226,12 +226,6 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         yield opened
     finally:
         opened.close()
-
-
-def _plain(receipt: dict[str, Any]) -> dict[str, Any]:
-    """Its moments as ISO 8601, which costs nothing to write, to read and to load; everything else as it is."""
-    moments = {name: value.isoformat() for name, value in receipt.items() if isinstance(value, datetime)}
-    return {**receipt, **moments}
 
 
 def _stored(id: str, receipt: bytes) -> dict[str, Any]:

@@ -271,7 +271,7 @@ class Moves(Strict):
     gives_up_after: GivesUp = Field(
         GivesUp(tries=5, days=3), description="When a file that is refused (403, 404, 410) or no sound is given up."
     )
-    checkpoint: Positive = Field(5000, description="How many receipts make one load (5000).")
+    checkpoint: Positive = Field(10_000, description="How many receipts make one load (10,000).")
 
     @property
     def cools_down_in(self) -> timedelta:
