@@ -75,7 +75,7 @@ _SAME = {
     pycurl.CAINFO: CERTIFICATES,
     pycurl.USERAGENT: AGENT,
 }
-_CALLED_BACK = (pycurl.HEADERFUNCTION, pycurl.WRITEFUNCTION, pycurl.READFUNCTION, pycurl.SEEKFUNCTION)
+_SENT, _RECEIVED = (pycurl.READFUNCTION, pycurl.SEEKFUNCTION), (pycurl.WRITEFUNCTION,)
 
 
 class Handles:
@@ -92,8 +92,8 @@ class Handles:
         return handle
 
     def give_back(self, handle: Any, exchange: Exchange) -> None:
-        """It is through with an exchange, whose bytes it does not keep."""
-        for option in _CALLED_BACK:
+        """It is through with an exchange, whose body it does not keep; what is short is replaced by the next one's."""
+        for option in _RECEIVED if exchange.request.body is None else _SENT:
             handle.unsetopt(option)
         self._idle[_kind(exchange.request)].append(handle)
 

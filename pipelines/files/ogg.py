@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from fastcrc.crc32 import cksum
 
@@ -21,12 +22,15 @@ NO_CHECKSUM = bytes(4)
 SUM = 0xFFFF
 """Of an Adler-32 from 0 on, this half is the sum of the bytes, modulo 65521: 255 lacing values are never that much."""
 BEGINS, ENDS = 2, 4
-NO_PACKET_ENDS = -1
+NO_PACKET_ENDS, MOST = -1, 255
 NO_PAGE = "no page at byte {}, where one must start"
 
 
-Page = tuple[int, int, int, int, memoryview, memoryview]
-"""Flags, position, serial of its stream, the number that gives it, lacing and body; a class of its own costs time."""
+Page = tuple[int, int, int, int, memoryview, int, int]
+"""Flags, position, serial of its stream, the number that gives it, lacing, start and end of its body in the data.
+
+A class of its own costs time, and so does a view of each body.
+"""
 
 
 @dataclass(slots=True)
@@ -39,8 +43,8 @@ class Stream:
     channels: int
     ticks: int
     """Positions per second: Opus counts 48,000 whatever went in."""
-    samples: Callable[[memoryview], int]
-    """How long a packet sounds, at most."""
+    samples: Callable[[memoryview, memoryview], int]
+    """How long the packets that end on a page sound, at most, by its lacing and body."""
     skip: int = 0
     pages: int = 1
     start: int | None = None
@@ -51,19 +55,20 @@ class Stream:
     def seconds(self) -> float:
         return max(0, self.end - (self.start or 0) - self.skip) / self.ticks
 
-    def follow(self, page: Page) -> None:
+    def follow(self, page: Page, data: memoryview) -> None:
         """Take the next page; Suspicious where it is another's, or not the next."""
-        flags, granule, serial, number, lacing, body = page
+        flags, granule, serial, number, lacing, body, end = page
         if serial != self.serial:
             raise Suspicious(f"page {self.pages} belongs to another stream")
         if number != self.pages:
             raise Suspicious(f"page {self.pages} is missing: page {number} stands there")
-        self.pages += 1
-        self.ended = bool(flags & ENDS)
+        self.pages = number + 1
+        if flags & ENDS:
+            self.ended = True
         if granule != NO_PACKET_ENDS:
             self.end = granule
             if self.start is None and granule > 0:
-                self.start = max(0, granule - sum(map(self.samples, _packets(lacing, body))))
+                self.start = max(0, granule - self.samples(lacing, data[body:end]))
 
 
 def read_ogg(data: memoryview) -> Sound:
@@ -83,10 +88,10 @@ def _follow(streams: list[Stream], data: memoryview) -> None:
     stream: Stream | None = None
     for page in _pages(data):
         if stream is None or stream.ended:
-            stream = _begun(page)
+            stream = _begun(page, data)
             streams.append(stream)
         else:
-            stream.follow(page)
+            stream.follow(page, data)
     if not streams[-1].ended:
         raise Suspicious(f"cut after page {streams[-1].pages - 1}: the last page is missing")
 
@@ -114,16 +119,17 @@ def _pages(data: memoryview) -> Iterator[Page]:
             before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
             if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ 0xFFFFFFFF != checksum:
                 raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
-            yield flags, granule, serial, number, lacing, data[body:end]
+            yield flags, granule, serial, number, lacing, body, end
             at = end
 
 
-def _begun(page: Page) -> Stream:
+def _begun(page: Page, data: memoryview) -> Stream:
     """The stream a page begins."""
-    flags, _, serial, number, _, body = page
+    flags, _, serial, number, _, start, end = page
+    body = data[start:end]
     if not flags & BEGINS:
         raise Suspicious("the first page of its stream is missing")
-    reader = next((read for start, read in CODECS.items() if body[: len(start)] == start), None)
+    reader = next((read for head, read in CODECS.items() if body[: len(head)] == head), None)
     if reader is None:
         raise Suspicious("an Ogg stream that is neither Vorbis, Opus nor FLAC")
     try:
@@ -140,7 +146,7 @@ def _begun(page: Page) -> Stream:
 def _vorbis(serial: int, head: memoryview) -> Stream:
     channels, rate = struct.unpack_from("<BI", head, 11)
     longest = (1 << (head[28] >> 4)) // 2
-    return Stream(serial, "vorbis", rate, channels, rate, lambda _: longest)
+    return Stream(serial, "vorbis", rate, channels, rate, partial(_as_long, longest))
 
 
 def _opus(serial: int, head: memoryview) -> Stream:
@@ -151,10 +157,19 @@ def _opus(serial: int, head: memoryview) -> Stream:
 def _flac(serial: int, head: memoryview) -> Stream:
     longest, packed = struct.unpack_from(">H", head, 19)[0], struct.unpack_from(">I", head, 27)[0]
     rate = packed >> 12
-    return Stream(serial, "flac", rate, (packed >> 9 & 7) + 1, rate, lambda _: longest)
+    return Stream(serial, "flac", rate, (packed >> 9 & 7) + 1, rate, partial(_as_long, longest))
 
 
-def _opus_samples(packet: memoryview) -> int:
+def _as_long(longest: int, lacing: memoryview, _: memoryview) -> int:
+    """Of packets that nobody looks into: one ends where a lacing value is less than 255."""
+    return longest * (len(lacing) - bytes(lacing).count(MOST))
+
+
+def _opus_samples(lacing: memoryview, body: memoryview) -> int:
+    return sum(map(_opus_packet, _packets(lacing, body)))
+
+
+def _opus_packet(packet: memoryview) -> int:
     """At 48,000 a second: the first byte says how long a frame is and how many there are (RFC 6716, 3.1)."""
     if not packet:
         return 0
@@ -172,7 +187,7 @@ def _packets(lacing: memoryview, body: memoryview) -> Iterator[memoryview]:
     start = end = 0
     for length in lacing:
         end += length
-        if length < 255:
+        if length < MOST:
             yield body[start:end]
             start = end
 
