@@ -238,13 +238,9 @@ def _start_again(client: SqlJobClientBase, packages: PackageStorage, load_id: st
 
 
 def _merge_again(client: SqlJobClientBase, packages: PackageStorage, load_id: str) -> None:
-    """Take back what a started merge without a key may have appended from its staging table; it will run again.
-
-    One that dlt has noted as completed does not run again.
-    """
-    names = [Path(job).name for job in packages.list_started_jobs(load_id)]
-    unknown = [name for name in names if (packages.load_pending_transition(load_id, name) or "")[:1] != ("completed",)]
-    merging = {job.table_name for job in map(ParsedLoadJobFileName.parse, unknown) if job.file_format == "sql"}
+    """Take back what a merge without a key may have appended from its staging table, if dlt will run it again."""
+    again = (ParsedLoadJobFileName.parse(job) for job, _ in packages.list_retried_new_jobs(load_id))
+    merging = {job.table_name for job in again if job.file_format == "sql"}
     if merging:
         _forget(client, packages.load_schema(load_id), "= %s", load_id, only=merging)
 

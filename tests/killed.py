@@ -10,6 +10,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -37,15 +38,23 @@ _ONE_ASKS = threading.Lock()  # a start asks after all other processes; of two t
 
 @dataclass(frozen=True)
 class At:
-    """The moment before or after the `nth` call of a function, named `module:Class.function`."""
+    """The moment before or after the `nth` call of a function, named `module:Class.function`.
+
+    With a pattern only calls count that have a text `among` what they are given.
+    """
 
     function: str
     when: Literal["before", "after"] = "before"
     nth: int = 1
+    among: str = ""
 
     def arm(self, act: Callable[[], None]) -> None:
         """Make the moment act."""
         _Counted(self, act).replace()
+
+    def is_about(self, given: tuple[Any, ...]) -> bool:
+        """Whether a call that is given these counts."""
+        return not self.among or any(isinstance(text, str) and re.search(self.among, text) for text in given)
 
     def __str__(self) -> str:
         return f"{self.when} {self.function.split(':')[1]}" + (f" {self.nth}" if self.nth > 1 else "")
@@ -231,8 +240,9 @@ class _Counted:
     def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def counted(*values: Any, **named: Any) -> Any:
-            self._calls += 1
-            mine = self._calls == self._at.nth
+            counts = self._at.is_about(values)
+            self._calls += counts
+            mine = counts and self._calls == self._at.nth
             if mine and self._at.when == "before":
                 self._act()
             result = function(*values, **named)
