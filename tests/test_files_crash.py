@@ -34,9 +34,10 @@ NEW_ROWS = 2
 CHECKPOINT = "checkpoint: 3"
 POINTS = {
     "the warehouse knows, nothing is moved": At(f"{LEDGER}.begin_transfer", "after"),
-    "a file is noted, not stored": At(f"{JOURNAL}.intends", "after", 2),
+    "files are noted, not stored": At(f"{JOURNAL}._append", "after"),
     "a file is stored, not noted": At(f"{JOURNAL}.stored", nth=2),
-    "a file is stored and noted": At(f"{JOURNAL}.stored", "after", 2),
+    "a file is stored, its line is not written": At(f"{JOURNAL}.stored", "after", 2),
+    "lines are written": At(f"{JOURNAL}._append", "after", 2),
     "receipts are extracted": At(f"{PIPELINE}.extract", "after", 2),
     "receipts are merged, the load is not counted": At("dlt.load.load:Load.complete_package", nth=2),
     "some receipts are recorded, others are not": At(f"{JOURNAL}.forget", "after", 1),
@@ -45,10 +46,10 @@ POINTS = {
     "failures of stored files are left": At("pipelines.files.work:Tables.drop_repaired"),
 }
 FEW = [
-    "a file is noted, not stored", "a file is stored, not noted", "receipts are merged, the load is not counted",
+    "files are noted, not stored", "a file is stored, not noted", "receipts are merged, the load is not counted",
     "all is recorded, the warehouse does not know",
 ]  # fmt: skip
-IN_A_BUCKET = ["a file is noted, not stored", "a file is stored, not noted", "receipts are extracted"]
+IN_A_BUCKET = ["files are noted, not stored", "a file is stored, not noted", "receipts are extracted"]
 
 
 @dataclass
@@ -172,7 +173,7 @@ def test_a_bucket_gets_no_second_version(tmp_path: Path) -> None:
 
 
 def test_without_a_journal_the_store_is_asked_until_all_is_known(site: Site) -> None:
-    site.kill(POINTS["a file is stored and noted"])
+    site.kill(POINTS["lines are written"])
     shutil.rmtree(site.workspace.root / ".dlt/state")
     assert run(site.workspace, *site.command, "--limit", "1").code == 0
     assert site.ask("SELECT in_doubt FROM _etl.transfers") == [(1,)]

@@ -42,12 +42,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def killed(path: Path) -> Iterator[Path]:
-    """The journal of a run that stored `a`, may have stored `b`, not a refused `z`, and was killed."""
+    """The journal of a run that stored `a`, may have stored `b`, not a refused `z` or `c`, and was killed."""
     opened = Journal(path, FILES, Left(), "run 1")
     for id in ("a", "b", "z"):
         opened.intends(item(id), 3, "abc")
     opened.refused(item("z"))
     opened.stored(item("a"), stored("a"))
+    opened.flush()
+    opened.intends(item("c"), 3, "abc")
     yield path
     opened.close()
 
@@ -105,15 +107,31 @@ def test_a_journal_is_trusted_for_its_runs_and_its_boot(
     assert left.is_short_of(None) is False
 
 
-def test_a_full_disk_tears_one_line_and_no_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_a_full_disk_has_torn_is_whole_once_there_is_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, room = os.write, [20]
+
+    def full(file: int, lines: bytearray) -> int:
+        if not room:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        return write(file, lines[: room.pop()])
+
     with journal(path, FILES, Left(), "run 1") as opened:
         opened.intends(item("a"), 3, "abc")
-        write = os.write
-        monkeypatch.setattr(journals.os, "write", lambda file, line: write(file, line[: len(line) // 2]))
-        with pytest.raises(OSError) as full:
-            opened.stored(item("a"), stored("a"))
-        assert full.value.errno == ENOSPC
+        opened.flush()
+        opened.stored(item("a"), stored("a"))
+        monkeypatch.setattr(journals.os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            opened.flush()
+        assert read(path).intents.keys() == {"a"}
         monkeypatch.undo()
         opened.intends(item("b"), 3, "abc")
-        assert read(path).intents.keys() == {"a", "b"}
-        opened.forget(["a", "b"])
+        opened.flush()
+        assert (read(path).receipts.keys(), read(path).intents.keys()) == ({"a"}, {"b"})
+
+
+def test_a_journal_is_written_to_its_end_when_it_is_closed(path: Path) -> None:
+    with journal(path, FILES, Left(), "run 1") as opened:
+        opened.stored(item("a"), stored("a"))
+    assert read(path).receipts.keys() == {"a"}

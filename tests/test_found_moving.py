@@ -34,11 +34,13 @@ def test_a_journal_that_cannot_be_written_anew_goes_on_in_its_file(tmp_path: Pat
     path = tmp_path / "journal.jsonl"
     journal = Journal(path, FILES, Left(), "run 1")
     journal.stored(item("a"), stored("a"))
+    journal.flush()
     path.with_suffix(".part").mkdir()
     with pytest.raises(OSError, match="Is a directory"):
         journal.forget(["a"])
     other = os.open(tmp_path / "somebody else's", os.O_RDWR | os.O_CREAT)
     journal.stored(item("b"), stored("b"))
+    journal.flush()
     assert os.read(other, 100) == b""
     assert read(path).receipts.keys() == {"a", "b"}
     journal.close()
@@ -139,7 +141,7 @@ def test_a_password_in_a_url_is_not_in_the_failures(site: Site) -> None:
 def test_a_journal_with_a_hole_is_not_trusted(site: Site, hole: bytes) -> None:
     """What stood there was moved again; a line of anything else than an object broke off each run."""
     toy.vault(site.workspace, site.host, 5, "transfers: 1")
-    killed(site.workspace, At("pipelines.files.journal:Journal.stored", "after", 3), "run", "vault", "--env", "test")
+    killed(site.workspace, At("pipelines.files.journal:Journal._append", "after", 6), "run", "vault", "--env", "test")
     (path,) = (site.workspace.root / ".dlt/state/test/files").glob("*.jsonl")
     header, _, _, *rest = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([header, hole, *rest]))

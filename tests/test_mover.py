@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import resource
 import ssl
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from errno import ENOSPC
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import Exit, SettingError, SignInNeeded, TryLater
 from pipelines.files import mover as files_mover
 from pipelines.files.audio import inspect
 from pipelines.files.bucket import Bucket
+from pipelines.files.folder import Folder
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.steps import Patience, Signature
 from pipelines.files.stores import CapExceeded
@@ -54,6 +58,10 @@ class Journal:
     """What it was told, in order."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
+    flushed: int = 0
+
+    def flush(self) -> None:
+        self.flushed = len(self.lines)
 
     def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
         self.lines.append(("intends", item.id))
@@ -339,6 +347,21 @@ def test_a_full_disk_stops_everything(site: Site, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert site.b2.asked == []
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["a bucket", "a folder"])
+def test_nothing_is_stored_that_the_journal_could_not_note(site: Site, local: bool):
+    class Full(Journal):
+        def flush(self) -> None:
+            if self.lines:
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    objects = site.folder / "objects"
+    store = Folder(LocalFileSystem(), str(objects)) if local else site.bucket()
+    mover = Mover(store, Settings(site.folder / "spool", transfers=2), Full(), inspect)
+    with pytest.raises(OSError, match="No space left"):
+        list(mover.move([site.item("a"), site.item("b")]))
+    assert (site.b2.asked, list(objects.rglob("*"))) == ([], [])
 
 
 @pytest.mark.parametrize("token", [{"Authorization": "Bearer x"}, {}])

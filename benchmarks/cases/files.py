@@ -173,6 +173,9 @@ def _move(work: Work, media: str) -> None:
     from sources.kit.files import FileItem, Stored
 
     class NoJournal:
+        def flush(self) -> None:
+            pass
+
         def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
             pass
 

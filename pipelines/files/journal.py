@@ -1,7 +1,8 @@
 """What a run has stored and not yet recorded: a file on this machine that the next run goes on from.
 
-A line is written before each PUT and one after it. Nothing waits for the disk: a killed process loses no line, and
-after a power cut the lines are of another boot, which `is_short_of` tells.
+A line is written before each PUT and one after it; those of several files go together, for each write is a turn that
+another thread may take. Nothing waits for the disk: a killed process loses no line that was flushed, and after a power
+cut the lines are of another boot, which `is_short_of` tells.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from errno import ENOSPC
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -131,36 +131,45 @@ class _Receipts:
 
 
 class Journal:
-    """The journal of a run, written from any thread."""
+    """The journal of a run, told by any thread; what it was told is in its file once it is flushed."""
 
     def __init__(self, path: Path, files: Files, left: Left, run_id: str) -> None:
         self._path, self._files, self._lock = path, files, Lock()
         self._intents, self._receipts = dict(left.intents), _Receipts(left.receipts)
         runs = left.runs if left.boot == boot() else []
         self._header = {"runs": [*runs[-1:], run_id], "boot": boot()}
-        self._torn = False
+        self._unwritten = bytearray()
         self._opened = self._rewritten()
 
     def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
-        """Note that an object is about to be stored."""
+        """Note that an object is about to be stored; to be flushed before it is."""
         intent = Intent(item.id, item.key, bytes, sha256)
+        line = _intends(intent)
         with self._lock:
             self._intents[item.id] = intent
-            self._write(_intends(intent))
+            self._unwritten += line
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """Note its receipt."""
         receipt = orjson.dumps(self._files.receipt(item, stored), default=custom_pua_encode)
+        line = _stored(item.id, receipt)
         with self._lock:
             self._intents.pop(item.id, None)
             self._receipts.add(item.id, receipt)
-            self._write(_stored(item.id, receipt))
+            self._unwritten += line
 
     def refused(self, item: FileItem) -> None:
         """Note that the object is not there."""
+        line = _line({"refused": item.id})
         with self._lock:
             self._intents.pop(item.id, None)
-            self._write({"refused": item.id})
+            self._unwritten += line
+
+    def flush(self) -> None:
+        """Write what it was told; what a full disk has no room for, even half a line, is written by the next one."""
+        with self._lock:
+            if self._unwritten:
+                self._append()
 
     @property
     def in_doubt(self) -> dict[str, Intent]:
@@ -185,6 +194,7 @@ class Journal:
             for id in recorded:
                 self._intents.pop(id, None)
             before, self._opened = self._opened, self._rewritten()
+            self._unwritten.clear()
             os.close(before)
 
     def remove(self) -> None:
@@ -194,28 +204,27 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            os.close(self._opened)
+            try:
+                self._append()
+            finally:
+                os.close(self._opened)
+
+    def _append(self) -> None:
+        while self._unwritten:
+            del self._unwritten[: os.write(self._opened, self._unwritten)]
 
     def _rewritten(self) -> int:
         """The file anew, with what is not committed."""
-        lines: list[dict[str, Any]] = [
-            self._header,
+        lines = [
+            _line(self._header),
             *map(_intends, self._intents.values()),
             *(_stored(id, receipt) for id, receipt in self._receipts.items()),
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
-        part.write_bytes(b"".join(map(_line, lines)))
+        part.write_bytes(b"".join(lines))
         part.replace(self._path)
         return os.open(self._path, os.O_WRONLY | os.O_APPEND)
-
-    def _write(self, content: dict[str, Any]) -> None:
-        """Append a line, whole or told; what a full disk has torn is parted from the next one."""
-        line = (b"\n" if self._torn else b"") + _line(content)
-        self._torn = True
-        if os.write(self._opened, line) < len(line):
-            raise OSError(ENOSPC, os.strerror(ENOSPC), str(self._path))
-        self._torn = False
 
 
 @contextmanager
@@ -228,17 +237,16 @@ def journal(path: Path, files: Files, left: Left, run_id: str) -> Iterator[Journ
         opened.close()
 
 
-def _stored(id: str, receipt: bytes) -> dict[str, Any]:
-    return {"stored": id, "receipt": orjson.Fragment(receipt)}
+def _stored(id: str, receipt: bytes) -> bytes:
+    return _line({"stored": id, "receipt": orjson.Fragment(receipt)})
 
 
-def _intends(intent: Intent) -> dict[str, Any]:
-    told = {"id": intent.id, "key": intent.key, "bytes": intent.bytes, "sha256": intent.sha256}
-    return {"intends": told}
+def _intends(intent: Intent) -> bytes:
+    return _line({"intends": intent})
 
 
 def _line(content: dict[str, Any]) -> bytes:
-    return json.typed_dumpb(content) + b"\n"
+    return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _content(path: Path) -> bytes:

@@ -25,12 +25,14 @@ TICK = 0.01  # seconds until it looks again for what no connection announces
 class Lane(Generic[T]):
     """Up to `width` transfers at once; `begin` gives the next one, or None for now, `ended` is told what each came to.
 
-    An error that a transfer does not catch ends the lane, and with it all its transfers.
+    `before` is called before requests are sent, several at once. An error in it, or one that a transfer does not catch,
+    ends the lane, and with it all its transfers.
     """
 
     width: int
     begin: Callable[[], Steps[T] | None]
     ended: Callable[[T], None]
+    before: Callable[[], None]
     stopped: threading.Event
     pool: Executor
     _flows: set[Steps[T]] = field(default_factory=set)
@@ -46,6 +48,7 @@ class Lane(Generic[T]):
         try:
             while not self.stopped.is_set():
                 self._fill()
+                self.before()
                 self._multi.perform()
                 self._settle()
                 self._wait()
@@ -102,6 +105,7 @@ class Lane(Generic[T]):
             case Pause():
                 heapq.heappush(self._pauses, (time.monotonic() + step.seconds, next(self._number), flow, step.why))
             case Call():
+                self.before()
                 self._called.append((flow, self.pool.submit(step.function)))
 
     def _freed(self, handle: Any) -> tuple[Steps[T], Exchange]:

@@ -117,7 +117,7 @@ class _Moving:
         try:
             for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
                 carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
-                lane = Lane(width, partial(self._begin, carrier), self._ended, stopped, calls)
+                lane = Lane(width, partial(self._begin, carrier), self._ended, journal.flush, stopped, calls)
                 self._lanes.append(lane)
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield

@@ -61,8 +61,11 @@ Outcome = Moved | NotMoved
 class Journal(Protocol):
     """What is told before and after an object is stored, from any thread."""
 
+    def flush(self) -> None:
+        """What was told must last from now on, for requests are about to be sent."""
+
     def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
-        """A PUT of these bytes at `item.key` comes next."""
+        """A PUT of these bytes at `item.key` comes next, once this is flushed."""
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """The object is there."""
