@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -97,6 +98,10 @@ WHOLE = {
     "mp3 behind a tag": (b"ID3\x04\0\0\0\0\x01\x02" + bytes(130) + MP3, Sound("mp3", "audio/mpeg", 0.504, 16_000, 1)),
     "mp3 behind two tags": (b"ID3\x04\0\0\0\0\0\x01x" * 2 + MP3, Sound("mp3", "audio/mpeg", 0.504, 16_000, 1)),
     "mp3 before a tag": (MP3 + b"TAG" + bytes(125), Sound("mp3", "audio/mpeg", 0.504, 16_000, 1)),
+    "mp3 before zeros and a tag": (
+        MP3 + bytes(500) + b"TAG" + bytes(125),
+        Sound("mp3", "audio/mpeg", 0.504, 16_000, 1),
+    ),
     "mp3 before zeros": (MP3 + bytes(500), Sound("mp3", "audio/mpeg", 0.504, 16_000, 1)),
     "two streams": (VORBIS + sound.vorbis("b", 2.25), Sound("vorbis", "audio/ogg", 3.75, 8_000, 2)),
     "flac": (ogg(FLAC_HEAD, ([b"a"], 4096), ([b"b"], 8000)), Sound("flac", "audio/ogg", 0.5, 16_000, 1)),
@@ -189,11 +194,25 @@ def test_a_flipped_bit_anywhere_is_found(data, bit):
         assert reason(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]), at
 
 
-@pytest.mark.parametrize("data", [MP3, encoded("MP3", "MPEG_LAYER_III", 16_000, 1, 0.5)], ids=["ours", "LAME's"])
+LONG, LAMES = sound.mp3("a", 30.0), encoded("MP3", "MPEG_LAYER_III", 16_000, 1, 0.5)
+
+
+@pytest.mark.parametrize("data", [MP3, LAMES], ids=["ours", "LAME's"])
 def test_a_flipped_bit_in_the_sound_of_an_mp3_is_found(data):
     first = data.index(b"\xff\xf3", 1)
     for at in range(first, len(data)):
         assert reason(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]), at
+
+
+@pytest.mark.parametrize("data", [MP3, LAMES, LONG], ids=["ours", "LAME's", "long"])
+def test_a_flipped_bit_before_the_sound_of_an_mp3_does_not_change_its_length(data):
+    """Where it is not found: the frame that counts the others has no checksum, and may be taken for one of sound."""
+    whole = looked(data).seconds
+    for at in range(data.index(b"\xff\xf3", 1)):
+        for bit in range(8):
+            with contextlib.suppress(Suspicious):
+                found = looked(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]).seconds
+                assert abs(found - whole) <= max(0.08, 0.005 * whole), (at, bit)
 
 
 def test_a_missing_page_is_found_and_so_is_one_that_comes_twice_or_too_early():
@@ -241,6 +260,8 @@ PAGES = sound.pieces(VORBIS)
         (MP3[: 288 * 14], "cut after byte 4032 of 4320"),
         (MP3 + b"<html>", "no MP3 frame at byte 4320, where frame 16 must start"),
         (MP3[:800] + b"\0" + MP3[800:], "no MP3 frame at byte 864, where frame 4 must start"),
+        (MP3 + bytes(500) + MP3[288:], "no MP3 frame at byte 4320, where frame 16 must start"),
+        (MP3[288:2880] + bytes(288) + MP3[3168:], "no MP3 frame at byte 2592, where frame 10 must start"),
         (MP3 + b"ID3" + bytes(7) + MP3, "no MP3 frame at byte 4320, where frame 16 must start"),
         (MP3[:-1] + b"?", "its sound is damaged: the checksum differs"),
         (MP3[:288], "cut after frame 1 of 14"),

@@ -16,7 +16,7 @@ from benchmarks.endpoint import PAYLOAD, counts, serve
 
 WALK, MOVER, RCLONE, HASHSUM, AWS, LOOP = (
     "engine, Ogg walk",
-    "mover, MP3 walk",
+    "mover, MP3",
     "rclone",
     "rclone + hashsum",
     "curl + AWS CLI",
@@ -56,7 +56,7 @@ def run_walk(work: Work) -> None:
 
 
 def run_mp3(work: Work) -> None:
-    """The mover alone, each frame of each file checked."""
+    """The mover alone, the sound of each file checked."""
     _move(work, "mp3")
 
 

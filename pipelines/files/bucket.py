@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
@@ -31,6 +32,7 @@ PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
 PATIENCE = Patience()
+NOT_IN_PATHS = re.compile(r"[^\w/.~-]+", re.ASCII)
 PLAIN = " /:;,.-_~=+@()[]"
 PLAIN_TEXT = re.compile(rf"[\w{re.escape(PLAIN)}]*", re.ASCII)
 ABORT_SECONDS = 5
@@ -273,7 +275,8 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         sha256: str = NOTHING,
     ) -> Request:
-        path = quote(f"/{self.bucket}" if key is None else f"/{self.bucket}/{self._named(key)}", safe="/-_.~")
+        path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{self._named(key)}"
+        path = NOT_IN_PATHS.sub(lambda found: _quoted(found[0]), path)
         url = f"{self.endpoint}{path}" + (f"?{urlencode(query, quote_via=quote, safe='-_.~')}" if query else "")
         told = {"x-amz-content-sha256": sha256, **(headers or {})}
         if self.token:
@@ -288,6 +291,11 @@ def region_of(endpoint: str) -> str | None:
     """The region an endpoint names: `https://s3.eu-central-003.backblazeb2.com` is `eu-central-003`."""
     found = re.match(r"s3[.-]([a-z]+-[a-z0-9-]+)\.", urlsplit(endpoint).hostname or "")
     return found[1] if found else None
+
+
+@lru_cache(maxsize=1000)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _told(about: About) -> dict[str, str]:

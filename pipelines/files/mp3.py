@@ -1,6 +1,7 @@
-"""MP3, frame by frame: MPEG 1, 2 and 2.5 Layer III, with what Xing, Info and VBRI headers say of the whole.
+"""MP3: MPEG 1, 2 and 2.5 Layer III, with what Xing, Info and VBRI headers say of the whole.
 
-A frame has no checksum of its own as a rule, but LAME and FFmpeg write one of all sound into the Info header.
+A frame has no checksum of its own as a rule, but LAME and FFmpeg write one of all sound into the Info header, beside
+the number of frames and of bytes. Where that is so of a constant rate, every byte is checked; elsewhere each frame is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 
 from fastcrc.crc16 import arc
 
-from pipelines.files.sound import Sound, Suspicious, stretches
+from pipelines.files.sound import STRETCH, Sound, Suspicious, stretches
 
 MPEG_1, LAYER_3, MONO = 3, 1, 3
 KILOBITS = {
@@ -58,11 +59,14 @@ def read_mp3(data: memoryview) -> Sound:
     layout = _format(data[first + 1], data[first + 2]) if _synchronous(data, first) else None
     if layout is None:
         raise Suspicious(f"no MP3 frame at byte {first}, where the first must start")
-    frames, end = _walk(data, first, layout.lengths)
-    _check_end(data, frames, end)
     length = layout.lengths[data[first + 1] << 8 | data[first + 2]]
     info = _info(data[first : first + length], layout.mpeg_1)
-    _check_info(data, first, length, frames, end, info or Info())
+    if info and _is_sealed(data, first, length, layout, info):
+        frames = 1 + info.frames
+    else:
+        frames, end = _walk(data, first, layout.lengths)
+        _check_end(data, frames, end)
+        _check_info(data, first, length, frames, end, info or Info())
     seconds = (frames - (info is not None)) * layout.samples / layout.sample_rate
     channels = 1 if data[first + 3] >> 6 == MONO else 2
     return Sound("mp3", "audio/mpeg", seconds, layout.sample_rate, channels)
@@ -114,14 +118,38 @@ def _walk(data: memoryview, at: int, lengths: dict[int, int]) -> tuple[int, int]
     return frames, at
 
 
+def _is_sealed(data: memoryview, first: int, length: int, layout: Format, info: Info) -> bool:
+    """Whether all is there that the first frame counts, with its checksum, and no sound behind it.
+
+    The checksum is not of the number of frames, so that must be what as much sound has at a constant rate.
+    """
+    start, end = first + length, first + info.sound_bytes
+    if not (info.checksum and info.frames and start + 3 < end and max(end, first + info.bytes) <= len(data)):
+        return False
+    third = data[start + 2]
+    usual = layout.lengths.get(data[start + 1] << 8 | third, 0) - (third >> 1 & 1)
+    is_constant = usual * info.frames <= end - start <= (usual + 1) * info.frames
+    return is_constant and _is_over(data, end) and _checksum(data[start:end]) == info.checksum
+
+
+def _is_over(data: memoryview, end: int) -> bool:
+    """Whether there is nothing but zeros and tags from here on."""
+    for at in range(end, len(data), STRETCH):
+        some = bytes(data[at : at + STRETCH])
+        if rest := some.lstrip(b"\0"):
+            at += len(some) - len(rest)
+            return bytes(data[at : at + 16]).startswith(TRAILERS)
+    return True
+
+
 def _check_end(data: memoryview, frames: int, end: int) -> None:
-    """Behind the last frame there is nothing but tags and zeros."""
+    """Behind the last frame there is nothing but zeros and tags."""
     if end > len(data):
         raise Suspicious(f"cut in frame {frames}")
     rest = bytes(data[end : end + 16])
     if len(rest) < 4 and rest.startswith(b"\xff"):
         raise Suspicious(f"cut in frame {frames + 1}")
-    if any(rest) and not rest.startswith(TRAILERS):
+    if not _is_over(data, end):
         raise Suspicious(f"no MP3 frame at byte {end}, where frame {frames + 1} must start")
 
 
