@@ -27,7 +27,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import Exit, SettingError, SignInNeeded, TryLater
 from pipelines.files import mover as files_mover
-from pipelines.files.audio import inspect
+from pipelines.files.audio import Sound, inspect
 from pipelines.files.bucket import Bucket
 from pipelines.files.folder import Folder
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
@@ -314,6 +314,22 @@ def test_no_more_transfers_at_once_than_are_allowed(site: Site):
     assert most[0] == 3
 
 
+@pytest.mark.parametrize(("size", "threads"), [(1000, 1), (300_000, 2)])
+def test_small_files_are_carried_by_one_thread_and_large_ones_by_two(site: Site, size: int, threads: int):
+    seen: list[int] = []
+
+    def looked_at(body: memoryview, media: str) -> Sound:
+        seen.append(threading.get_ident())
+        return inspect(body, media)
+
+    body = reply(200, bytes(size))
+    mover = Mover(site.bucket(), Settings(site.folder / "spool", transfers=4), site.journal, looked_at)
+    with serving(lambda asked: [0.01, *body]) as source:
+        items = (site.item(str(n), url=f"{source.url}/{n}", media="any") for n in range(40))
+        assert all(isinstance(outcome, Moved) for outcome in mover.move(items))
+    assert len(set(seen[20:])) == threads
+
+
 def test_only_so_many_bytes_are_held_in_memory(site: Site, monkeypatch):
     monkeypatch.setattr(files_mover, "IN_MEMORY", 20_000)
     chunked = [head(200, {**OGG, "Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LONG), LONG)]
@@ -563,7 +579,7 @@ def test_what_the_bucket_refuses_to_one_is_told(site: Site):
 
 
 def test_a_host_that_asks_for_time_holds_up_no_other():
-    turns = Turns(per_host=1)
+    turns = Turns(per_host=1, at_once=9)
     for name, host in ("a1", "a"), ("a2", "a"), ("b1", "b"):
         turns.add(FileItem(name, f"http://{host}/", name, {}))
     first = turns.take()

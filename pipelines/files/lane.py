@@ -23,13 +23,13 @@ TICK = 0.01  # seconds until it looks again for what no connection announces
 
 @dataclass
 class Lane(Generic[T]):
-    """Up to `width` transfers at once; `begin` gives the next one, or None for now, `ended` is told what each came to.
+    """Up to `width()` transfers at once; `begin` gives the next one or None for now, `ended` is told what each came to.
 
     `before` is called before requests are sent, several at once. An error in it, or one that a transfer does not catch,
     ends the lane, and with it all its transfers.
     """
 
-    width: int
+    width: Callable[[], int]
     begin: Callable[[], Steps[T] | None]
     ended: Callable[[T], None]
     before: Callable[[], None]
@@ -60,7 +60,7 @@ class Lane(Generic[T]):
         return [(when, why) for when, _, _, why in self._pauses]
 
     def _fill(self) -> None:
-        while len(self._flows) < self.width and (flow := self.begin()):
+        while len(self._flows) < self.width() and (flow := self.begin()):
             self._flows.add(flow)
             self._go_on(flow, None)
 

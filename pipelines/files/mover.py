@@ -35,7 +35,8 @@ from sources.kit.files import FileItem
 
 __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
 
-LANES = 2  # threads: with one, hashing waits for itself; with many, they wait for the interpreter's lock
+LANES = 2  # threads; more wait for the interpreter's lock
+LARGE = 256 * 1024  # bytes; hashing shorter files takes less than two threads lose by waiting for each other
 LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
@@ -101,7 +102,8 @@ class _Moving:
     def __init__(self, settings: Settings) -> None:
         self.failure: BaseException | None = None
         self._settings = settings
-        self._turns = Turns(settings.per_host)
+        self._turns = Turns(settings.per_host, settings.transfers)
+        self._moved = self._bytes = 0
         self._results: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         self._lanes: list[Lane[Ended]] = []
         self._stopped = threading.Event()
@@ -115,9 +117,10 @@ class _Moving:
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
         try:
-            for width in (settings.transfers - settings.transfers // LANES, settings.transfers // LANES):
+            for number in range(LANES):
                 carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
-                lane = Lane(width, partial(self._begin, carrier), self._ended, journal.flush, stopped, calls)
+                begin, width = partial(self._begin, carrier), partial(self._width, number)
+                lane = Lane(width, begin, self._ended, journal.flush, stopped, calls)
                 self._lanes.append(lane)
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
@@ -125,6 +128,11 @@ class _Moving:
             stopped.set()
             threads.shutdown()
             calls.shutdown(cancel_futures=True)
+
+    def _width(self, lane: int) -> int:
+        """How many transfers a lane may carry: all of them the first one, as long as files are small."""
+        shares = LANES if self._bytes >= LARGE * self._moved else 1
+        return (self._settings.transfers + lane) // shares if lane < shares else 0
 
     def outcomes(self, items: Iterator[FileItem], quiet: Callable[[str], None]) -> Iterator[Outcome]:
         """What becomes of each item, until all are through or one has found what stops them all."""
@@ -204,6 +212,8 @@ class _Moving:
                 self._turns.again(task, wait, outcome.retry_after)
                 return
             outcome = outcome.not_moved
+        if isinstance(outcome, Moved):
+            self._moved, self._bytes = self._moved + 1, self._bytes + outcome.stored.bytes
         self._turns.done(task)
         self._results.put(outcome)
 

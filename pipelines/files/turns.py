@@ -50,10 +50,10 @@ class _Host:
 
 
 class Turns:
-    """Hands out tasks to any thread; each comes back as `done` or is to be had `again`."""
+    """Hands out tasks to any thread, so many at once; each comes back as `done` or is to be had `again`."""
 
-    def __init__(self, per_host: int | None) -> None:
-        self._per_host = per_host
+    def __init__(self, per_host: int | None, at_once: int) -> None:
+        self._per_host, self._at_once, self._busy = per_host, at_once, 0
         self._hosts: dict[str, _Host] = {}
         self._later: list[tuple[float, int, Task]] = []
         self._number = count()
@@ -72,9 +72,12 @@ class Turns:
             while self._later and self._later[0][0] <= now:
                 task = heapq.heappop(self._later)[2]
                 self._hosts[task.host].waiting.appendleft(task)
+            if self._busy == self._at_once:
+                return None
             for name, host in self._hosts.items():
                 if host.waiting and host.rests_until <= now and host.busy != self._per_host:
                     host.busy += 1
+                    self._busy += 1
                     self._hosts[name] = self._hosts.pop(name)  # the other hosts come first now
                     return host.waiting.popleft()
         return None
@@ -88,6 +91,7 @@ class Turns:
         """Nothing more is asked of the host for this task."""
         with self._lock:
             self._hosts[task.host].busy -= 1
+            self._busy -= 1
 
     def again(self, task: Task, seconds: float, rest: float | None = None) -> None:
         """The task is to be had once more, after a while; its host may `rest` so long from all."""
@@ -95,5 +99,6 @@ class Turns:
         with self._lock:
             host = self._hosts[task.host]
             host.busy -= 1
+            self._busy -= 1
             host.rests_until = max(host.rests_until, now + (rest or 0))
             heapq.heappush(self._later, (now + seconds, next(self._number), task))
