@@ -15,6 +15,7 @@ import numpy
 import pytest
 import requests
 import soundfile
+from fastcrc.crc16 import arc
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -213,6 +214,28 @@ def test_a_flipped_bit_before_the_sound_of_an_mp3_does_not_change_its_length(dat
             with contextlib.suppress(Suspicious):
                 found = looked(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]).seconds
                 assert abs(found - whole) <= max(0.08, 0.005 * whole), (at, bit)
+
+
+def counting(frames: int, sound: bytes) -> bytes:
+    """An MP3 whose first frame counts so many, and has the checksum of whatever sound."""
+    head = bytearray(MP3[:288])
+    at = head.index(b"Info")
+    head[at + 8 : at + 16] = struct.pack(">II", frames, 288 + len(sound))
+    flags = head[at + 7]
+    tag = at + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
+    head[tag + 28 : tag + 34] = struct.pack(">IH", 288 + len(sound), arc(sound))
+    return bytes(head) + sound
+
+
+def test_a_checksum_alone_makes_no_mp3():
+    assert looked(counting(14, MP3[288:])).seconds == pytest.approx(0.504)
+    page = b"<html>no sound at all</html>" * 100
+    for frames in (1, 14, len(page), 2**32 - 1):
+        assert reason(counting(frames, page)) == "no MP3 frame at byte 288, where frame 2 must start"
+
+
+def test_a_number_of_frames_that_is_wrong_does_not_change_the_length():
+    assert looked(counting(830, LONG[288:])).seconds == looked(LONG).seconds == pytest.approx(833 * 0.036)
 
 
 def test_a_missing_page_is_found_and_so_is_one_that_comes_twice_or_too_early():

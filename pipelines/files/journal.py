@@ -223,8 +223,13 @@ class Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
         part.write_bytes(b"".join(lines))
-        part.replace(self._path)
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        opened = os.open(part, os.O_WRONLY | os.O_APPEND)
+        try:
+            part.replace(self._path)
+        except BaseException:
+            os.close(opened)
+            raise
+        return opened
 
 
 @contextmanager

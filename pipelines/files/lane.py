@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -121,9 +121,10 @@ class Lane(Generic[T]):
             self.stopped.wait(TICK)
 
     def _leave(self) -> None:
-        """Break off what is under way; each transfer cleans up after itself."""
+        """Break off what is under way; each transfer cleans up after itself, once nobody reads its body."""
         for handle in self._asked:
             self._multi.remove_handle(handle)
+        wait([future for _, future in self._called if not future.cancel()])
         for flow in self._flows:
             flow.close()
         self._multi.close()

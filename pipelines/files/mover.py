@@ -37,6 +37,7 @@ __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome"
 
 LANES = 2  # threads; more wait for the interpreter's lock
 LARGE = 256 * 1024  # bytes; hashing shorter files takes less than two threads lose by waiting for each other
+RECENT = 1000  # files that tell whether files are large
 LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
@@ -117,10 +118,10 @@ class _Moving:
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
         try:
+            carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
+            begin = partial(self._begin, carrier)
             for number in range(LANES):
-                carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
-                begin, width = partial(self._begin, carrier), partial(self._width, number)
-                lane = Lane(width, begin, self._ended, journal.flush, stopped, calls)
+                lane = Lane(partial(self._width, number), begin, self._ended, journal.flush, stopped, calls)
                 self._lanes.append(lane)
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
@@ -214,6 +215,8 @@ class _Moving:
             outcome = outcome.not_moved
         if isinstance(outcome, Moved):
             self._moved, self._bytes = self._moved + 1, self._bytes + outcome.stored.bytes
+            if self._moved >= RECENT:
+                self._moved, self._bytes = self._moved // 2, self._bytes // 2
         self._turns.done(task)
         self._results.put(outcome)
 

@@ -126,9 +126,11 @@ def _is_sealed(data: memoryview, first: int, length: int, layout: Format, info: 
     start, end = first + length, first + info.sound_bytes
     if not (info.checksum and info.frames and start + 3 < end and max(end, first + info.bytes) <= len(data)):
         return False
-    third = data[start + 2]
-    usual = layout.lengths.get(data[start + 1] << 8 | third, 0) - (third >> 1 & 1)
-    is_constant = usual * info.frames <= end - start <= (usual + 1) * info.frames
+    second, third = data[start + 1], data[start + 2]
+    if data[start] != 0xFF or second << 8 | third not in layout.lengths:
+        return False
+    exact = layout.samples / 8 * 1000 * KILOBITS[layout.mpeg_1][(third >> 4) - 1] / layout.sample_rate
+    is_constant = info.frames == round((end - start) / exact)
     return is_constant and _is_over(data, end) and _checksum(data[start:end]) == info.checksum
 
 

@@ -104,8 +104,7 @@ class Carrier:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
-        buffer = self.buffers.pop() if self.buffers else bytearray()
-        incoming = Incoming(buffer, self.in_memory, self.spool, self.throttle)
+        incoming = Incoming(self._buffer(), self.in_memory, self.spool, self.throttle)
         try:
             made = self._made(item.content, item, incoming) if item.content else None
             answer = made or (yield from self._fetched(item, incoming, patience))
@@ -115,6 +114,13 @@ class Carrier:
         finally:
             incoming.close()
             self.buffers.append(incoming.buffer)
+
+    def _buffer(self) -> bytearray:
+        """One that a transfer has given back, in whatever thread."""
+        try:
+            return self.buffers.pop()
+        except IndexError:
+            return bytearray()
 
     def _made(self, content: Callable[[], bytes], item: FileItem, incoming: Incoming) -> Answer | NotMoved:
         """As if the source had answered with what it makes of other answers."""
