@@ -60,10 +60,9 @@ class Journal:
     """What it was told, in order."""
 
     lines: list[tuple[str, str]] = field(default_factory=list)
-    flushed: int = 0
 
     def flush(self) -> None:
-        self.flushed = len(self.lines)
+        """Nothing waits to be written."""
 
     def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
         self.lines.append(("intends", item.id))
