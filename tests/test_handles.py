@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.files.bodies import Body, Incoming
+from pipelines.files.bodies import Body, Incoming, Room
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Request, Steps
 from tests.scripted_server import RESET, head, in_turn, reply, serving
@@ -93,18 +93,19 @@ def test_bytes_go_where_each_request_has_them(tmp_path: Path, told: bool):
     with serving(in_turn([sent], BARE, [sent], BARE)) as server:
         for in_memory in (2**20 - 1, 3 * 2**20):
             spool = tmp_path / str(in_memory)
-            incoming = Incoming(bytearray(), in_memory, spool)
+            room = Room(in_memory, spool)
+            incoming = Incoming(room)
             answer_to(Request("GET", server.url, into=incoming))
             assert answer_to(Request("GET", server.url)).body == b"bare"
             assert bytes(incoming.whole().view()) == long
             assert spool.exists() is (in_memory < len(long))
-            incoming.close()
+            room.close()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_bytes_are_let_go(tmp_path: Path, method: str):
     with serving(in_turn(BARE)) as server:
-        incoming, sent = Incoming(bytearray(), 2**20, tmp_path), Body(memoryview(b"text"), 4, "")
+        incoming, sent = Incoming(Room(2**20, tmp_path)), Body(memoryview(b"text"), 4, "")
         kept = [weakref.ref(incoming), weakref.ref(sent)]
         more = {"into": incoming} if method == "GET" else {"body": sent.stream(), "size": 4}
         answer_to(Request(method, server.url, **more))

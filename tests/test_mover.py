@@ -342,6 +342,7 @@ def test_only_so_many_bytes_are_held_in_memory(site: Site, monkeypatch):
         (made,) = site.b2.versions("audio", f"x/{name}.ogg")
         assert made.content == LONG
     assert list((site.folder / "spool").iterdir()) == []
+    assert not any(str(site.folder) in str(each.resolve()) for each in Path("/proc/self/fd").iterdir())
 
 
 @pytest.mark.parametrize("content", [LONG[:-100], LONG[:50_000] + b"x" + LONG[50_001:], b"{" * 50_000], ids=len)

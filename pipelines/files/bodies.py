@@ -12,7 +12,8 @@ from pathlib import Path
 from pipelines.files.steps import Bytes
 from pipelines.files.throttle import Throttle
 
-SPILL = 2**20
+SPILL = 2**18  # bytes; more would have left the processor's cache before it is hashed
+KEPT = 2**25  # bytes; a file that is written over costs half of a new one
 ReadAt = Callable[[int, int], Bytes]
 
 
@@ -57,14 +58,40 @@ class Stream:
         self._at = self._start + offset
 
 
-class Incoming:
-    """A body that is coming; it is the context of all that is done with it."""
+class Room:
+    """Where one body after the other is taken in: memory and, for what is too long for it, a file without a name."""
 
-    def __init__(self, buffer: bytearray, in_memory: int, spool: Path, throttle: Throttle | None = None) -> None:
+    def __init__(self, in_memory: int, spool: Path) -> None:
         """At most `in_memory` bytes and a chunk are held; longer bodies go to a file in the folder `spool`."""
-        self.buffer, self._view, self._spool, self._throttle = buffer, memoryview(buffer), spool, throttle
-        """What it began with, or a larger one: good for the next body, once this one is done with."""
-        self._in_memory, self._file = in_memory, -1
+        self.memory, self.in_memory = bytearray(), in_memory
+        self._spool, self._file = spool, -1
+
+    def file(self) -> int:
+        """The descriptor of the file, at its start; it is gone with its process, however that ends."""
+        if self._file < 0:
+            self._spool.mkdir(parents=True, exist_ok=True)
+            self._file, name = tempfile.mkstemp(dir=self._spool)
+            Path(name).unlink()
+        os.lseek(self._file, 0, os.SEEK_SET)
+        return self._file
+
+    def leave(self) -> None:
+        """Make it ready for the next body; a file that takes much of the disk goes."""
+        if self._file >= 0 and os.fstat(self._file).st_size > KEPT:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class Incoming:
+    """A body that is coming into a room; it is the context of all that is done with it."""
+
+    def __init__(self, room: Room, throttle: Throttle | None = None) -> None:
+        self._room, self._view, self._throttle = room, memoryview(room.memory), throttle
         self.trouble: OSError | None = None
         """Why bytes could not be taken."""
         self._coming: Callable[[], int | None] = lambda: None
@@ -72,14 +99,7 @@ class Incoming:
 
     def clear(self) -> None:
         """Begin anew."""
-        self.close()
-        self._end, self._spilt, self._limit = 0, 0, min(SPILL, self._in_memory)
-
-    def close(self) -> None:
-        """Let go of the file; without a name, it is gone then."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._end, self._spilt, self._limit, self._file = 0, 0, min(SPILL, self._room.in_memory), -1
 
     def expect(self, size: Callable[[], int | None]) -> None:
         """Bytes are coming, `size` in all: too many for memory are not gathered there first."""
@@ -91,8 +111,8 @@ class Incoming:
             self._throttle.take(len(chunk))
         end = self._end + len(chunk)
         if end > len(self._view):  # never made longer in place: someone may still look at it
-            self.buffer = self.buffer[: self._end].ljust(max(end, min(2 * end, self._limit)), b"\0")
-            self._view = memoryview(self.buffer)
+            self._room.memory = bytearray(self._view[: self._end]).ljust(max(end, min(2 * end, self._limit)), b"\0")
+            self._view = memoryview(self._room.memory)
         self._view[self._end : end] = chunk
         self._end = end
         if end < self._limit or self._fits():
@@ -114,23 +134,15 @@ class Incoming:
 
     def _fits(self) -> bool:
         """Whether memory has room for what is coming, as far as that can be known."""
-        if self._file < 0 and (self._coming() or 0) <= self._in_memory:
-            self._limit = self._in_memory
+        if self._file < 0 and (self._coming() or 0) <= self._room.in_memory:
+            self._limit = self._room.in_memory
         return self._end < self._limit
 
     def _spill(self) -> None:
         if self._file < 0:
-            self._file, self._limit, self._hash = _nameless(self._spool), min(SPILL, self._in_memory), hashlib.sha256()
+            self._file, self._limit, self._hash = self._room.file(), min(SPILL, self._room.in_memory), hashlib.sha256()
         self._hash.update(self._view[: self._end])
         done = 0
         while done < self._end:
             done += os.write(self._file, self._view[done : self._end])
         self._spilt, self._end = self._spilt + self._end, 0
-
-
-def _nameless(folder: Path) -> int:
-    """A file that is gone with its process, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder)
-    Path(name).unlink()
-    return descriptor

@@ -117,8 +117,8 @@ class _Moving:
         in_memory = min(IN_MEMORY, ALL_IN_MEMORY // settings.transfers)
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
+        carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
         try:
-            carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
             begin = partial(self._begin, carrier)
             for number in range(LANES):
                 lane = Lane(partial(self._width, number), begin, self._ended, journal.flush, stopped, calls)
@@ -129,6 +129,7 @@ class _Moving:
             stopped.set()
             threads.shutdown()
             calls.shutdown(cancel_futures=True)
+            carrier.close()
 
     def _width(self, lane: int) -> int:
         """How many transfers a lane may carry: all of them the first one, as long as files are small."""

@@ -6,10 +6,10 @@ A file is one stream, or several one after the other.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from zlib import adler32
 
 from fastcrc.crc32 import cksum
 
@@ -17,8 +17,9 @@ from pipelines.files.sound import Sound, Suspicious, stretches
 
 CAPTURE = b"OggS"
 PAGE = struct.Struct("<4sxBqIIIB")
+HEAD, read_head = PAGE.size, PAGE.unpack_from
 CHECKED, BEHIND_CHECKSUM = 22, 26
-NO_CHECKSUM = bytes(4)
+NO_CHECKSUM, INVERTED = bytes(4), 0xFFFFFFFF
 SUM = 0xFFFF
 """Of an Adler-32 from 0 on, this half is the sum of the bytes, modulo 65521: 255 lacing values are never that much."""
 BEGINS, ENDS = 2, 4
@@ -84,43 +85,39 @@ def read_ogg(data: memoryview) -> Sound:
 
 
 def _follow(streams: list[Stream], data: memoryview) -> None:
-    """Read the streams one after the other, up to the first fault."""
+    """Read the streams page by page, one after the other, up to the first fault; in one loop, as calls cost most."""
     stream: Stream | None = None
-    for page in _pages(data):
-        if stream is None or stream.ended:
-            stream = _begun(page, data)
-            streams.append(stream)
-        else:
-            stream.follow(page, data)
+    at, size = 0, len(data)
+    for stop in stretches(data):
+        while at < stop:
+            if size - at < HEAD:
+                is_page = data[at : at + 4] == CAPTURE[: size - at]
+                raise Suspicious(f"cut in the page at byte {at}" if is_page else NO_PAGE.format(at))
+            capture, flags, granule, serial, number, checksum, segments = read_head(data, at)
+            if capture != CAPTURE:
+                raise Suspicious(NO_PAGE.format(at))
+            body = at + HEAD + segments
+            lacing = data[at + HEAD : body]
+            end = body + (adler32(lacing, 0) & SUM)
+            if end > size:
+                raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
+            # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place
+            before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
+            if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ INVERTED != checksum:
+                raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
+            page = flags, granule, serial, number, lacing, body, end
+            if stream is None or stream.ended:
+                stream = _begun(page, data)
+                streams.append(stream)
+            else:
+                stream.follow(page, data)
+            at = end
     if not streams[-1].ended:
         raise Suspicious(f"cut after page {streams[-1].pages - 1}: the last page is missing")
 
 
 def _seconds(streams: list[Stream]) -> float:
     return sum((stream.seconds for stream in streams), 0.0)
-
-
-def _pages(data: memoryview) -> Iterator[Page]:
-    at, size = 0, len(data)
-    for stop in stretches(data):
-        while at < stop:
-            if size - at < PAGE.size:
-                is_page = data[at : at + 4] == CAPTURE[: size - at]
-                raise Suspicious(f"cut in the page at byte {at}" if is_page else NO_PAGE.format(at))
-            capture, flags, granule, serial, number, checksum, segments = PAGE.unpack_from(data, at)
-            if capture != CAPTURE:
-                raise Suspicious(NO_PAGE.format(at))
-            body = at + PAGE.size + segments
-            lacing = data[at + PAGE.size : body]
-            end = body + (zlib.adler32(lacing, 0) & SUM)
-            if end > size:
-                raise Suspicious(f"cut in the page at byte {at}: {size - at} of {end - at} bytes")
-            # CRC-32 as POSIX's cksum has it, not inverted, with zeros in the checksum's own place
-            before = cksum(NO_CHECKSUM, cksum(data[at : at + CHECKED]))
-            if cksum(data[at + BEHIND_CHECKSUM : end], before) ^ 0xFFFFFFFF != checksum:
-                raise Suspicious(f"the page at byte {at} is damaged: its checksum differs")
-            yield flags, granule, serial, number, lacing, body, end
-            at = end
 
 
 def _begun(page: Page, data: memoryview) -> Stream:

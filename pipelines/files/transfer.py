@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pipelines.errors import SignInNeeded
 from pipelines.files.audio import Sound, Suspicious, agrees
-from pipelines.files.bodies import Body, Incoming
+from pipelines.files.bodies import Body, Incoming, Room
 from pipelines.files.steps import Answer, Broken, Patience, Request, Steps, Untrusted, is_weather
 from pipelines.files.stores import QUARANTINE, About, Put, Refusal, Store, Weather
 from pipelines.files.throttle import Throttle
@@ -98,29 +98,36 @@ class Carrier:
     in_memory: int
     stall_seconds: int
     throttle: Throttle | None = None
-    buffers: list[bytearray] = field(default_factory=list)
+    rooms: list[Room] = field(default_factory=list)
+    """Those that nobody is in."""
 
     def transfer(self, item: FileItem, patience: Patience) -> Steps[Outcome | Again]:
         """What becomes of an item that is asked for once."""
         if unfit := why_unfit(item.key):
             return NotMoved(item, "permanent", f"its key {unfit}")
-        incoming = Incoming(self._buffer(), self.in_memory, self.spool, self.throttle)
+        room = self._room()
         try:
+            incoming = Incoming(room, self.throttle)
             made = self._made(item.content, item, incoming) if item.content else None
             answer = made or (yield from self._fetched(item, incoming, patience))
             if isinstance(answer, Answer):
                 return (yield from self._kept(item, answer, incoming.whole(), patience))
             return answer
         finally:
-            incoming.close()
-            self.buffers.append(incoming.buffer)
+            room.leave()
+            self.rooms.append(room)
 
-    def _buffer(self) -> bytearray:
-        """One that a transfer has given back, in whatever thread."""
+    def close(self) -> None:
+        """Let go of what is on disk."""
+        for room in self.rooms:
+            room.close()
+
+    def _room(self) -> Room:
+        """One that a transfer has left, in whatever thread."""
         try:
-            return self.buffers.pop()
+            return self.rooms.pop()
         except IndexError:
-            return bytearray()
+            return Room(self.in_memory, self.spool)
 
     def _made(self, content: Callable[[], bytes], item: FileItem, incoming: Incoming) -> Answer | NotMoved:
         """As if the source had answered with what it makes of other answers."""
