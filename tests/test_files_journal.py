@@ -135,3 +135,18 @@ def test_a_journal_is_written_to_its_end_when_it_is_closed(path: Path) -> None:
     with journal(path, FILES, Left(), "run 1") as opened:
         opened.stored(item("a"), stored("a"))
     assert read(path).receipts.keys() == {"a"}
+
+
+def test_a_load_begins_once_the_journal_has_its_receipts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in it, the run needs no answer of the store; a disk that is full holds no load up."""
+    opened = Journal(path, FILES, Left(), "run 1")
+    opened.intends(item("a"), 3, "abc")
+    opened.flush()
+    opened.stored(item("a"), stored("a"))
+    with monkeypatch.context() as full:
+        full.setattr(journals.os, "write", lambda *_: (_ for _ in ()).throw(OSError(ENOSPC, os.strerror(ENOSPC))))
+        assert set(opened.receipts()) == {"a"}
+    assert set(read(path).intents) == {"a"}
+    assert set(opened.receipts()) == set(read(path).receipts) == {"a"}
+    assert read(path).intents == {}
+    opened.close()

@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -354,7 +353,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
         (REFUSED, Prior(1, NOW - 2 * DAY, "first", "quarantine/a"), "transient", 2 * HOUR),
         (REFUSED, Prior(2, NOW - 2 * DAY, "first", "quarantine/a"), "permanent", None),
         (BUSY, Prior(50, NOW - 9 * DAY, "first", "quarantine/a"), "transient", DAY),
-        (replace(BUSY, retry_after=7200.0), None, "transient", 2 * HOUR),
+        (BUSY._replace(retry_after=7200.0), None, "transient", 2 * HOUR),
         (STRANGE, None, "quarantined", HOUR),
         (STRANGE, Prior(2, NOW - 2 * DAY, "first", "quarantine/a"), "quarantined", None),
     ],

@@ -31,6 +31,7 @@ PARTS_ABOVE = 200 * 10**6
 PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
+FREE = {"source-id", "reason"}  # the others are numbers, digits and words of ours
 PATIENCE = Patience()
 NOT_IN_PATHS = re.compile(r"[^\w/.~-]+", re.ASCII)
 PLAIN = " /:;,.-_~=+@()[]"
@@ -300,11 +301,14 @@ def _quoted(text: str) -> str:
 
 def _told(about: About) -> dict[str, str]:
     """The headers of an object; what is not plain ASCII is written like in a URL."""
-    told = {f"{META}{name}": _written(text[:500]) for name, text in metadata_of(about).items()}
-    return {"content-type": about.content_type, **told}
+    told = {"content-type": about.content_type}
+    for name, text in metadata_of(about).items():
+        told[META + name] = _written(text) if name in FREE else text
+    return told
 
 
 def _written(text: str) -> str:
+    text = text[:500]
     return text if PLAIN_TEXT.fullmatch(text) else quote(text, safe=PLAIN)
 
 

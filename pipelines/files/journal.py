@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -183,8 +183,13 @@ class Journal:
         return len(self._receipts)
 
     def receipts(self) -> dict[str, bytes]:
-        """The receipts that no load has committed, as JSON by the ids of their items."""
+        """The receipts that no load has committed, as JSON by the ids of their items.
+
+        The file has them before a load does, if the disk has room: without their lines the next run asks the store.
+        """
         with self._lock:
+            with suppress(OSError):
+                self._append()
             return dict(self._receipts.items())
 
     def forget(self, recorded: Collection[str]) -> None:

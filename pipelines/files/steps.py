@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 Bytes = bytes | memoryview
@@ -119,8 +119,7 @@ Step = Request | Pause | Call
 Steps = Generator[Step, Any, T]
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """How often and how long to try again."""
 
     tries: int = 9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipelines.errors import TryLater
 from pipelines.files.bodies import Body
@@ -27,8 +27,7 @@ class Refusal(Exception):
     """A store will not have this object, however often it is offered."""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(NamedTuple):
     """What an object says of itself."""
 
     content_type: str
@@ -41,8 +40,7 @@ class About:
     """What was found in it; a bucket keeps it, so that a receipt can be written without reading it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """What a store answers to an object it took."""
 
     etag: str | None = None
@@ -75,12 +73,14 @@ class Remnant:
 
 def metadata_of(about: About) -> dict[str, str]:
     """What an object says of itself as names and texts, but its kind."""
-    sound = about.sound or Sound(None, about.content_type)
-    told = {
-        "sha256": about.sha256, "source-id": about.source_id, "reason": about.reason, "codec": sound.codec,
-        "seconds": sound.seconds, "sample-rate": sound.sample_rate, "channels": sound.channels,
-    }  # fmt: skip
-    return {name: str(value) for name, value in told.items() if value is not None}
+    told = {"sha256": about.sha256, "source-id": about.source_id}
+    if about.reason is not None:
+        told["reason"] = about.reason
+    if about.sound:
+        codec, _, seconds, sample_rate, channels = about.sound
+        found = {"codec": codec, "seconds": seconds, "sample-rate": sample_rate, "channels": channels}
+        told.update({name: str(value) for name, value in found.items() if value is not None})
+    return told
 
 
 def sound_in(metadata: Mapping[str, str], content_type: str | None) -> Sound | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
 from pipelines.errors import SignInNeeded
@@ -29,16 +29,14 @@ NAMELESS = {b"", b".", b".."}
 ANYTHING = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """A file is verified and stored."""
 
     item: FileItem
     stored: Stored
 
 
-@dataclass(frozen=True, slots=True)
-class NotMoved:
+class NotMoved(NamedTuple):
     """A file is not stored.
 
     transient    a later run may have it (`retry_after`: seconds its host asks for, if it said so)

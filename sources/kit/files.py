@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 Content = bytes
@@ -40,8 +41,7 @@ class NoFile(Exception):
         self.http_status = http_status
 
 
-@dataclass(frozen=True, slots=True)
-class FileItem:
+class FileItem(NamedTuple):
     """One file to move."""
 
     id: str
@@ -51,7 +51,7 @@ class FileItem:
     """Name of the object in the bucket."""
     row: Row
     """What its table says of it."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     """Sent to the host of `url` alone: a redirect to another host goes without."""
     media: str = "any"
     """What it must be to be stored: `ogg`, `mp3`, `wav`, `audio` (one of these), `png` or `any`."""
@@ -63,8 +63,7 @@ class FileItem:
     """Its length as the source knows it; it may differ by a second or 2 %."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A file as it was verified and stored."""
 
     key: str
