@@ -93,7 +93,7 @@ def test_bytes_go_where_each_request_has_them(tmp_path: Path, told: bool):
     with serving(in_turn([sent], BARE, [sent], BARE)) as server:
         for in_memory in (2**20 - 1, 3 * 2**20):
             spool = tmp_path / str(in_memory)
-            room = Room(in_memory, spool)
+            room = Room(in_memory, 0, spool)
             incoming = Incoming(room)
             answer_to(Request("GET", server.url, into=incoming))
             assert answer_to(Request("GET", server.url)).body == b"bare"
@@ -105,7 +105,7 @@ def test_bytes_go_where_each_request_has_them(tmp_path: Path, told: bool):
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_bytes_are_let_go(tmp_path: Path, method: str):
     with serving(in_turn(BARE)) as server:
-        incoming, sent = Incoming(Room(2**20, tmp_path)), Body(memoryview(b"text"), 4, "")
+        incoming, sent = Incoming(Room(2**20, 0, tmp_path)), Body(memoryview(b"text"), 4, "")
         kept = [weakref.ref(incoming), weakref.ref(sent)]
         more = {"into": incoming} if method == "GET" else {"body": sent.stream(), "size": 4}
         answer_to(Request(method, server.url, **more))

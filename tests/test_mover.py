@@ -409,7 +409,7 @@ def test_a_thread_that_breaks_off_waits_for_who_reads_a_body():
 
 @pytest.mark.parametrize("token", [{"Authorization": "Bearer x"}, {}])
 def test_a_refused_token_stops_after_what_was_finished(site: Site, monkeypatch, token: dict[str, str]):
-    """In one thread; the other one's last file is told."""
+    """Each of two threads carries one: what the other one finishes meanwhile is told."""
     monkeypatch.setattr(files_mover, "LARGE", 0)
 
     def refused(asked: Asked) -> Steps:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -18,6 +18,7 @@ from pipelines.files.bodies import Body, Incoming, Room
 from pipelines.files.bucket import PATIENCE, Bucket, region_of
 from pipelines.files.curl import performed
 from pipelines.files.folder import Folder
+from pipelines.files.sound import Sound
 from pipelines.files.steps import Patience, Signature
 from pipelines.files.stores import About, CapExceeded, Head, Refusal, Store, Weather
 from tests.clouds.b2 import B2
@@ -100,6 +101,16 @@ def test_every_store_keeps_what_it_is_given(store: Store):
     assert store.head("x") is None
 
 
+def test_a_bucket_is_told_short_and_plain_texts(b2: B2):
+    what, number = body(b"one"), cast(Any, 5)
+    bucket(b2).put(
+        "x/1.ogg", what, About("audio/ogg", what.sha256, number, "ä\n" * 300, Sound("opus", "audio/ogg", 1.5))
+    )
+    (made,) = b2.versions("audio", "x/1.ogg")
+    told = {"source-id": "5", "reason": "%C3%A4%0A" * 250, "codec": "opus", "seconds": "1.5"}
+    assert made.metadata == {"sha256": what.sha256, **told}
+
+
 def test_every_store_lists_and_deletes(store: Store):
     what = body(b"one")
     for key in "x/1.ogg", "x/2.ogg", "x2/3.ogg", "y/4.ogg":
@@ -170,7 +181,7 @@ def bucket(b2: B2, **more: Any) -> Bucket:
 
 
 def spooled(content: bytes, folder: Path) -> Incoming:
-    incoming = Incoming(Room(1000, folder))
+    incoming = Incoming(Room(1000, 0, folder))
     for start in range(0, len(content), 16_384):
         incoming.write(content[start : start + 16_384])
     return incoming

@@ -8,12 +8,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from pipelines.files.steps import Bytes
 from pipelines.files.throttle import Throttle
 
 SPILL = 2**18  # bytes; more would have left the processor's cache before it is hashed
-KEPT = 2**25  # bytes; a file that is written over costs half of a new one
 ReadAt = Callable[[int, int], Bytes]
 
 
@@ -29,7 +29,7 @@ class Body:
         return Stream(self._read_at, start, self.size if end is None else end)
 
     def view(self) -> memoryview:
-        """All of it at once; a long one is mapped for as long as someone holds a piece of it, an error included."""
+        """All of it at once, for as long as the body is; a long one is mapped while someone holds a piece of it."""
         if isinstance(self._content, memoryview):
             return self._content
         return memoryview(mmap.mmap(self._content, self.size, access=mmap.ACCESS_READ))
@@ -61,30 +61,33 @@ class Stream:
 class Room:
     """Where one body after the other is taken in: memory and, for what is too long for it, a file without a name."""
 
-    def __init__(self, in_memory: int, spool: Path) -> None:
-        """At most `in_memory` bytes and a chunk are held; longer bodies go to a file in the folder `spool`."""
+    def __init__(self, in_memory: int, kept: int, spool: Path) -> None:
+        """At most `in_memory` bytes and a chunk are held; longer bodies go to a file in the folder `spool`.
+
+        The next one is written over the last in it, up to `kept` bytes: new pages of a file cost twice as much.
+        """
         self.memory, self.in_memory = bytearray(), in_memory
-        self._spool, self._file = spool, -1
+        self._kept, self._spool = kept, spool
+        self._file: IO[bytes] | None = None
 
     def file(self) -> int:
         """The descriptor of the file, at its start; it is gone with its process, however that ends."""
-        if self._file < 0:
+        if self._file is None:
             self._spool.mkdir(parents=True, exist_ok=True)
-            self._file, name = tempfile.mkstemp(dir=self._spool)
-            Path(name).unlink()
-        os.lseek(self._file, 0, os.SEEK_SET)
-        return self._file
+            self._file = tempfile.TemporaryFile(dir=self._spool, buffering=0)  # noqa: SIM115
+        self._file.seek(0)
+        return self._file.fileno()
 
     def leave(self) -> None:
-        """Make it ready for the next body; a file that takes much of the disk goes."""
-        if self._file >= 0 and os.fstat(self._file).st_size > KEPT:
+        """Make it ready for the next body; a file that takes more of the disk than may be kept goes."""
+        if self._file is not None and os.fstat(self._file.fileno()).st_size > self._kept:
             self.close()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Incoming:

@@ -31,7 +31,7 @@ PARTS_ABOVE = 200 * 10**6
 PART_BYTES = 100 * 10**6
 BITE = 2**20
 META = "x-amz-meta-"
-FREE = {"source-id", "reason"}  # the others are numbers, digits and words of ours
+PLAIN_ONES = {"sha256", "codec", "seconds", "sample-rate", "channels"}  # numbers, digits and words of ours
 PATIENCE = Patience()
 NOT_IN_PATHS = re.compile(r"[^\w/.~-]+", re.ASCII)
 PLAIN = " /:;,.-_~=+@()[]"
@@ -303,7 +303,7 @@ def _told(about: About) -> dict[str, str]:
     """The headers of an object; what is not plain ASCII is written like in a URL."""
     told = {"content-type": about.content_type}
     for name, text in metadata_of(about).items():
-        told[META + name] = _written(text) if name in FREE else text
+        told[META + name] = text if name in PLAIN_ONES else _written(text)
     return told
 
 

@@ -41,6 +41,7 @@ RECENT = 1000  # files that tell whether files are large
 LOOK_AHEAD = 1000
 IN_MEMORY = 8 * 2**20  # of one body
 ALL_IN_MEMORY = 128 * 2**20
+KEPT, ALL_KEPT = 32 * 2**20, 512 * 2**20  # of the files that the next long bodies may have
 CALLS = 16  # of a store that is no S3, at once
 QUIET_SECONDS = 10.0
 GATHERS = 0.005  # seconds in which outcomes gather: whoever is woken by each of them takes the lanes' turn each time
@@ -115,9 +116,10 @@ class _Moving:
         settings, stopped = self._settings, self._stopped
         throttle = Throttle(settings.bwlimit, stopped) if settings.bwlimit else None
         in_memory = min(IN_MEMORY, ALL_IN_MEMORY // settings.transfers)
+        kept = min(KEPT, ALL_KEPT // settings.transfers)
         stall = 0 if throttle else settings.stall_seconds
         calls, threads = ThreadPoolExecutor(min(CALLS, settings.transfers)), ThreadPoolExecutor(LANES)
-        carrier = Carrier(store, journal, inspect, settings.spool, in_memory, stall, throttle)
+        carrier = Carrier(store, journal, inspect, settings.spool, in_memory, kept, stall, throttle)
         try:
             begin = partial(self._begin, carrier)
             for number in range(LANES):

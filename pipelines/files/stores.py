@@ -73,7 +73,7 @@ class Remnant:
 
 def metadata_of(about: About) -> dict[str, str]:
     """What an object says of itself as names and texts, but its kind."""
-    told = {"sha256": about.sha256, "source-id": about.source_id}
+    told = {"sha256": about.sha256, "source-id": str(about.source_id)}
     if about.reason is not None:
         told["reason"] = about.reason
     if about.sound:

@@ -94,6 +94,7 @@ class Carrier:
     inspect: Inspect
     spool: Path
     in_memory: int
+    kept: int
     stall_seconds: int
     throttle: Throttle | None = None
     rooms: list[Room] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Carrier:
             self.rooms.append(room)
 
     def close(self) -> None:
-        """Let go of what is on disk."""
+        """Let go of what is on disk, once all transfers have ended."""
         for room in self.rooms:
             room.close()
 
@@ -125,7 +126,7 @@ class Carrier:
         try:
             return self.rooms.pop()
         except IndexError:
-            return Room(self.in_memory, self.spool)
+            return Room(self.in_memory, self.kept, self.spool)
 
     def _made(self, content: Callable[[], bytes], item: FileItem, incoming: Incoming) -> Answer | NotMoved:
         """As if the source had answered with what it makes of other answers."""
