@@ -19,6 +19,7 @@ from pipelines.files.steps import Call, Pause, Request, Step, Steps
 
 T = TypeVar("T")
 TICK = 0.01  # seconds until it looks again for what no connection announces
+REST = 0.1  # seconds until it looks again whether it may carry any
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Lane(Generic[T]):
         if self._asked:
             self._multi.select(TICK)
         else:
-            self.stopped.wait(TICK)
+            self.stopped.wait(TICK if self._flows or self.width() else REST)
 
     def _leave(self) -> None:
         """Break off what is under way; each transfer cleans up after itself, once nobody reads its body."""

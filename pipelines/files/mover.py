@@ -45,6 +45,7 @@ KEPT, ALL_KEPT = 32 * 2**20, 512 * 2**20  # of the files that the next long bodi
 CALLS = 16  # of a store that is no S3, at once
 QUIET_SECONDS = 10.0
 GATHERS = 0.005  # seconds in which outcomes gather: whoever is woken by each of them takes the lanes' turn each time
+GATHERS_MANY = 0.05  # while so much is under way that nobody waits for more
 OUTAGE = 20  # files in a row
 Ended = tuple[Task, Outcome | Again]
 
@@ -150,7 +151,7 @@ class _Moving:
                         under_way += 1
             if not under_way:
                 return
-            outcome = self._next(quiet)
+            outcome = self._next(under_way, quiet)
             if not isinstance(outcome, (Moved, NotMoved)):
                 self.failure = outcome
                 return
@@ -169,9 +170,9 @@ class _Moving:
                 self.failure = TryLater(f"{OUTAGE} files in a row failed, the last: {outcome.reason}; run again later")
                 return
 
-    def _next(self, quiet: Callable[[str], None]) -> Outcome | BaseException:
+    def _next(self, under_way: int, quiet: Callable[[str], None]) -> Outcome | BaseException:
         if self._results.empty():
-            time.sleep(GATHERS)
+            time.sleep(GATHERS_MANY if under_way > LOOK_AHEAD / 2 else GATHERS)
         while True:
             try:
                 return self._results.get(timeout=QUIET_SECONDS)
