@@ -91,7 +91,7 @@ def test_a_chunk_is_queued_once_the_bucket_has_it(b2, tmp_path):
         assert (part.status_code, part.content) == (206, b"OggS")
         wrong = [service.ask("GET", path, headers={"Range": words}) for words in ("bytes=99999999-", "bytes=x")]
         assert [answer.status_code for answer in wrong] == [416, 400]
-        assert service.incoming() == []
+        wait_for(lambda: service.incoming() == [])
         b2.exceed("download", "^GET")
         away = service.ask("GET", path)
         assert (away.status_code, away.json()) == (503, {"detail": "Bucket is not available"})
