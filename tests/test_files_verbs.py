@@ -150,6 +150,18 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
 
 
+def test_a_batch_with_a_key_that_leads_to_another_object_stays_whole(site: Site) -> None:
+    site.list(1, 2)
+    site.run()
+    whole = site.objects()
+    receipts = "media_pipeline.audio_files"
+    change(site, f"UPDATE {receipts} SET b2_object_key = 'x/../{site.key(2)}' WHERE b2_object_key = '{site.key(1)}'")
+    refused = files(site, "undo", "--since", "2024-01-01", "--yes")
+    assert refused.code == 1
+    assert refused.err.startswith(f"x/../{site.key(2)}: a part of it is . or .., so it leads to another object")
+    assert (site.objects(), site.workspace.query(f"SELECT count(*) FROM {receipts}")) == (whole, [(2,)])
+
+
 def test_no_file_is_lost_whose_row_the_next_run_writes_again(site: Site) -> None:
     site.list(1, 2)
     words = ("run", "recordings", "--with", f"b2_prefix={PREFIX}", "--env", "test")
@@ -240,6 +252,7 @@ def test_rows_of_another_table_are_adopted_once_their_objects_are_there(site: Si
         digits = 10 if number == 1 else 40
         size = len(data) + (number == 2)
         rows.append((site.url(number), sha1(site.url(number))[:digits], f"old/{number}.mp3", size))
+    rows.append((site.url(5), sha1(site.url(5)), "old/../old/1.mp3", len(mp3(1, 1))))
     rows += [(site.url(4), sha1(site.url(4)), None, None), ("SKIPPED: gone", "0" * 32, None, None)]
     change(site, "CREATE TABLE main.audio_files (url TEXT, url_sha1 TEXT, b2_object_key TEXT, file_size_bytes BIGINT)")
     for row in rows:
@@ -258,6 +271,8 @@ def test_rows_of_another_table_are_adopted_once_their_objects_are_there(site: Si
             "see: etl files verify",
             f"audio_files {sha1(site.url(3))}": "its object is not there; etl files verify --fix has it moved again",
             f"audio_files {sha1(site.url(4))}": "names no object; the next run moves its file",
+            f"audio_files {sha1(site.url(5))}": "old/../old/1.mp3: a part of it is . or .., so it "
+            "leads to another object; rename it or mend its row",
             f"audio_files {'0' * 32}": "is no row of a file",
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipelines.files.curl import performed
 from pipelines.files.folder import Folder
 from pipelines.files.sound import Sound
 from pipelines.files.steps import Patience, Signature
-from pipelines.files.stores import About, CapExceeded, Head, Refusal, Store, Weather
+from pipelines.files.stores import About, CapExceeded, Head, Misleading, Refusal, Remnant, Store, Weather
 from tests.clouds.b2 import B2
 from tests.clouds.gcs import GCS
 from tests.clouds.s3 import KEY, SECRET, Refused
@@ -129,6 +130,23 @@ def test_every_store_lists_and_deletes(store: Store):
     for key in "x/1.ogg", "x/2.ogg", "nothing":
         stores.erase(store, key)
     assert keys("x/") == [each.key for each in store.versions("x/")] == ["x/2.ogg.more"]
+
+
+@pytest.mark.parametrize("key", ["x/../y.ogg", "./y.ogg", "x/./y.ogg", "y.ogg/..", "y.ogg/x/.."])
+def test_a_key_that_leads_to_another_object_is_refused(store: Store, key: str):
+    what, no = body(b"one"), re.escape(f"{key}: a part of it is . or ..")
+    store.put("y.ogg", what, about(what))
+    asked: list[Callable[[], object]] = [
+        lambda: store.put(key, body(b"two"), about(what)),
+        lambda: store.head(key),
+        lambda: store.read(key),
+        lambda: store.delete(key),
+        lambda: store.erase(Remnant(key)),
+    ]
+    for ask in asked:
+        with pytest.raises(Misleading, match=no):
+            ask()
+    assert store.read("y.ogg") == b"one"
 
 
 def test_a_cloud_knows_whose_object_it_is(store: Store):

@@ -19,7 +19,7 @@ from pipelines.files.audio import agrees, inspect
 from pipelines.files.bodies import Body
 from pipelines.files.book import Book
 from pipelines.files.sound import Sound, Suspicious
-from pipelines.files.stores import About, Head, Refusal, Store, Weather
+from pipelines.files.stores import About, Head, Misleading, Refusal, Store, Weather
 from sources.kit.files import FileItem, Files, Kept, Stored
 
 CHUNK = 2**20
@@ -168,7 +168,10 @@ def _stored(store: Store, item: FileItem, body: Body, sound: Sound, dry_run: boo
 
 
 def _there(store: Store, key: str) -> Head:
-    head = store.head(key)
+    try:
+        head = store.head(key)
+    except Misleading as wrong:
+        raise NotAdopted(str(wrong)) from wrong
     if head is None:
         raise NotAdopted("its object is not there; etl files verify --fix has it moved again")
     return head

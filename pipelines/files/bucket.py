@@ -24,7 +24,18 @@ from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, Untrusted, is_weather
-from pipelines.files.stores import About, CapExceeded, Head, Put, Refusal, Remnant, Weather, metadata_of, sound_in
+from pipelines.files.stores import (
+    About,
+    CapExceeded,
+    Head,
+    Put,
+    Refusal,
+    Remnant,
+    Weather,
+    addressed,
+    metadata_of,
+    sound_in,
+)
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 PARTS_ABOVE = 200 * 10**6
@@ -276,7 +287,7 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         sha256: str = NOTHING,
     ) -> Request:
-        path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{self._named(key)}"
+        path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{addressed(self._named(key))}"
         path = NOT_IN_PATHS.sub(lambda found: _quoted(found[0]), path)
         url = f"{self.endpoint}{path}" + (f"?{urlencode(query, quote_via=quote, safe='-_.~')}" if query else "")
         told = {"x-amz-content-sha256": sha256, **(headers or {})}

@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.files.bodies import Body
 from pipelines.files.steps import Call, Patience, Steps
-from pipelines.files.stores import About, Head, Put, Remnant, Weather, metadata_of, sound_in
+from pipelines.files.stores import About, Head, Put, Remnant, Weather, addressed, metadata_of, sound_in
 
 BITE = 2**20
 PART = ".part"
@@ -109,7 +109,7 @@ class Folder:
             yield path[len(self.folder) + 1 :], info
 
     def _path(self, key: str) -> str:
-        return f"{self.folder}/{key}"
+        return f"{self.folder}/{addressed(key)}"
 
     def _put_file(self, path: Path, body: Body) -> Put:
         """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pipelines.errors import TryLater
+from pipelines.errors import EtlError, TryLater
 from pipelines.files.bodies import Body
 from pipelines.files.sound import Sound
 from pipelines.files.steps import Patience, Steps
 
 QUARANTINE = "quarantine"
 """The folder of the store for bytes that are not what they should be."""
+DOTTED = re.compile(r"/\.\.?(/|$)")
 
 
 class CapExceeded(TryLater):
@@ -25,6 +27,10 @@ class Weather(Exception):
 
 class Refusal(Exception):
     """A store will not have this object, however often it is offered."""
+
+
+class Misleading(EtlError):
+    """A key that nobody may be asked for."""
 
 
 class About(NamedTuple):
@@ -124,6 +130,14 @@ class Store(Protocol):
 
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
+
+
+def addressed(key: str) -> str:
+    """The key; Misleading where it leads to another object: HTTP and folders take parts away that are `.` or `..`."""
+    path = f"/{key}"
+    if "/." in path and DOTTED.search(path):
+        raise Misleading(f"{key}: a part of it is . or .., so it leads to another object; rename it or mend its row")
+    return key
 
 
 def versions(store: Store, key: str) -> list[Remnant]:

@@ -60,6 +60,8 @@ def undo(
         with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
             book = Book(warehouse, move)
             batch = _batch(book, store, chosen, listing, versions)
+            for key in batch.keys:
+                stores.addressed(key)
             if gone := book.released([id for id, _ in batch.rows]):
                 raise UsageError(
                     f"files undo: {len(gone)} of these files are deleted at their source, and their objects are the "
