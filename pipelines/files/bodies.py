@@ -53,7 +53,7 @@ class Stream:
         self._at += len(data)
         return data
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: int, origin: int = 0) -> None:
         """Go on from there, counted from the start of the part."""
         self._at = self._start + offset
 

@@ -44,7 +44,7 @@ BITE = 2**20
 META = "x-amz-meta-"
 PLAIN_ONES = {"sha256", "codec", "seconds", "sample-rate", "channels"}  # numbers, digits and words of ours
 PATIENCE = Patience()
-NOT_IN_PATHS = re.compile(r"[^\w/.~-]+", re.ASCII)
+NOT_IN_PATHS, PLAIN_PATH = re.compile(r"[^\w/.~-]+", re.ASCII), re.compile(r"[\w/.~-]*", re.ASCII)
 PLAIN = " /:;,.-_~=+@()[]"
 PLAIN_TEXT = re.compile(rf"[\w{re.escape(PLAIN)}]*", re.ASCII)
 ABORT_SECONDS = 5
@@ -288,7 +288,8 @@ class Bucket:
         sha256: str = NOTHING,
     ) -> Request:
         path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{addressed(self._named(key))}"
-        path = NOT_IN_PATHS.sub(lambda found: _quoted(found[0]), path)
+        if not PLAIN_PATH.fullmatch(path):
+            path = NOT_IN_PATHS.sub(lambda found: _quoted(found[0]), path)
         url = f"{self.endpoint}{path}" + (f"?{urlencode(query, quote_via=quote, safe='-_.~')}" if query else "")
         told = {"x-amz-content-sha256": sha256, **(headers or {})}
         if self.token:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pycurl
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from pipelines.files.steps import Answer, Broken, Call, Pause, Readable, Request, Steps, Untrusted, lines_of
+from pipelines.files.steps import Answer, Broken, Call, Pause, Request, Steps, Untrusted
 
 T = TypeVar("T")
 AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
@@ -23,6 +23,7 @@ BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the 
 CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH)
 BUFFER = 128 * 1024  # bytes; larger ones leave the processor's cache before they are used
 SLOW = 1000
+DAY = 86_400
 CERTIFICATE_CODES = (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR)
 _OF_THIS_THREAD = threading.local()
 
@@ -32,6 +33,8 @@ class Exchange:
     """A request on its way, and what has come of it."""
 
     request: Request
+    home: list[Any]
+    """Where its handle goes back to."""
     lines: list[bytes] = field(default_factory=list)
     body: list[bytes] = field(default_factory=list)
 
@@ -39,7 +42,8 @@ class Exchange:
         """Give a handle of its kind all that is the request's own."""
         request = self.request
         handle.setopt(pycurl.URL, request.url)
-        handle.setopt(pycurl.HTTPHEADER, [*lines_of(request.headers), "Expect:"])
+        if request.headers:
+            handle.setopt(pycurl.HTTPHEADER, _lines(request.headers))
         handle.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(request.until))
         if request.into:
@@ -50,18 +54,15 @@ class Exchange:
         if request.body is not None:
             handle.setopt(pycurl.INFILESIZE_LARGE, request.size)
             handle.setopt(pycurl.READFUNCTION, request.body.read)
-            handle.setopt(pycurl.SEEKFUNCTION, _seek_of(request.body))
+            handle.setopt(pycurl.SEEKFUNCTION, request.body.seek)
 
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""
-        return Answer(
-            status=handle.getinfo(pycurl.RESPONSE_CODE),
-            lines=self.lines,
-            body=b"".join(self.body),
-            content_type=(handle.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1") or None,
-            redirect=handle.getinfo(pycurl.REDIRECT_URL),
-            retry_after=handle.getinfo(pycurl.RETRY_AFTER) or None,
-        )
+        answer = Answer(handle.getinfo(pycurl.RESPONSE_CODE), self.lines, b"".join(self.body))
+        if answer.status != 200:
+            answer.redirect = handle.getinfo(pycurl.REDIRECT_URL)
+            answer.retry_after = handle.getinfo(pycurl.RETRY_AFTER) or None
+        return answer
 
 
 _SAME = {
@@ -84,23 +85,24 @@ class Handles:
     def __init__(self) -> None:
         self._idle: dict[Hashable, list[Any]] = defaultdict(list)
 
-    def take(self, exchange: Exchange) -> Any:
-        """One that is ready for an exchange."""
-        idle = self._idle[_kind(exchange.request)]
-        handle = idle.pop() if idle else _made(exchange.request)
+    def take(self, request: Request) -> tuple[Any, Exchange]:
+        """One that is ready for an exchange, which is begun."""
+        idle = self._idle[_kind(request)]
+        handle, exchange = idle.pop() if idle else _made(request), Exchange(request, idle)
         exchange.onto(handle)
-        return handle
+        return handle, exchange
 
     def give_back(self, handle: Any, exchange: Exchange) -> None:
         """It is through with an exchange, whose body it does not keep; what is short is replaced by the next one's."""
         for option in _RECEIVED if exchange.request.body is None else _SENT:
             handle.unsetopt(option)
-        self._idle[_kind(exchange.request)].append(handle)
+        exchange.home.append(handle)
 
 
 def _kind(request: Request) -> Hashable:
     """What requests share that may have the same handle one after the other."""
-    return request.method, request.body is None, request.stall_seconds, request.fresh, request.signature
+    has_headers, has_body = bool(request.headers), request.body is not None
+    return request.method, has_headers, has_body, request.stall_seconds, request.fresh, request.signature
 
 
 def _made(request: Request) -> Any:
@@ -110,6 +112,7 @@ def _made(request: Request) -> Any:
         handle.setopt(option, value)
     handle.setopt(pycurl.LOW_SPEED_TIME, request.stall_seconds)
     handle.setopt(pycurl.FRESH_CONNECT, request.fresh)
+    handle.setopt(pycurl.HTTPHEADER, _lines({}))
     if request.method == "HEAD":
         handle.setopt(pycurl.NOBODY, 1)
     elif request.body is not None:
@@ -149,8 +152,7 @@ def performed(steps: Steps[T]) -> T:
 
 
 def _exchanged(request: Request, handles: Handles) -> Answer:
-    exchange = Exchange(request)
-    handle = handles.take(exchange)
+    handle, exchange = handles.take(request)
     try:
         handle.perform()
         return exchange.answer(handle)
@@ -172,14 +174,12 @@ def broken(code: int, text: str) -> Broken:
     return (Untrusted if code in CERTIFICATE_CODES else Broken)(text.strip() or f"curl error {code}")
 
 
+def _lines(headers: Mapping[str, str]) -> list[str]:
+    """As libcurl takes them: an empty one has a semicolon, one without a value is not sent."""
+    return [*(f"{name}: {value}" if value else f"{name};" for name, value in headers.items()), "Expect:"]
+
+
 def _milliseconds(until: float) -> int:
     """From now on: at least one, at most a day."""
-    return max(1, int(min(until - time.monotonic(), 86_400) * 1000))
-
-
-def _seek_of(body: Readable) -> Any:
-    def seek(offset: int, origin: int) -> int:
-        body.seek(offset)
-        return int(pycurl.SEEKFUNC_OK)
-
-    return seek
+    left = until - time.monotonic()
+    return max(1, int(left * 1000)) if left < DAY else DAY * 1000

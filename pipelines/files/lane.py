@@ -99,8 +99,7 @@ class Lane(Generic[T]):
     def _take_up(self, flow: Steps[T], step: Step) -> None:
         match step:
             case Request():
-                exchange = Exchange(step)
-                handle = self._handles.take(exchange)
+                handle, exchange = self._handles.take(step)
                 self._asked[handle] = flow, exchange
                 self._multi.add_handle(handle)
             case Pause():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -30,8 +30,8 @@ class Readable(Protocol):
     def read(self, size: int) -> Bytes:
         """The next bytes, none at the end."""
 
-    def seek(self, offset: int) -> None:
-        """Go on from there."""
+    def seek(self, offset: int, origin: int = 0) -> None:
+        """Go on from there, counted from the start: libcurl's `origin` is never another."""
 
 
 class Sink(Protocol):
@@ -81,7 +81,6 @@ class Answer:
     lines: Sequence[bytes]
     """Of its head, and of interim ones before it."""
     body: bytes = b""
-    content_type: str | None = None
     redirect: str | None = None
     """The absolute URL it points to."""
     retry_after: float | None = None
@@ -142,9 +141,3 @@ class Patience(NamedTuple):
 def is_weather(status: int) -> bool:
     """Whether an answer with this status may be another one soon."""
     return status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
-
-
-def lines_of(headers: Mapping[str, str]) -> Iterator[str]:
-    """Headers as libcurl takes them; an empty one has a semicolon."""
-    for name, value in headers.items():
-        yield f"{name}: {value}" if value else f"{name};"

@@ -84,8 +84,14 @@ def metadata_of(about: About) -> dict[str, str]:
         told["reason"] = about.reason
     if about.sound:
         codec, _, seconds, sample_rate, channels = about.sound
-        found = {"codec": codec, "seconds": seconds, "sample-rate": sample_rate, "channels": channels}
-        told.update({name: str(value) for name, value in found.items() if value is not None})
+        if codec is not None:
+            told["codec"] = codec
+        if seconds is not None:
+            told["seconds"] = str(seconds)
+        if sample_rate is not None:
+            told["sample-rate"] = str(sample_rate)
+        if channels is not None:
+            told["channels"] = str(channels)
     return told
 
 

@@ -25,6 +25,7 @@ REDIRECTS = 10
 UNAUTHORIZED = 401
 IN_URLS = "!#$%&'()*+,/:;=?@[]~"
 LONGEST_KEY, LONGEST_PART = 1000, 240  # bytes; below Backblaze's 1,024 and 250 and folders' 255, with room to spare
+PLAIN_KEY = re.compile(r"(?:[\w+=~-][\w.+=~-]*/)*[\w+=~-][\w.+=~-]*", re.ASCII)
 NAMELESS = {b"", b".", b".."}
 ANYTHING = "application/octet-stream"
 
@@ -150,6 +151,8 @@ class Carrier:
                 raise incoming.trouble from None
             failed = NotMoved(item, "transient", str(trouble))
             return failed if isinstance(trouble, Untrusted) else Again(failed)
+        if answer.status == 200:
+            return answer
         said, after = f"answered {answer.status}", answer.retry_after
         if answer.status == UNAUTHORIZED and item.headers:
             raise sign_in_needed(item)
@@ -157,7 +160,7 @@ class Carrier:
             return NotMoved(item, "transient", said, answer.status)
         if is_weather(answer.status):
             return Again(NotMoved(item, "transient", said, answer.status, retry_after=after), after)
-        return answer if answer.status == 200 else NotMoved(item, "permanent", said, answer.status)
+        return NotMoved(item, "permanent", said, answer.status)
 
     def _followed(self, item: FileItem, incoming: Incoming, patience: Patience) -> Steps[Answer]:
         """The answer at the end of all redirects; another host gets no headers of the item's."""
@@ -184,7 +187,9 @@ class Carrier:
             sound = self._verified(item, body)
         except Suspicious as why:
             return (yield from self._quarantined(item, body, str(why), patience))
-        content_type = sound.content_type if item.media != "any" else _content_type(answer.content_type or "")
+        content_type = sound.content_type
+        if item.media == "any":
+            content_type = _content_type(answer.headers.get("content-type", ""))
         self.journal.intends(item, body.size, body.sha256)
         about = About(content_type, body.sha256, item.id, sound=sound)
         put = yield from self._put(item, item.key, body, about, patience)
@@ -236,6 +241,8 @@ class Carrier:
 
 def why_unfit(key: str) -> str | None:
     """Why a key is no name of an object on every store, if it is not: Backblaze's rules and those of folders."""
+    if len(key) <= LONGEST_PART and PLAIN_KEY.fullmatch(key):
+        return None
     if len(key.encode()) > LONGEST_KEY:
         return f"is longer than {LONGEST_KEY} bytes"
     if re.search(r"[\x00-\x1f\x7f\\]", key):

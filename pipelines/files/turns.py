@@ -63,7 +63,9 @@ class Turns:
         """One more item, at the end of its host's line."""
         task = Task(item, host_of(item.url))
         with self._lock:
-            self._hosts.setdefault(task.host, _Host()).waiting.append(task)
+            if task.host not in self._hosts:
+                self._hosts[task.host] = _Host()
+            self._hosts[task.host].waiting.append(task)
 
     def take(self) -> Task | None:
         """The next task whose time has come, if there is one."""
@@ -78,7 +80,8 @@ class Turns:
                 if host.waiting and host.rests_until <= now and host.busy != self._per_host:
                     host.busy += 1
                     self._busy += 1
-                    self._hosts[name] = self._hosts.pop(name)  # the other hosts come first now
+                    if len(self._hosts) > 1:
+                        self._hosts[name] = self._hosts.pop(name)  # the other hosts come first now
                     return host.waiting.popleft()
         return None
 
