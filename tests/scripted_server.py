@@ -1,6 +1,7 @@
 """A loopback HTTP/1.1 server that does what its script says, down to resets, stalls and broken bodies.
 
-An answer is a list of steps: bytes are sent, a number is a pause in seconds, RESET breaks the connection.
+An answer is a list of steps: bytes are sent, a number is a pause in seconds, RESET breaks the connection, and
+NEXT waits for the next request on it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-RESET = "reset"
+RESET, NEXT = "reset", "next"
 Steps = list[bytes | float | str]
 
 
@@ -87,10 +88,20 @@ def _listen(listener: socket.socket, server: Server, answer: Callable[[Asked], S
 
 def _serve(connection: socket.socket, server: Server, answer: Callable[[Asked], Steps]) -> None:
     with connection, connection.makefile("rb") as received:
-        asked = _read(received)
-        if asked:
-            server.asked.append(asked)
-            _perform(connection, answer(asked))
+        asked = _noted(server, received)
+        for step in answer(asked) if asked else ():
+            if step == NEXT:
+                _noted(server, received)
+            elif not _is_performed(connection, step):
+                return
+
+
+def _noted(server: Server, received: Any) -> Asked | None:
+    """The next request, if there is one."""
+    asked = _read(received)
+    if asked:
+        server.asked.append(asked)
+    return asked
 
 
 def _read(received: Any) -> Asked | None:
@@ -106,15 +117,16 @@ def _header(line: bytes) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
-def _perform(connection: socket.socket, steps: Iterable[bytes | float | str]) -> None:
-    for step in steps:
-        if step == RESET:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return
-        if isinstance(step, bytes):
-            try:
-                connection.sendall(step)
-            except OSError:
-                return  # the client has gone
-        elif isinstance(step, (int, float)):
-            time.sleep(step)
+def _is_performed(connection: socket.socket, step: bytes | float | str) -> bool:
+    """Whether the connection is there for another step."""
+    if step == RESET:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+    if isinstance(step, bytes):
+        try:
+            connection.sendall(step)
+        except OSError:
+            return False  # the client has gone
+    elif isinstance(step, (int, float)):
+        time.sleep(step)
+    return True

@@ -18,11 +18,12 @@ import pytest
 from dlt.common.versioned_state import decompress_state
 
 from pipelines import environment as environments
+from pipelines.erase import objects
 from pipelines.erase.duckdb_file import rewrite
 from pipelines.erase.raw_rows import RawRows
 from pipelines.erase.remembered import without
 from pipelines.erase.sought import ERASED, sought
-from pipelines.errors import UsageError
+from pipelines.errors import EtlError, UsageError
 from pipelines.ledger import open_ledger
 from pipelines.order import Order, settle
 from pipelines.specs import spec as specs
@@ -672,3 +673,10 @@ def test_letters_have_two_cases_where_a_postgres_knows_but_a_to_z(postgres_serve
     ):
         cursor.execute("SELECT 'x ÉMILE x' ~ %s, 'émile' ~ %s, 'ÉMILES' ~ %s", [sought("account", "Émile").sql] * 3)
         assert cursor.fetchall() == [(True, True, False)]
+
+
+@pytest.mark.parametrize("key", ["s3://other/x.ogg", "/x.ogg", "../x.ogg", "x/../y.ogg", "./x.ogg", "x/./y.ogg"])
+def test_nothing_is_erased_by_a_name_that_leads_elsewhere(key: str) -> None:
+    with pytest.raises(EtlError, match=f"calls: {key} is no key below the root of audio; delete that object and"):
+        objects._below_root("calls", "audio", key)
+    assert objects._below_root("calls", "audio", "x/..y/...ogg") == "x/..y/...ogg"

@@ -19,7 +19,7 @@ from pipelines.files.folder import Folder
 from pipelines.files.mover import NotMoved
 from pipelines.files.phase import settings_of
 from pipelines.files.receipts import Receipts, failure_of
-from pipelines.files.stores import Refusal
+from pipelines.files.stores import Put, Refusal
 from pipelines.files.tally import Tally
 from pipelines.files.work import Prior
 from pipelines.order import Order
@@ -143,6 +143,20 @@ def test_a_host_that_is_down_is_temporary(site: Site, answers: tuple[Any, Any], 
     assert ended.code == code
     assert ("no file got through, the last of 2: answered 503; run again later" in ended.err) == (code == 5)
     assert len(site.failures()) == sum(answer is not None for answer in answers)
+
+
+def test_a_key_that_leads_elsewhere_keeps_no_other_in_quarantine(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy.vault(site.workspace, site.host, 3)
+    site.host.bodies |= {"/1.mp3": HTML, "/2.mp3": HTML, "/3.mp3": HTML}
+    assert site.run().code == 3
+    for number in (1, 2, 3):
+        site.mend(number)
+    place = Folder._place
+    monkeypatch.setattr(Folder, "_place", lambda self, key: place(self, f"../{key}" if "r002" in key else key))
+    monkeypatch.setattr(Folder, "put", lambda self, key, *more: Put())
+    ended = site.run("--failed")
+    assert (ended.code, "leads to another object, by its .. part" in ended.err) == (0, True)
+    assert site.failures("quarantine_key") == [("quarantine/calls/r002.mp3",)]
 
 
 def test_what_is_in_quarantine_is_named_until_it_is_deleted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,16 +150,22 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
 
 
-def test_a_batch_with_a_key_that_leads_to_another_object_stays_whole(site: Site) -> None:
+@pytest.mark.parametrize("misleading", ["x/../{}", "/{}"])
+def test_no_verb_meets_an_object_that_a_key_only_leads_to(site: Site, misleading: str) -> None:
     site.list(1, 2)
     site.run()
-    whole = site.objects()
-    receipts = "media_pipeline.audio_files"
-    change(site, f"UPDATE {receipts} SET b2_object_key = 'x/../{site.key(2)}' WHERE b2_object_key = '{site.key(1)}'")
-    refused = files(site, "undo", "--since", "2024-01-01", "--yes")
-    assert refused.code == 1
-    assert refused.err.startswith(f"x/../{site.key(2)}: a part of it is . or .., so it leads to another object")
-    assert (site.objects(), site.workspace.query(f"SELECT count(*) FROM {receipts}")) == (whole, [(2,)])
+    whole, key = site.objects(), misleading.format(site.key(2))
+    change(site, f"UPDATE media_pipeline.audio_files SET b2_object_key = '{key}' WHERE recording_id = 'rec1'")
+    for words in (("--only", "rec1"), ("--since", "2024-01-01")):
+        refused = files(site, "undo", *words, "--yes")
+        assert refused.code == 1
+        assert f"recordings: {key}: leads to another object, by its " in refused.err
+        assert site.objects() == whole
+    found = files(site, "verify")
+    assert (found.code, found.out.splitlines()[0]) == (4, f"+ {key}: is not there")
+    assert "1 will be moved again" in files(site, "verify", "--fix").out
+    site.run()
+    assert (files(site, "verify").code, site.objects()) == (0, whole)
 
 
 def test_no_file_is_lost_whose_row_the_next_run_writes_again(site: Site) -> None:
@@ -271,8 +277,8 @@ def test_rows_of_another_table_are_adopted_once_their_objects_are_there(site: Si
             "see: etl files verify",
             f"audio_files {sha1(site.url(3))}": "its object is not there; etl files verify --fix has it moved again",
             f"audio_files {sha1(site.url(4))}": "names no object; the next run moves its file",
-            f"audio_files {sha1(site.url(5))}": "old/../old/1.mp3: a part of it is . or .., so it "
-            "leads to another object; rename it or mend its row",
+            f"audio_files {sha1(site.url(5))}": "old/../old/1.mp3: leads to another object, by its .. part; "
+            "correct the key in its row",
             f"audio_files {'0' * 32}": "is no row of a file",
         },
     }
@@ -422,14 +428,19 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         assert "1 will be moved again, 1 hash written, 0 left" in files(site, "verify", "--fix").out
         b2.buckets.put("calls", site.key(1), b"x" * len(mp3(1, 1)), "audio/mpeg", "another")
         b2.buckets.put("calls", f"{PREFIX}/orphan.mp3", b"x", "audio/mpeg", "e")
+        b2.buckets.put("calls", dotted := f"{PREFIX}/x/../orphan.mp3", b"y", "audio/mpeg", "f")
         begin = killed_upload(b2, f"{PREFIX}/killed.mp3")
         killed_upload(b2, f"{PREFIX}2/of-another.mp3")
         found = files(site, "verify", "--list", "--prefix", PREFIX + "/")
-        assert found.out.splitlines()[:3] == [
+        assert found.out.splitlines()[:4] == [
             f"* {site.key(1)}: somebody else stored it since",
             f"- {PREFIX}/orphan.mp3: no row names it",
+            f"- {dotted}: no row names it",
             f"- {PREFIX}/killed.mp3: was begun and is not finished, by a run that died or goes on",
         ]
+        undone = files(site, "undo", "--list", "--prefix", f"{PREFIX}/", "--dry-run", "--output", "json")
+        assert [key for key in undone.json["objects"] if "orphan" in key] == [f"{PREFIX}/orphan.mp3"]
+        assert f"left as it is: {dotted}: leads to another object, by its .. part" in undone.err
         mended = files(site, "verify", "--list", "--prefix", begin, "--fix")
         assert "0 hashes written, 1 unfinished taken away, 0 left" in mended.out
         assert (mended.code, b2.unfinished) == (0, 1)
@@ -446,4 +457,4 @@ def test_a_bucket_is_asked_no_more_than_it_must_be(site: Site) -> None:
         assert len(b2.versions("calls", site.key(1))) == 3
         gone = files(site, "undo", "--prefix", PREFIX, "--list", "--versions", "--yes")
         assert (gone.code, "hidden" in gone.err) == (0, False)
-        assert b2.buckets.ever("calls", PREFIX) == []
+        assert b2.buckets.ever("calls", PREFIX) == [dotted]

@@ -132,11 +132,35 @@ def test_every_store_lists_and_deletes(store: Store):
     assert keys("x/") == [each.key for each in store.versions("x/")] == ["x/2.ogg.more"]
 
 
-@pytest.mark.parametrize("key", ["x/../y.ogg", "./y.ogg", "x/./y.ogg", "y.ogg/..", "y.ogg/x/.."])
-def test_a_key_that_leads_to_another_object_is_refused(store: Store, key: str):
-    what, no = body(b"one"), re.escape(f"{key}: a part of it is . or ..")
-    store.put("y.ogg", what, about(what))
+DOTTED = ["x/../y.ogg", "./y.ogg", "x/./y.ogg", "y.ogg/..", "y.ogg/x/.."]
+EMPTY = ["/y.ogg", "y.ogg/", "x//y.ogg", ""]
+
+
+@pytest.mark.parametrize("key", DOTTED + EMPTY)
+def test_a_key_leads_to_no_other_object(store: Store, key: str):
+    """It is refused where a path leaves parts of it out, and an object of its own elsewhere."""
+    what = body(b"one")
+    for good in ("y.ogg", "x/y.ogg"):
+        store.put(good, what, about(what))
+    takes = EMPTY[:-1] if isinstance(store, Bucket) else []
+    if isinstance(store, Folder) and "gs" in store.filesystem.protocol:
+        takes = DOTTED
+    if key not in takes and (key or isinstance(store, Folder)):
+        _is_refused(store, key)
+    elif key:
+        other = body(b"two")
+        store.put(key, other, about(other))
+        assert store.read(key) == b"two"
+        store.delete(key)
+        assert store.head(key) is None
+    for good in ("y.ogg", "x/y.ogg"):
+        assert store.read(good) == b"one"
+
+
+def _is_refused(store: Store, key: str) -> None:
+    what, no = body(b"one"), f"^{re.escape(key)}: leads to another object, by its (empty|[.]|[.][.]) part; "
     asked: list[Callable[[], object]] = [
+        lambda: store.check(key),
         lambda: store.put(key, body(b"two"), about(what)),
         lambda: store.head(key),
         lambda: store.read(key),
@@ -146,7 +170,6 @@ def test_a_key_that_leads_to_another_object_is_refused(store: Store, key: str):
     for ask in asked:
         with pytest.raises(Misleading, match=no):
             ask()
-    assert store.read("y.ogg") == b"one"
 
 
 def test_a_cloud_knows_whose_object_it_is(store: Store):
@@ -272,6 +295,11 @@ def test_a_bucket_of_object_lock_gets_the_md5_it_wants(workspace, monkeypatch):
         what = body(b"one")
         store.put("x/1.ogg", what, about(what))
         assert len(b2.versions("audio", "x/1.ogg")) == 1
+
+
+def test_a_bucket_has_no_prefix_that_leads_elsewhere(workspace, b2: B2, monkeypatch):
+    with pytest.raises(SettingError, match=r"destination.audio: bucket_url has a part that is [.] or [.][.]; name"):
+        opened(workspace(), "s3://audio/x/../y", b2.variables("audio"), monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from pathlib import PurePosixPath
 
 from pipelines.build import moves
 from pipelines.erase.scope import Counts, Scope
 from pipelines.errors import EtlError, SettingError
 from pipelines.files import stores
-from pipelines.files.stores import QUARANTINE
+from pipelines.files.stores import DOTS, QUARANTINE
 from pipelines.files.verbs import store_told
 
 STORE = "audio"
@@ -48,6 +47,6 @@ def _erase(scope: Scope, destination: str, wanted: Iterable[str]) -> int:
 
 
 def _below_root(spec: str, store: str, key: str) -> str:
-    if "://" in key or key.startswith("/") or ".." in PurePosixPath(key).parts:
+    if "://" in key or key.startswith("/") or not DOTS.isdisjoint(key.split("/")):
         raise EtlError(f"{spec}: {key} is no key below the root of {store}; delete that object and empty its cell")
     return key

@@ -19,7 +19,8 @@ from pipelines.files.audio import agrees, inspect
 from pipelines.files.bodies import Body
 from pipelines.files.book import Book
 from pipelines.files.sound import Sound, Suspicious
-from pipelines.files.stores import About, Head, Misleading, Refusal, Store, Weather
+from pipelines.files.stores import About, Head, Refusal, Store, Weather
+from pipelines.files.transfer import why_unfit
 from sources.kit.files import FileItem, Files, Kept, Stored
 
 CHUNK = 2**20
@@ -155,6 +156,8 @@ def _verified(body: Body, item: FileItem, kept: Kept) -> Sound:
 
 
 def _stored(store: Store, item: FileItem, body: Body, sound: Sound, dry_run: bool) -> Stored:
+    if unfit := why_unfit(item.key):
+        raise NotAdopted(f"its key {unfit}")
     head = store.head(item.key)
     etag, version = (head.etag, head.version) if head else (None, None)
     if not dry_run and (head is None or head.sha256 != body.sha256):
@@ -170,8 +173,8 @@ def _stored(store: Store, item: FileItem, body: Body, sound: Sound, dry_run: boo
 def _there(store: Store, key: str) -> Head:
     try:
         head = store.head(key)
-    except Misleading as wrong:
-        raise NotAdopted(str(wrong)) from wrong
+    except Refusal as refused:
+        raise NotAdopted(str(refused)) from refused
     if head is None:
         raise NotAdopted("its object is not there; etl files verify --fix has it moved again")
     return head

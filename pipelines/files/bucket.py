@@ -25,6 +25,7 @@ from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
 from pipelines.files.steps import Answer, Broken, Patience, Pause, Request, Signature, Steps, Untrusted, is_weather
 from pipelines.files.stores import (
+    DOTS,
     About,
     CapExceeded,
     Head,
@@ -82,6 +83,8 @@ class Bucket:
             str(given.aws_secret_access_key),
         )
         url = urlsplit(config.bucket_url)
+        if not DOTS.isdisjoint(url.path.split("/")):
+            raise SettingError(f"destination.{name}: bucket_url has a part that is . or ..; name the folder without")
         locked = (configuration.setting("object_lock", ("destination", name)) or (False,))[0]
         return cls(
             name,
@@ -92,6 +95,10 @@ class Bucket:
             given.aws_session_token or None,
             str(locked).lower() == "true",
         )
+
+    def check(self, key: str) -> None:
+        """Misleading where a part is resolved on the way, as libcurl does with what it signs."""
+        addressed(key, DOTS)
 
     def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
         """One PUT; in parts above 200 MB."""
@@ -287,7 +294,7 @@ class Bucket:
         headers: Mapping[str, str] | None = None,
         sha256: str = NOTHING,
     ) -> Request:
-        path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{addressed(self._named(key))}"
+        path = f"/{self.bucket}" if key is None else f"/{self.bucket}/{self._named(addressed(key, DOTS))}"
         if not PLAIN_PATH.fullmatch(path):
             path = NOT_IN_PATHS.sub(lambda found: _quoted(found[0]), path)
         url = f"{self.endpoint}{path}" + (f"?{urlencode(query, quote_via=quote, safe='-_.~')}" if query else "")

@@ -59,7 +59,9 @@ class Exchange:
     def answer(self, handle: Any) -> Answer:
         """What came, once it is whole."""
         answer = Answer(handle.getinfo(pycurl.RESPONSE_CODE), self.lines, b"".join(self.body))
-        if answer.status != 200:
+        if self.request.into:
+            answer.content_type = (handle.getinfo_raw(pycurl.CONTENT_TYPE) or b"").decode("latin-1") or None
+        if answer.status != 200 or self.body:
             answer.redirect = handle.getinfo(pycurl.REDIRECT_URL)
             answer.retry_after = handle.getinfo(pycurl.RETRY_AFTER) or None
         return answer

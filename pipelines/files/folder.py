@@ -13,10 +13,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.files.bodies import Body
 from pipelines.files.steps import Call, Patience, Steps
-from pipelines.files.stores import About, Head, Put, Remnant, Weather, addressed, metadata_of, sound_in
+from pipelines.files.stores import DOTS, About, Head, Put, Remnant, Weather, addressed, metadata_of, sound_in
 
 BITE = 2**20
 PART = ".part"
+EMPTY = frozenset({""})
+"""What every path leaves out, of fsspec's; one in a bucket of Google's keeps its dots."""
 SHA256, SOURCE_ID = "sha256", "source-id"
 
 
@@ -28,6 +30,11 @@ class Folder:
     def __init__(self, filesystem: Any, folder: str) -> None:
         self.filesystem, self.folder = filesystem, folder
         self._is_local = isinstance(filesystem, LocalFileSystem)
+        self._resolved = EMPTY if "gs" in filesystem.protocol else EMPTY | DOTS
+
+    def check(self, key: str) -> None:
+        """Misleading where a part is resolved on the way."""
+        addressed(key, self._resolved)
 
     def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
         """`put` while other transfers go on; fsspec tries again by itself where that helps."""
@@ -37,9 +44,9 @@ class Folder:
     def put(self, key: str, body: Body, about: About) -> Put:
         """Whole under its name, or not there; Weather when the store is away."""
         if self._is_local:
-            return self._put_file(Path(self._path(key)), body)
+            return self._put_file(Path(self._place(key)), body)
         try:
-            self.filesystem.pipe_file(self._path(key), body.view(), **self._told(about))
+            self.filesystem.pipe_file(self._place(key), body.view(), **self._told(about))
         except (ConnectionError, TimeoutError) as error:
             raise Weather(str(error) or type(error).__name__) from error
         return Put()
@@ -48,7 +55,7 @@ class Folder:
         """What is there, its bytes read for their hash unless its metadata has that."""
         self.filesystem.invalidate_cache()
         try:
-            info = self.filesystem.info(self._path(key))
+            info = self.filesystem.info(self._place(key))
         except FileNotFoundError:
             return None
         if info["type"] != "file":
@@ -68,7 +75,7 @@ class Folder:
     def delete(self, key: str) -> None:
         """Remove an object."""
         with suppress(FileNotFoundError):
-            self.filesystem.rm_file(self._path(key))
+            self.filesystem.rm_file(self._place(key))
 
     def listed(self, prefix: str) -> Iterator[Head]:
         """The objects whose keys begin so."""
@@ -98,18 +105,25 @@ class Folder:
 
     def read(self, key: str) -> bytes:
         """All bytes of an object."""
-        data: bytes = self.filesystem.cat_file(self._path(key))
+        data: bytes = self.filesystem.cat_file(self._place(key))
         return data
 
     def _found(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The files in and below the folder that a prefix is of, by name."""
         self.filesystem.invalidate_cache()
-        above = self._path(prefix.rpartition("/")[0]).rstrip("/")
+        folder = prefix.rpartition("/")[0]
+        if not self._resolved.isdisjoint(folder.split("/") if folder else ()):
+            return
+        above = self._path(folder).rstrip("/")
         for path, info in sorted(self.filesystem.find(above, detail=True).items()):
             yield path[len(self.folder) + 1 :], info
 
+    def _place(self, key: str) -> str:
+        """Where an object is."""
+        return self._path(addressed(key, self._resolved))
+
     def _path(self, key: str) -> str:
-        return f"{self.folder}/{addressed(key)}"
+        return f"{self.folder}/{key}"
 
     def _put_file(self, path: Path, body: Body) -> Put:
         """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""
@@ -133,5 +147,5 @@ class Folder:
         return {"content_type": about.content_type, "metadata": metadata_of(about)}
 
     def _sha256(self, key: str) -> str:
-        with self.filesystem.open(self._path(key), "rb") as file:
+        with self.filesystem.open(self._place(key), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

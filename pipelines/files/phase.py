@@ -25,7 +25,7 @@ from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.listing import Listing
 from pipelines.files.mover import Moved, Mover, NotMoved, Outcome, Settings
 from pipelines.files.receipts import Receipts, Row, failure_of
-from pipelines.files.stores import Refusal, Store, Weather
+from pipelines.files.stores import Misleading, Refusal, Store, Weather
 from pipelines.files.tally import Tally
 from pipelines.files.transfer import why_unfit
 from pipelines.files.work import Tables, Wanted, Work, tables_of
@@ -117,13 +117,17 @@ class _Phase:
 
     def _not_deleted(self, store: Store, keys: list[str]) -> list[str]:
         """Delete what was in quarantine; what the store keeps is still named by its row, so that `erase` finds it."""
+        left = []
         for number, key in enumerate(keys):
             try:
                 store.delete(key)
+            except Misleading as wrong:
+                self.report.warnings.append(f"{key}: not deleted: {wrong}")
+                left.append(key)
             except (Weather, Refusal, EtlError) as trouble:
                 self.report.warnings.append(f"{key}: not deleted: {trouble}; a later run tries again")
-                return keys[number:]
-        return []
+                return left + keys[number:]
+        return left
 
     def _tables(self) -> AbstractContextManager[Tables]:
         return tables_of(self.load.environment, self.dataset, self.move)

@@ -81,6 +81,8 @@ class Answer:
     lines: Sequence[bytes]
     """Of its head, and of interim ones before it."""
     body: bytes = b""
+    content_type: str | None = None
+    """Where it is asked for by a file."""
     redirect: str | None = None
     """The absolute URL it points to."""
     retry_after: float | None = None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from pipelines.errors import EtlError, TryLater
+from pipelines.errors import TryLater
 from pipelines.files.bodies import Body
 from pipelines.files.sound import Sound
 from pipelines.files.steps import Patience, Steps
 
 QUARANTINE = "quarantine"
 """The folder of the store for bytes that are not what they should be."""
-DOTTED = re.compile(r"/\.\.?(/|$)")
+DOTS = frozenset({".", ".."})
 
 
 class CapExceeded(TryLater):
@@ -29,8 +28,8 @@ class Refusal(Exception):
     """A store will not have this object, however often it is offered."""
 
 
-class Misleading(EtlError):
-    """A key that nobody may be asked for."""
+class Misleading(Refusal):
+    """A key that leads to another object."""
 
 
 class About(NamedTuple):
@@ -110,6 +109,9 @@ class Store(Protocol):
     hides: bool
     """Whether what is deleted may stay as a hidden version."""
 
+    def check(self, key: str) -> None:
+        """Misleading where a key leads to another object; whatever asks for it says so, too."""
+
     def putting(self, key: str, body: Body, about: About, patience: Patience) -> Steps[Put]:
         """`put`, step by step."""
 
@@ -138,11 +140,11 @@ class Store(Protocol):
         """All bytes of an object."""
 
 
-def addressed(key: str) -> str:
-    """The key; Misleading where it leads to another object: HTTP and folders take parts away that are `.` or `..`."""
-    path = f"/{key}"
-    if "/." in path and DOTTED.search(path):
-        raise Misleading(f"{key}: a part of it is . or .., so it leads to another object; rename it or mend its row")
+def addressed(key: str, resolved: Set[str]) -> str:
+    """The key; Misleading where it has a part that is resolved on the way, and so leads to another object."""
+    if not resolved.isdisjoint(key.split("/")):
+        part = min(resolved & {*key.split("/")}) or "empty"
+        raise Misleading(f"{key}: leads to another object, by its {part} part; correct the key in its row")
     return key
 
 

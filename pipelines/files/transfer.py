@@ -189,7 +189,7 @@ class Carrier:
             return (yield from self._quarantined(item, body, str(why), patience))
         content_type = sound.content_type
         if item.media == "any":
-            content_type = _content_type(answer.headers.get("content-type", ""))
+            content_type = _content_type(answer.content_type or "")
         self.journal.intends(item, body.size, body.sha256)
         about = About(content_type, body.sha256, item.id, sound=sound)
         put = yield from self._put(item, item.key, body, about, patience)

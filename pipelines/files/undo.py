@@ -13,7 +13,7 @@ from pipelines.build import dataset_name
 from pipelines.errors import Exit, UsageError
 from pipelines.files import stores
 from pipelines.files.book import Book, Chosen, parts
-from pipelines.files.stores import Store
+from pipelines.files.stores import Misleading, Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer, counted
@@ -61,7 +61,7 @@ def undo(
             book = Book(warehouse, move)
             batch = _batch(book, store, chosen, listing, versions)
             for key in batch.keys:
-                stores.addressed(key)
+                store.check(key)
             if gone := book.released([id for id, _ in batch.rows]):
                 raise UsageError(
                     f"files undo: {len(gone)} of these files are deleted at their source, and their objects are the "
@@ -81,7 +81,18 @@ def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bo
         return Batch(rows, [], versions)
     known = {receipt.key for receipt in book.receipts(Chosen(prefix=chosen.prefix))} | {key for _, key in rows}
     there = store.versions(chosen.prefix) if versions else store.listed(chosen.prefix)
-    return Batch(rows, sorted({each.key for each in there} - known), versions)
+    orphans = [key for key in sorted({each.key for each in there} - known) if not _is_misleading(store, key)]
+    return Batch(rows, orphans, versions)
+
+
+def _is_misleading(store: Store, key: str) -> bool:
+    """Whether an object cannot be asked for, which is told."""
+    try:
+        store.check(key)
+    except Misleading as wrong:
+        LOGGER.warning("left as it is: %s", wrong)
+        return True
+    return False
 
 
 def _take_back(book: Book, store: Store, batch: Batch) -> None:

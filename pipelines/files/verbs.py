@@ -12,7 +12,7 @@ from pipelines.environment import Environment
 from pipelines.errors import EtlError, SettingError, TryLater, UsageError
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import all_left
-from pipelines.files.stores import Refusal, Weather
+from pipelines.files.stores import Misleading, Refusal, Weather
 from pipelines.lock import held
 from pipelines.order import Order, settle
 from pipelines.specs.spec import Spec
@@ -48,6 +48,8 @@ def store_told(name: str) -> Iterator[None]:
         yield
     except Weather as trouble:
         raise TryLater(f"{name}: its store did not answer well: {trouble}; run the command again") from trouble
+    except Misleading as wrong:
+        raise EtlError(f"{name}: {wrong}") from wrong
     except Refusal as refused:
         raise EtlError(f"{name}: its store refuses: {refused}; check the rights of its key") from refused
 

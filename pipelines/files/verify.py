@@ -19,7 +19,7 @@ from pipelines.files.audio import agrees, inspect
 from pipelines.files.book import Book, Chosen, Receipt
 from pipelines.files.declared import Move
 from pipelines.files.sound import Suspicious
-from pipelines.files.stores import QUARANTINE, Head, Remnant, Store
+from pipelines.files.stores import QUARANTINE, Head, Misleading, Remnant, Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
@@ -104,10 +104,13 @@ def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixe
     listed = {head.key: head for prefix in prefixes for head in store.listed(prefix)}
 
     def head_of(receipt: Receipt) -> Head | None:
-        if not receipt.key.startswith(tuple(prefixes)):
-            return store.head(receipt.key)
         head = listed.get(receipt.key)
-        return head if head is None or head.bytes != receipt.bytes else store.head(receipt.key)
+        if receipt.key.startswith(tuple(prefixes)) and (head is None or head.bytes != receipt.bytes):
+            return head
+        try:
+            return store.head(receipt.key)
+        except Misleading:  # no object of its own
+            return None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for receipt, head in zip(receipts, pool.map(head_of, receipts), strict=True):
@@ -182,8 +185,11 @@ def _sort(store: Store, finding: Finding, items: Mapping[str, FileItem], mended:
     """Note what is to be done about a finding; an object of unknown content is read for it."""
     id, head = finding.id, finding.head
     if finding.remnant:
-        store.erase(finding.remnant)
-        mended.taken += 1
+        try:
+            store.erase(finding.remnant)
+            mended.taken += 1
+        except Misleading:
+            mended.left += 1
     elif id is None or finding.mend is None:
         mended.left += 1
     elif finding.mend == "move again" or head is None:
