@@ -114,9 +114,12 @@ class Book:
         return [(str(row[0]), row[1]) for row in rows]
 
     def reopen(self, ids: Sequence[str]) -> None:
-        """Let files be moved again; their rows stay, as other tables may refer to them."""
+        """Let files be moved again; a row stays, as others may refer to it, where it may be without an object."""
+        change, key = f"UPDATE {{table}} SET {self._column(self._named.key)} = NULL", self._named.key
+        if not self.files.columns.get(key, {}).get("nullable", True):
+            change = "DELETE FROM {table}"
         for some in parts(ids):
-            self._change(f"UPDATE {{table}} SET {self._column(self._named.key)} = NULL WHERE {{named}}", some)
+            self._change(f"{change} WHERE {{named}}", some)
 
     def complete(self, hashes: Mapping[str, tuple[int, str]]) -> None:
         """Write down the size and the hash of objects whose rows lack them."""
@@ -149,14 +152,14 @@ class Book:
                     self._change("DELETE FROM {table} WHERE {named}", some, table)
 
     def items(self, ids: Sequence[str]) -> dict[str, FileItem]:
-        """Those that rows of the resource name, so that a run can move them."""
+        """Those that rows of the resource name, by their ids as text, so that a run can move them."""
         there = [name for name in self._there.get(self._move.table, []) if not name.startswith("_dlt_")]
         columns = ", ".join(f'"{name}"' for name in there)
         rows: list[dict[str, Any]] = []
         for some in parts(ids) if there else ():
             found = self._ask(f'SELECT {columns} FROM "{self._move.table}" WHERE {self._in(some)}')
             rows += [dict(zip(there, row, strict=True)) for row in found]
-        return {item.id: item for item in self.files.items(rows)}
+        return {str(item.id): item for item in self.files.items(rows)}
 
     def _among(self, table: str, chosen: Chosen) -> Iterator[str]:
         """The condition for the files that are named, as a table has the columns for it."""

@@ -167,11 +167,13 @@ def _mend(environment: Environment, dataset: str, move: Move, store: Store, foun
     """Let what is missing or wrong be moved again, and write the hashes that rows lack."""
     mended, wrong = Mended([], {}, 0), [finding for finding in found if finding.sign != "="]
     with open_warehouse(environment, dataset) as warehouse:
-        items = Book(warehouse, move).items([finding.id for finding in wrong if finding.id])
+        book, ids = Book(warehouse, move), [finding.id for finding in wrong if finding.id]
+        items, released = book.items(ids), book.released(ids)
     for finding in wrong:
         _sort(store, finding, items, mended)
-    for id in [id for id in mended.again if id not in items]:
-        LOGGER.warning("%s: no row of %s names it, so no run can move it again", id, move.table)
+    for id in [id for id in mended.again if id not in items or id in released]:
+        why = "it is deleted at its source" if id in released else f"no row of {move.table} names it"
+        LOGGER.warning("%s: %s, so no run can move it again", id, why)
         mended.again.remove(id)
         mended.left += 1
     with open_warehouse(environment, dataset) as warehouse:
