@@ -22,6 +22,7 @@ from pipelines.printing import counted
 from sandbox.server import Sandbox, World
 from sources.kit.errors import BadSetting
 from sources.spinoco.processed import kept
+from tests import files_toy as toy
 from tests import killed
 from tests.clouds.b2 import B2
 from tests.clouds.s3 import KEY, SECRET
@@ -148,6 +149,36 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     site.host.bodies["/vr/PR_4.mp3"] = mp3(4, 1)
     site.run()
     assert site.objects() == sorted(site.key(number) for number in (1, 2, 3, 4))
+
+
+def test_what_rows_of_others_name_is_nobody_elses(site: Site) -> None:
+    """Of another spec in the same store, and of a row that stays."""
+    site.list(1, 2, 3)
+    site.run()
+    toy.vault(site.workspace, site.host, 3)
+    site.host.bodies["/2.mp3"] = b"<html>"
+    assert site.etl("run", "vault").code == 3
+    whole, stray = site.objects(), path(site, "calls/stray.mp3")
+    stray.write_bytes(b"x")
+    found = files(site, "verify", "--list", "--prefix", "calls/").out.splitlines()
+    assert found[0] == "- calls/stray.mp3: no row names it"
+    assert "- 1 object without a row" in found
+    for prefix in ("calls/", "quarantine/calls/"):
+        assert files(site, "undo", "--list", "--prefix", prefix, "--yes").code == 0
+    assert (site.objects(), stray.exists()) == (whole, False)
+
+    change(site, f"UPDATE media_pipeline.audio_files SET b2_object_key = '{site.key(2)}' WHERE recording_id = 'rec1'")
+    undone = files(site, "undo", "--only", "rec1", "--yes")
+    assert (undone.code, undone.out) == (0, "recordings: 0 objects and 1 row deleted\n")
+    assert f"left as it is: {site.key(2)}: {sha1(site.url(2))} names it, too" in undone.err
+    assert site.objects() == whole
+
+    moment = At("pipelines.files.journal:Journal.receipts")
+    toy.vault(site.workspace, site.host, 4)
+    assert killed.start(site.workspace, "run", "vault", "--env", "test", moment=moment).ended().code == -signal.SIGKILL
+    assert "calls/r004.mp3" in site.objects()
+    assert files(site, "undo", "--list", "--prefix", "calls/", "--yes").code == 0
+    assert "calls/r004.mp3" in site.objects()
 
 
 @pytest.mark.parametrize("misleading", ["x/../{}", "/{}"])

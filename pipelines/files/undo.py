@@ -13,6 +13,7 @@ from pipelines.build import dataset_name
 from pipelines.errors import Exit, UsageError
 from pipelines.files import stores
 from pipelines.files.book import Book, Chosen, parts
+from pipelines.files.neighbours import Named, named_by_others
 from pipelines.files.stores import Misleading, Store
 from pipelines.files.verbs import looking, move_of
 from pipelines.logs import LOGGER
@@ -37,7 +38,7 @@ class Batch:
     @property
     def keys(self) -> list[str]:
         """The objects."""
-        return [key for _, key in self.rows if key] + self.orphans
+        return list(dict.fromkeys([*(key for _, key in self.rows if key), *self.orphans]))
 
 
 def chosen(root: Path, name: str, only: Sequence[str], prefix: str | None, since: str | None) -> Chosen:
@@ -56,10 +57,10 @@ def undo(
     environment, spec = environments.load(root, env), specs.load(root, name)
     with looking(environment, spec, writes=not dry_run):
         move = move_of(environment, spec)
-        store = stores.opened(move.block.to)
+        store, others = stores.opened(move.block.to), named_by_others(environment, spec, move)
         with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
             book = Book(warehouse, move)
-            batch = _batch(book, store, chosen, listing, versions)
+            batch = _without(others, book, _batch(book, store, chosen, listing, versions))
             for key in batch.keys:
                 store.check(key)
             if gone := book.released([id for id, _ in batch.rows]):
@@ -83,6 +84,17 @@ def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bo
     there = store.versions(chosen.prefix) if versions else store.listed(chosen.prefix)
     orphans = [key for key in sorted({each.key for each in there} - known) if not _is_misleading(store, key)]
     return Batch(rows, orphans, versions)
+
+
+def _without(others: Named, book: Book, batch: Batch) -> Batch:
+    """The batch without objects that other rows name, of this spec or another: they stay."""
+    gone = {id for id, _ in batch.rows}
+    named = {**others, **{receipt.key: receipt.id for receipt in book.receipts_of_all() if receipt.id not in gone}}
+    for key in batch.keys:
+        if key in named:
+            LOGGER.warning("left as it is: %s: %s names it, too", key, named[key])
+    rows = [(id, None if key in named else key) for id, key in batch.rows]
+    return Batch(rows, [key for key in batch.orphans if key not in named], batch.versions)
 
 
 def _is_misleading(store: Store, key: str) -> bool:

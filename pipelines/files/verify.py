@@ -18,6 +18,7 @@ from pipelines.files import stores
 from pipelines.files.audio import agrees, inspect
 from pipelines.files.book import Book, Chosen, Receipt
 from pipelines.files.declared import Move
+from pipelines.files.neighbours import named_by_others
 from pipelines.files.sound import Suspicious
 from pipelines.files.stores import QUARANTINE, Head, Misleading, Remnant, Store
 from pipelines.files.verbs import looking, move_of
@@ -88,6 +89,8 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
             receipts = book.receipts(chosen)
             known = {receipt.key for receipt in (book.receipts(Chosen()) if chosen and listing else receipts)}
         prefixes = _prefixes(known, chosen.prefix) if listing else []
+        if prefixes:
+            known |= named_by_others(environment, spec, move).keys()
         if listing and not prefixes:
             LOGGER.warning("%s: no row names an object, so --list knows no folder; give --prefix", name)
         _tell_cost(move, len(receipts), prefixes)
