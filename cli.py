@@ -618,7 +618,7 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Same seed, same data.")] = 1,
     records: Annotated[int, typer.Option(help="Size of each upstream.")] = 100,
     day: Annotated[int, typer.Option(help="The sandbox's clock.")] = 1,
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
 ) -> None:
     """Serve stand-ins of every upstream on loopback until interrupted."""
     from sandbox.server import World, serve
@@ -643,7 +643,9 @@ def serve(
     context: typer.Context,
     env: Env = "dev",
     host: Annotated[str | None, typer.Option("--host", help="Address to listen at; HOST otherwise.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="0 takes a free one; PORT otherwise.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one; PORT otherwise.")
+    ] = None,
 ) -> None:
     """Receive audio chunks from recorders over HTTP, until told to end; --log-format and LOG_LEVEL shape its log."""
     if context.invoked_subcommand is None:

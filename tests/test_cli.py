@@ -137,6 +137,7 @@ MISUSE = [
     (["run", "toy", "--env", "test", "--days", "-1"], "--days -1: give 0 or more, and no --since beside it"),
     (["plan", "toy", "--env", "test", "--days", "1", "--since", "2024-01-01"], "--days 1: give 0 or more, and no --s"),
     (["run", "toy", "--env", "test", "--limit", "0"], "--limit 0: must be at least 1"),
+    (["sandbox", "--port", "99999"], "'--port': Input should be less than or equal to 65535; see etl sandbox --help"),
     (["run", "toy", "--env", "test", "--max-retry", "-1"], "--max-retry -1: must be 0 or more"),
     (["run", "toy", "--env", "test", "--run-id", "a/b"], "--run-id a/b: names one run of one spec"),
     (["run", "toy", "--env", "test", "--run-id", "a\n"], r"--run-id a\n: names one run of one spec"),

@@ -102,6 +102,9 @@ def test_each_difference_is_found_among_thousands_and_only_that_is_mended(site: 
     signs = {each["key"]: each["sign"] for each in found.json["found"]}
     expected = {site.key(1): "+", gone: "+", site.key(2): "*", site.key(3): "*", site.key(4): "*"}
     assert signs == {**expected, "audio/bulk/orphan.mp3": "-"}
+    unknown = files(site, "verify", "--only", "rec5,nobody")
+    assert (unknown.code, unknown.out.splitlines()[0]) == (3, "= 1 as its row says")
+    assert "nobody: no file that was moved, or failed, has this name" in unknown.err
     two = files(site, "verify", "--only", "rec1,rec5").out.splitlines()
     assert two[:2] == [f"+ {site.key(1)}: is not there", "= 1 as its row says"]
 
@@ -145,6 +148,8 @@ def test_a_batch_is_taken_back(site: Site) -> None:
     assert site.workspace.query("SELECT count(*) FROM media_pipeline.audio_failures") == [(0,)]
     assert files(site, "undo", "--since", "2099-01-01", "--yes").out == "recordings: 0 objects and 0 rows deleted\n"
     assert files(site, "undo", "--since", "2024-01-01", "--only", "rec1", "--yes").code == 0
+    again = files(site, "undo", "--only", "rec1", "--yes")
+    assert (again.code, "rec1: no file that was moved, or failed, has this name" in again.err) == (0, True)
     assert site.objects() == [site.key(2)]
     site.host.bodies["/vr/PR_4.mp3"] = mp3(4, 1)
     site.run()

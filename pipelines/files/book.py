@@ -113,6 +113,17 @@ class Book:
         rows = self._ask(f'SELECT {id}, quarantine_key FROM "{table}" WHERE {" AND ".join(where)} ORDER BY {id}')
         return [(str(row[0]), row[1]) for row in rows]
 
+    def unknown(self, only: Sequence[str]) -> list[str]:
+        """The names by which there is neither a receipt nor a failure."""
+        known: set[str] = set()
+        for table in (self._move.block.table, self._move.block.failures) if only else ():
+            for name in (self._identity, *self._move.files.names):
+                if name in self._there.get(table, []):
+                    text = self._text(name)
+                    rows = self._ask(f'SELECT DISTINCT {text} FROM "{table}" WHERE {text} IN ({_list(only)})')
+                    known |= {str(row[0]) for row in rows}
+        return [name for name in only if name not in known]
+
     def reopen(self, ids: Sequence[str]) -> None:
         """Let files be moved again; a row stays, as others may refer to it, where it may be without an object."""
         change, key = f"UPDATE {{table}} SET {self._column(self._named.key)} = NULL", self._named.key

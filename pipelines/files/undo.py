@@ -15,7 +15,7 @@ from pipelines.files import stores
 from pipelines.files.book import Book, Chosen, parts
 from pipelines.files.neighbours import Named, named_by_others
 from pipelines.files.stores import Misleading, Store
-from pipelines.files.verbs import looking, move_of
+from pipelines.files.verbs import looking, move_of, tell_unknown
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
@@ -60,6 +60,7 @@ def undo(
         store, others = stores.opened(move.block.to), named_by_others(environment, spec, move)
         with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
             book = Book(warehouse, move)
+            tell_unknown(book, chosen.only)
             batch = _without(others, book, _batch(book, store, chosen, listing, versions))
             for key in batch.keys:
                 store.check(key)

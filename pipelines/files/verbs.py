@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ulid import ULID
@@ -10,10 +10,12 @@ from ulid import ULID
 from pipelines.build import moves
 from pipelines.environment import Environment
 from pipelines.errors import EtlError, SettingError, TryLater, UsageError
+from pipelines.files.book import Book
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import all_left
 from pipelines.files.stores import Misleading, Refusal, Weather
 from pipelines.lock import held
+from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
@@ -52,6 +54,14 @@ def store_told(name: str) -> Iterator[None]:
         raise EtlError(f"{name}: {wrong}") from wrong
     except Refusal as refused:
         raise EtlError(f"{name}: its store refuses: {refused}; check the rights of its key") from refused
+
+
+def tell_unknown(book: Book, only: Sequence[str]) -> bool:
+    """Whether some files that are named are not known here, which is told of each."""
+    unknown = book.unknown(only)
+    for name in unknown:
+        LOGGER.warning("%s: no file that was moved, or failed, has this name", name)
+    return bool(unknown)
 
 
 def move_of(environment: Environment, spec: Spec) -> Move:

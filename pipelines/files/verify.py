@@ -21,7 +21,7 @@ from pipelines.files.declared import Move
 from pipelines.files.neighbours import named_by_others
 from pipelines.files.sound import Suspicious
 from pipelines.files.stores import QUARANTINE, Head, Misleading, Remnant, Store
-from pipelines.files.verbs import looking, move_of
+from pipelines.files.verbs import looking, move_of, tell_unknown
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
@@ -79,14 +79,14 @@ class Mended:
 
 
 def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: bool, printer: Printer) -> Exit:
-    """Print how receipts and objects differ; CHECKS while they do."""
+    """Print how receipts and objects differ; CHECKS while they do, PARTIAL where a file that is named is not known."""
     environment, spec = environments.load(root, env), specs.load(root, name)
     with looking(environment, spec, writes=fix):
         move = move_of(environment, spec)
         dataset = environment.dataset(dataset_name(spec))
         with open_warehouse(environment, dataset) as warehouse:
             book = Book(warehouse, move)
-            receipts = book.receipts(chosen)
+            receipts, is_short = book.receipts(chosen), tell_unknown(book, chosen.only)
             known = {receipt.key for receipt in (book.receipts(Chosen()) if chosen and listing else receipts)}
         prefixes = _prefixes(known, chosen.prefix) if listing else []
         if prefixes:
@@ -99,7 +99,9 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
         mended = _mend(environment, dataset, move, store, found) if fix else None
     _tell(name, found, mended, printer)
     wrong = sum(finding.sign != "=" for finding in found)
-    return Exit.CHECKS if (mended.left if mended else wrong) else Exit.OK
+    if mended.left if mended else wrong:
+        return Exit.CHECKS
+    return Exit.PARTIAL if is_short else Exit.OK
 
 
 def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixes: Sequence[str]) -> Iterator[Finding]:
