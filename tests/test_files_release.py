@@ -60,6 +60,11 @@ def test_what_is_stored_for_sure_is_deleted_once(site):
     assert (ran.code, ran.json[0]["files"]["call_recordings"]["moved"]) == (0, 0)
     refused = site.etl("files", "undo", "spinoco", "--env", "test", "--prefix", "spinoco/", "--yes")
     assert (refused.code, "the last there are" in refused.err) == (2, True)
+    lost, key = rows[1]
+    (site.root / "audio" / key).unlink()
+    stuck = site.etl("files", "verify", "spinoco", "--env", "test", "--only", lost, "--fix")
+    assert (stuck.code, f"{lost}: it is deleted at its source, so no run can move it again" in stuck.err) == (4, True)
+    assert site.query(RELEASED) == [(id,) for id in sound]
 
 
 def test_what_the_source_will_not_delete_is_told(site):

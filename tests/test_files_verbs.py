@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from pipelines.files.book import Receipt
 from pipelines.files.bucket import PATIENCE, Bucket
 from pipelines.files.curl import performed
+from pipelines.files.folder import Folder
 from pipelines.files.steps import Signature
 from pipelines.files.stores import Head
 from pipelines.files.verify import judged
@@ -168,9 +170,16 @@ def test_what_rows_of_others_name_is_nobody_elses(site: Site) -> None:
     found = files(site, "verify", "--list", "--prefix", "calls/").out.splitlines()
     assert found[0] == "- calls/stray.mp3: no row names it"
     assert "- 1 object without a row" in found
-    for prefix in ("calls/", "quarantine/calls/"):
+    for prefix in ("calls/", "quarantine/calls/", "quarantine/"):
         assert files(site, "undo", "--list", "--prefix", prefix, "--yes").code == 0
     assert (site.objects(), stray.exists()) == (whole, False)
+    site.list(9)
+    site.host.bodies["/vr/PR_9.mp3"] = b"<html>"
+    assert site.etl("run", "recordings", "--with", f"b2_prefix={PREFIX}").code == 3
+    with_quarantine = site.objects()
+    assert files(site, "undo", "--list", "--prefix", "quarantine/", "--yes").code == 0
+    assert site.objects() == with_quarantine != whole
+    whole = with_quarantine
 
     change(site, f"UPDATE media_pipeline.audio_files SET b2_object_key = '{site.key(2)}' WHERE recording_id = 'rec1'")
     undone = files(site, "undo", "--only", "rec1", "--yes")
@@ -181,9 +190,48 @@ def test_what_rows_of_others_name_is_nobody_elses(site: Site) -> None:
     moment = At("pipelines.files.journal:Journal.receipts")
     toy.vault(site.workspace, site.host, 4)
     assert killed.start(site.workspace, "run", "vault", "--env", "test", moment=moment).ended().code == -signal.SIGKILL
-    assert "calls/r004.mp3" in site.objects()
+    journal = site.workspace.root / ".dlt" / "state"
+    (journal,) = journal.rglob("vault.recordings.jsonl")
+    with journal.open("a") as lines:
+        lines.write('{"stored":"r005","receipt":{"id":"r005","object_key":"calls/r005.mp3"}}\n')
+    path(site, "calls/r005.mp3").write_bytes(b"x")
+    whole = site.objects()
+    assert {"calls/r004.mp3", "calls/r005.mp3"} <= {*whole}
     assert files(site, "undo", "--list", "--prefix", "calls/", "--yes").code == 0
-    assert "calls/r004.mp3" in site.objects()
+    assert site.objects() == whole
+
+
+def test_a_destination_of_another_name_may_be_the_same_place(site: Site) -> None:
+    site.list(1)
+    site.run()
+    toml = site.workspace.root / "destinations.toml"
+    toml.write_text(toml.read_text() + '[test.deeper]\ndestination_type = "filesystem"\nbucket_url = "audio/deep"\n')
+    toy.vault(site.workspace, site.host, 2, "to: deeper")
+    assert site.etl("run", "vault").code == 0
+    whole = site.objects()
+    assert "deep/calls/r001.mp3" in whole
+    assert files(site, "undo", "--list", "--prefix", "deep/", "--yes").code == 0
+    assert site.objects() == whole
+
+
+def test_what_another_run_stores_meanwhile_is_not_nobodys(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.list(1)
+    site.run()
+    toy.vault(site.workspace, site.host, 1)
+    assert site.etl("run", "vault").code == 0
+    (state,) = (site.workspace.root / ".dlt").rglob("files")
+    listed = Folder.listed
+
+    def meanwhile(store: Folder, prefix: str) -> Iterator[Head]:
+        (state / "vault.recordings.jsonl").write_text(
+            '{"intends":{"id":"r002","key":"calls/r002.mp3","bytes":1,"sha256":""}}\n'
+        )
+        path(site, "calls/r002.mp3").write_bytes(b"x")
+        return listed(store, prefix)
+
+    monkeypatch.setattr(Folder, "listed", meanwhile)
+    assert files(site, "undo", "--list", "--prefix", "calls/", "--yes").code == 0
+    assert {"calls/r001.mp3", "calls/r002.mp3"} <= {*site.objects()}
 
 
 @pytest.mark.parametrize("misleading", ["x/../{}", "/{}"])

@@ -67,7 +67,7 @@ class Book:
 
     def receipts(self, chosen: Chosen) -> list[Receipt]:
         """Those that name an object, by its key."""
-        if not self.known:
+        if self._named.key not in self._columns:
             return []
         etag, _, inside = self._named.etag.partition(".")
         told = [self._named.key, self._named.bytes, self._named.sha256, etag]
@@ -104,7 +104,7 @@ class Book:
     def failed(self, chosen: Chosen) -> list[tuple[str, str | None]]:
         """Files that are not stored, with the objects of those in quarantine."""
         table = self._move.block.failures
-        if table not in self._there:
+        if "quarantine_key" not in self._there.get(table, []):
             return []
         within = f"{QUARANTINE}/{chosen.prefix}" if chosen.prefix else None
         where = ["TRUE", *self._among(table, chosen), *self._starts("quarantine_key", within)]

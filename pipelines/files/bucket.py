@@ -96,6 +96,11 @@ class Bucket:
             str(locked).lower() == "true",
         )
 
+    @property
+    def place(self) -> str:
+        """The bucket and the prefix in it."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
     def check(self, key: str) -> None:
         """Misleading where a part is resolved on the way, as libcurl does with what it signs."""
         addressed(key, DOTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,11 @@ class Folder:
         self.filesystem, self.folder = filesystem, folder
         self._is_local = isinstance(filesystem, LocalFileSystem)
         self._resolved = EMPTY if "gs" in filesystem.protocol else EMPTY | DOTS
+
+    @property
+    def place(self) -> str:
+        """The folder, as links lead to it."""
+        return f"{self.filesystem.protocol}:{os.path.realpath(self.folder) if self._is_local else self.folder}"
 
     def check(self, key: str) -> None:
         """Misleading where a part is resolved on the way."""

@@ -109,6 +109,10 @@ class Store(Protocol):
     hides: bool
     """Whether what is deleted may stay as a hidden version."""
 
+    @property
+    def place(self) -> str:
+        """What its keys are below: two stores of one place have the same."""
+
     def check(self, key: str) -> None:
         """Misleading where a key leads to another object; whatever asks for it says so, too."""
 

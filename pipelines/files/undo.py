@@ -57,11 +57,15 @@ def undo(
     environment, spec = environments.load(root, env), specs.load(root, name)
     with looking(environment, spec, writes=not dry_run):
         move = move_of(environment, spec)
-        store, others = stores.opened(move.block.to), named_by_others(environment, spec, move)
-        with open_warehouse(environment, environment.dataset(dataset_name(spec))) as warehouse:
+        store, dataset = stores.opened(move.block.to), environment.dataset(dataset_name(spec))
+        with open_warehouse(environment, dataset) as warehouse:
             book = Book(warehouse, move)
             tell_unknown(book, chosen.only)
-            batch = _without(others, book, _batch(book, store, chosen, listing, versions))
+            batch = _batch(book, store, chosen, listing, versions)
+        others = named_by_others(environment, spec, move, store) if batch.orphans else {}
+        with open_warehouse(environment, dataset) as warehouse:
+            book = Book(warehouse, move)
+            batch = _without(others, book, batch)
             for key in batch.keys:
                 store.check(key)
             if gone := book.released([id for id, _ in batch.rows]):
@@ -90,12 +94,13 @@ def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bo
 def _without(others: Named, book: Book, batch: Batch) -> Batch:
     """The batch without objects that other rows name, of this spec or another: they stay."""
     gone = {id for id, _ in batch.rows}
-    named = {**others, **{receipt.key: receipt.id for receipt in book.receipts_of_all() if receipt.id not in gone}}
+    rows = [*((receipt.id, receipt.key) for receipt in book.receipts_of_all()), *book.failed(Chosen())]
+    named = {**others, **{key: id for id, key in rows if key and id not in gone}}
     for key in batch.keys:
         if key in named:
             LOGGER.warning("left as it is: %s: %s names it, too", key, named[key])
-    rows = [(id, None if key in named else key) for id, key in batch.rows]
-    return Batch(rows, [key for key in batch.orphans if key not in named], batch.versions)
+    mine = [(id, None if key in named else key) for id, key in batch.rows]
+    return Batch(mine, [key for key in batch.orphans if key not in named], batch.versions)
 
 
 def _is_misleading(store: Store, key: str) -> bool:

@@ -89,13 +89,13 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
             receipts, is_short = book.receipts(chosen), tell_unknown(book, chosen.only)
             known = {receipt.key for receipt in (book.receipts(Chosen()) if chosen and listing else receipts)}
         prefixes = _prefixes(known, chosen.prefix) if listing else []
-        if prefixes:
-            known |= named_by_others(environment, spec, move).keys()
         if listing and not prefixes:
             LOGGER.warning("%s: no row names an object, so --list knows no folder; give --prefix", name)
         _tell_cost(move, len(receipts), prefixes)
         store = stores.opened(move.block.to)
         found = [*compared(store, receipts, known, prefixes), *_unfinished(store, prefixes)]
+        others = named_by_others(environment, spec, move, store) if prefixes else {}
+        found = [each for each in found if each.sign != "-" or each.key not in others]
         mended = _mend(environment, dataset, move, store, found) if fix else None
     _tell(name, found, mended, printer)
     wrong = sum(finding.sign != "=" for finding in found)
@@ -176,11 +176,11 @@ def _mend(environment: Environment, dataset: str, move: Move, store: Store, foun
         items, released = book.items(ids), book.released(ids)
     for finding in wrong:
         _sort(store, finding, items, mended)
-    for id in [id for id in mended.again if id not in items or id in released]:
+    stuck = {id for id in mended.again if id not in items or id in released}
+    for id in sorted(stuck):
         why = "it is deleted at its source" if id in released else f"no row of {move.table} names it"
         LOGGER.warning("%s: %s, so no run can move it again", id, why)
-        mended.again.remove(id)
-        mended.left += 1
+    mended.again, mended.left = [id for id in mended.again if id not in stuck], mended.left + len(stuck)
     with open_warehouse(environment, dataset) as warehouse:
         book = Book(warehouse, move)
         book.reopen(mended.again)
