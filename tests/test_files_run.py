@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,24 @@ def test_a_host_that_is_down_is_temporary(site: Site, answers: tuple[Any, Any], 
     assert len(site.failures()) == sum(answer is not None for answer in answers)
 
 
+def test_what_stands_in_a_files_place_keeps_no_other_from_moving(site: Site) -> None:
+    """A folder where the object goes, or where it is begun, and a file where a folder belongs."""
+    toy.vault(site.workspace, site.host, 4)
+    for folder in ("calls/r001.mp3", "calls/.r002.mp3.part"):
+        (site.bucket / folder).mkdir(parents=True)
+    assert (site.run().code, site.receipts()) == (3, ["r003", "r004"])
+    why = "a folder has the name of the object, or a file that of a folder it goes to"
+    assert [row[4] for row in site.failures()] == [why, why]
+    for folder in ("calls/r001.mp3", "calls/.r002.mp3.part"):
+        (site.bucket / folder).rmdir()
+    shutil.move(site.bucket / "calls", site.bucket / "aside")
+    (site.bucket / "calls").touch()
+    assert (site.run("--failed").code, site.receipts()) == (3, ["r003", "r004"])
+    (site.bucket / "calls").unlink()
+    shutil.move(site.bucket / "aside", site.bucket / "calls")
+    assert (site.run("--failed").code, site.failures()) == (0, [])
+
+
 def test_a_key_that_leads_elsewhere_keeps_no_other_in_quarantine(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.vault(site.workspace, site.host, 3)
     site.host.bodies |= {"/1.mp3": HTML, "/2.mp3": HTML, "/3.mp3": HTML}
@@ -188,13 +207,39 @@ def test_retry_makes_failed_files_due(site: Site) -> None:
     assert site.etl("files", "retry", "vault").code == 2
     dry = site.etl("files", "retry", "vault", "--failed", "--dry-run")
     assert (dry.code, "2 files would be due" in dry.out, site.run().code, len(site.failures())) == (0, True, 0, 2)
+    nobody = site.etl("files", "retry", "vault", "--only", "nobody")
+    assert (nobody.code, "nobody: no row has a file of this name" in nobody.err) == (3, True)
     due = site.etl("files", "retry", "vault", "--only", "call_p02", "--output", "json")
-    assert due.json["due"] == {"recordings": 1}
+    assert (due.code, due.json["due"]) == (0, {"recordings": 1})
     site.mend(2)
     assert (site.run().code, site.receipts()) == (0, ["r002", "r003"])
     assert site.etl("files", "retry", "vault", "--failed", "--output", "json").json["due"] == {"recordings": 1}
     assert site.run().code == 3
     assert site.failures("id, attempts, http_status") == [("r001", 2, 410)]
+
+
+@pytest.mark.parametrize(
+    ("failures", "left"), [("audio_failures", []), ("more_failures", ["r002", "r004"])], ids=["same", "own"]
+)
+@pytest.mark.parametrize("stray", [True, False])
+def test_two_specs_may_share_a_table_of_receipts(site: Site, failures: str, left: list[str], stray: bool) -> None:
+    """What the other one names there is mine, too; what its own table of failures names is not."""
+    toy.vault(site.workspace, site.host, 2)
+    site.host.bodies["/2.mp3"] = HTML
+    assert site.run().code == 3
+    text = toy.SOURCE.replace('section="vault"', 'section="more"').replace("def vault(", "def more(")
+    files = toy.SPEC.format(more="").replace("audio_failures", failures)
+    site.workspace.source("more", text, f"dataset: vault\ninto: vault{files}")
+    rows = toy.write(site.workspace, [toy.row(site.host, number) for number in (3, 4)])
+    site.workspace.variables["SOURCES__MORE__ROWS_FILE"] = str(rows)
+    site.host.bodies["/4.mp3"] = HTML
+    assert (site.etl("run", "more").code, site.receipts()) == (3, ["r001", "r003"])
+    for prefix in ("calls/", "quarantine/calls/"):
+        if stray:
+            (site.bucket / prefix / "stray.mp3").touch()
+        undone = site.etl("files", "undo", "vault", "--list", "--prefix", prefix, "--yes")
+        assert (undone.code, "left as it is" in undone.err) == (0, bool(left))
+    assert (site.receipts(), sorted(site.objects())) == ([], [f"quarantine/calls/{id}.mp3" for id in left])
 
 
 def test_a_run_takes_the_files_that_it_is_asked_for(site: Site) -> None:

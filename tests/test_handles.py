@@ -67,6 +67,11 @@ def test_an_answer_is_not_seen_in_the_next(first: Script, trouble: str | None):
     assert set(asked.headers) == {"host", "user-agent", "accept"}
 
 
+def test_an_error_with_status_200_says_when_to_come_again():
+    with serving(in_turn(reply(200, b"<Error><Code>SlowDown</Code></Error>", {"Retry-After": "7"}))) as server:
+        assert answer_to(Request("PUT", server.url, **body_of(b"x"))).retry_after == 7
+
+
 def test_a_body_is_not_sent_with_the_next():
     with serving(in_turn(reply(500), BARE)) as server:
         for text in (b"a long one", b"", b"short"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines import configuration, environment
@@ -170,6 +171,19 @@ def _is_refused(store: Store, key: str) -> None:
     for ask in asked:
         with pytest.raises(Misleading, match=no):
             ask()
+
+
+@pytest.mark.parametrize("key", ["a", "a/b.ogg", "a/b/c.ogg"])
+def test_what_stands_in_the_place_of_an_object_refuses_that_one_alone(tmp_path: Path, key: str):
+    """A folder of its name, or a file that has the name of a folder on its way."""
+    what, folder = body(b"one"), Folder(LocalFileSystem(), str(tmp_path))
+    if key == "a":
+        folder.put("a/b.ogg", what, about(what))
+    else:
+        folder.put("a", what, about(what))
+    with pytest.raises(Refusal, match="a folder has the name of the object, or a file that of a folder"):
+        folder.put(key, what, about(what))
+    assert [head.bytes for head in folder.listed("")] == [3]
 
 
 def test_a_cloud_knows_whose_object_it_is(store: Store):

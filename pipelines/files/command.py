@@ -13,6 +13,7 @@ from pipelines.errors import Exit, UsageError
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.verbs import looking
 from pipelines.files.work import Tables
+from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
 from pipelines.printing import Printer, counted
 from pipelines.specs import spec as specs
@@ -42,15 +43,19 @@ def retry(root: Path, env: str, name: str, only: Sequence[str], failed: bool, dr
     if bool(only) == failed:
         raise UsageError("etl files retry: name files with --only, or give --failed for all that failed")
     environment, spec, counts = environments.load(root, env), moving(root, name), dict[str, int]()
+    unknown = set(only)
     with looking(environment, spec, writes=not dry_run):
         for move, tables in _tables(environment, spec):
+            unknown -= tables.named(only)
             counts[move.resource] = tables.forgivable(only)
             if not dry_run:
                 tables.forgive(only, datetime.now(UTC))
     printer.document({"spec": name, "environment": env, "due": counts, "dry_run": dry_run})
     what = "would be due" if dry_run else f"due; run: etl run {name} --env {env}"
     printer.lines(f"{name}.{resource}: {counted(count, 'file')} {what}" for resource, count in counts.items())
-    return Exit.OK
+    for each in sorted(unknown):
+        LOGGER.warning("%s: no row has a file of this name", each)
+    return Exit.PARTIAL if unknown else Exit.OK
 
 
 def moving(root: Path, name: str) -> Spec:

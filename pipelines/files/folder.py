@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.files.bodies import Body
 from pipelines.files.steps import Call, Patience, Steps
-from pipelines.files.stores import DOTS, About, Head, Put, Remnant, Weather, addressed, metadata_of, sound_in
+from pipelines.files.stores import DOTS, About, Head, Put, Refusal, Remnant, Weather, addressed, metadata_of, sound_in
 
 BITE = 2**20
 PART = ".part"
@@ -48,7 +48,7 @@ class Folder:
         return put
 
     def put(self, key: str, body: Body, about: About) -> Put:
-        """Whole under its name, or not there; Weather when the store is away."""
+        """Whole under its name, or not there; Weather when the store is away, Refusal where others are in its way."""
         if self._is_local:
             return self._put_file(Path(self._place(key)), body)
         try:
@@ -133,17 +133,20 @@ class Folder:
 
     def _put_file(self, path: Path, body: Body) -> Put:
         """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}{PART}")
         try:
-            with part.open("wb") as file:
-                stream = body.stream()
-                while bite := stream.read(BITE):
-                    file.write(bite)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}{PART}")
+            try:
+                with part.open("wb") as file:
+                    stream = body.stream()
+                    while bite := stream.read(BITE):
+                        file.write(bite)
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+            raise Refusal("a folder has the name of the object, or a file that of a folder it goes to") from error
         return Put()
 
     def _told(self, about: About) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from pipelines import build
 from pipelines.environment import Environment
@@ -26,15 +26,13 @@ def named_by_others(environment: Environment, spec: Spec, move: Move, store: Sto
 
     Ask after the store was listed: what a run stores is in its journal before, and in its table afterwards.
     """
-    mine = (environment.dataset(build.dataset_name(spec)), move.block.table)
+    mine = {(environment.dataset(build.dataset_name(spec)), table) for table in (move.block.table, move.block.failures)}
     named: Named = {}
     for other in specs.load_all(environment.root):
         dataset = environment.dataset(build.dataset_name(other))
         with told_of(other.name):
             for each in _moves(environment, other) if other.name != spec.name else ():
-                keys = [*_unrecorded(environment, other, each)]
-                if (dataset, each.block.table) != mine:
-                    keys += _in_tables(environment, dataset, each)
+                keys = [*_unrecorded(environment, other, each), *_in_tables(environment, dataset, each, mine)]
                 theirs = stores.opened(each.block.to).place
                 places = (f"{theirs}/{key}" for key in keys)
                 below = f"{store.place}/"
@@ -49,11 +47,14 @@ def _unrecorded(environment: Environment, spec: Spec, move: Move) -> Iterator[st
     yield from (json.loads(receipt)[move.files.named.key] for receipt in left.receipts.values())
 
 
-def _in_tables(environment: Environment, dataset: str, move: Move) -> list[str]:
+def _in_tables(environment: Environment, dataset: str, move: Move, mine: Set[tuple[str, str]]) -> Iterator[str]:
+    """What receipts and failures name that are not in tables of mine."""
     with open_warehouse(environment, dataset) as warehouse:
         book = Book(warehouse, move)
-        failed = (key for _, key in book.failed(Chosen()))
-        return [*(receipt.key for receipt in book.receipts_of_all()), *filter(None, failed)]
+        if (dataset, move.block.table) not in mine:
+            yield from (receipt.key for receipt in book.receipts_of_all())
+        if (dataset, move.block.failures) not in mine:
+            yield from (key for _, key in book.failed(Chosen()) if key)
 
 
 def _moves(environment: Environment, spec: Spec) -> Iterator[Move]:

@@ -29,7 +29,11 @@ class Refusal(Exception):
 
 
 class Misleading(Refusal):
-    """A key that leads to another object."""
+    """A key that leads to another object; `why` says by which part."""
+
+    def __init__(self, key: str, part: str) -> None:
+        self.why = f"leads to another object, by its {part} part; correct the key in its row"
+        super().__init__(f"{key}: {self.why}")
 
 
 class About(NamedTuple):
@@ -148,7 +152,7 @@ def addressed(key: str, resolved: Set[str]) -> str:
     """The key; Misleading where it has a part that is resolved on the way, and so leads to another object."""
     if not resolved.isdisjoint(key.split("/")):
         part = min(resolved & {*key.split("/")}) or "empty"
-        raise Misleading(f"{key}: leads to another object, by its {part} part; correct the key in its row")
+        raise Misleading(key, part)
     return key
 
 

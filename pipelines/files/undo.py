@@ -62,7 +62,7 @@ def undo(
             book = Book(warehouse, move)
             tell_unknown(book, chosen.only)
             batch = _batch(book, store, chosen, listing, versions)
-        others = named_by_others(environment, spec, move, store) if batch.orphans else {}
+        others = named_by_others(environment, spec, move, store) if batch.keys else {}
         with open_warehouse(environment, dataset) as warehouse:
             book = Book(warehouse, move)
             batch = _without(others, book, batch)

@@ -97,7 +97,7 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
         others = named_by_others(environment, spec, move, store) if prefixes else {}
         found = [each for each in found if each.sign != "-" or each.key not in others]
         mended = _mend(environment, dataset, move, store, found) if fix else None
-    _tell(name, found, mended, printer)
+    _tell(name, found, mended, printer, bool(prefixes))
     wrong = sum(finding.sign != "=" for finding in found)
     if mended.left if mended else wrong:
         return Exit.CHECKS
@@ -108,14 +108,14 @@ def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixe
     """Each receipt with its object; then, where prefixes are listed, the objects there that no receipt knows."""
     listed = {head.key: head for prefix in prefixes for head in store.listed(prefix)}
 
-    def head_of(receipt: Receipt) -> Head | None:
+    def head_of(receipt: Receipt) -> Head | Misleading | None:
         head = listed.get(receipt.key)
         if receipt.key.startswith(tuple(prefixes)) and (head is None or head.bytes != receipt.bytes):
             return head
         try:
             return store.head(receipt.key)
-        except Misleading:  # no object of its own
-            return None
+        except Misleading as wrong:
+            return wrong
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for receipt, head in zip(receipts, pool.map(head_of, receipts), strict=True):
@@ -132,10 +132,11 @@ def _unfinished(store: Store, prefixes: Sequence[str]) -> Iterator[Finding]:
             yield Finding("-", remnant.key, what=UNFINISHED, mend="take it away", remnant=remnant)
 
 
-def judged(receipt: Receipt, head: Head | None) -> Finding:
-    """How an object compares with its row."""
-    if head is None:
-        return Finding("+", receipt.key, receipt.id, "is not there", "move again")
+def judged(receipt: Receipt, head: Head | Misleading | None) -> Finding:
+    """How an object compares with its row, whose key may lead to the object of another."""
+    if head is None or isinstance(head, Misleading):
+        why = head.why if head else "is not there"
+        return Finding("+", receipt.key, receipt.id, why, "move again")
     what, mend = _wrong(receipt, head) or ("", None)
     return Finding("*" if what else "=", receipt.key, receipt.id, what, mend, head, receipt.sha256)
 
@@ -220,8 +221,8 @@ def _sounds(data: bytes, item: FileItem | None) -> bool:
         return False
 
 
-def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer) -> None:
-    counts = {sign: sum(finding.sign == sign for finding in found) for sign in SIGNS}
+def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer, listed: bool) -> None:
+    counts = {sign: sum(finding.sign == sign for finding in found) for sign in SIGNS if listed or sign != "-"}
     printer.lines(str(finding) for finding in found if finding.sign != "=")
     printer.lines(f"{sign} {count} {SIGNS[sign][count != 1]}" for sign, count in counts.items())
     if mended:
