@@ -79,12 +79,15 @@ async def move(service: Service, bucket: Store) -> int:
     for chunk in waiting:
         became = partial(chunks.moved, service.database, chunk.chunk_id, chunk.status)
         try:
-            await asyncio.to_thread(_put, service.storage.path(chunk.file_path), chunk, bucket)
+            data = await asyncio.to_thread(service.storage.path(chunk.file_path).read_bytes)
+        except FileNotFoundError:
+            await lose(service, chunk)
+            continue
+        try:
+            await asyncio.to_thread(_put, data, chunk, bucket)
         except Refusal as error:
             _tell_of_refusal(chunk, error)
             await became(Status.ERROR, f"the bucket refuses it: {error}")
-        except FileNotFoundError:
-            await lose(service, chunk)
         else:
             if await became(Status.QUEUED):
                 await service.blocking(service.storage.remove, chunk.file_path)
@@ -111,11 +114,10 @@ def _tell_of_refusal(chunk: Filed, error: Refusal) -> None:
 def _put_once(path: Path, chunk: Filed, bucket: Store) -> None:
     there = bucket.head(chunk.file_path)
     if there is None or there.bytes != path.stat().st_size:
-        _put(path, chunk, bucket)
+        _put(path.read_bytes(), chunk, bucket)
 
 
-def _put(path: Path, chunk: Filed, bucket: Store) -> None:
-    data = path.read_bytes()
+def _put(data: bytes, chunk: Filed, bucket: Store) -> None:
     sha256 = chunk.sha256 or hashlib.sha256(data).hexdigest()  # the first service's chunks have none
     body = Body(memoryview(data), len(data), sha256)
     bucket.put(chunk.file_path, body, About(OGG, sha256, str(chunk.chunk_id)))

@@ -87,6 +87,19 @@ def test_the_next_run_carries_on_what_is_not_recorded(killed: Path) -> None:
     assert (read(killed).intents, read(killed).receipts) == ({}, {})
 
 
+def test_an_object_in_quarantine_is_known_while_its_run_goes_on(killed: Path) -> None:
+    with journal(killed, FILES, read(killed), "run 2") as second:
+        second.puts_aside("quarantine/x")
+        second.puts_aside("quarantine/y")
+        assert read(killed).aside == set()
+        second.flush()
+        assert read(killed).aside == {"quarantine/x", "quarantine/y"}
+        second.forget(["a"])
+        assert read(killed).aside == {"quarantine/x", "quarantine/y"}
+    with journal(killed, FILES, read(killed), "run 3"):
+        assert read(killed).aside == set()
+
+
 @pytest.mark.parametrize(
     ("run_id", "in_doubt", "rebooted", "short"),
     [

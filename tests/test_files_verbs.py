@@ -234,9 +234,27 @@ def test_what_another_run_stores_meanwhile_is_not_nobodys(site: Site, monkeypatc
         path(site, "calls/r002.mp3").write_bytes(b"x")
         return listed(store, prefix)
 
-    monkeypatch.setattr(Folder, "listed", meanwhile)
-    assert files(site, "undo", "--list", "--prefix", "calls/", "--yes").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "listed", meanwhile)
+        assert files(site, "undo", "--list", "--prefix", "calls/", "--yes").code == 0
     assert {"calls/r001.mp3", "calls/r002.mp3"} <= {*site.objects()}
+    aside = path(site, "quarantine/calls/r003.mp3")
+    aside.parent.mkdir(parents=True)
+    aside.write_bytes(b"x")
+    (state / "vault.recordings.jsonl").write_text('{"aside":"quarantine/calls/r003.mp3"}\n')
+    undone = files(site, "undo", "--list", "--prefix", "quarantine/", "--yes")
+    assert ("quarantine/calls/r003.mp3: vault names it, too" in undone.err, aside.exists()) == (True, True)
+
+
+def test_a_store_of_another_spec_that_has_nothing_in_it_is_not_asked_for(site: Site) -> None:
+    """Nor are the credentials that it would need."""
+    site.list(1)
+    site.run()
+    toml = site.workspace.root / "destinations.toml"
+    toml.write_text(toml.read_text() + '[test.far]\ndestination_type = "filesystem"\nbucket_url = "s3://far"\n')
+    toy.vault(site.workspace, site.host, 1, "to: far")
+    undone = files(site, "undo", "--only", "rec1", "--yes")
+    assert (undone.code, site.objects()) == (0, []), undone.err
 
 
 @pytest.mark.parametrize("misleading", ["x/../{}", "/{}"])
@@ -253,6 +271,9 @@ def test_no_verb_meets_an_object_that_a_key_only_leads_to(site: Site, misleading
     found = files(site, "verify")
     (line, *_) = found.out.splitlines()
     assert (found.code, line.startswith(f"+ {key}: leads to another object, by its ")) == (4, True)
+    listed = files(site, "verify", "--list", "--output", "json").json
+    assert (listed["counts"]["+"], listed["found"][0]["what"]) == (1, line.removeprefix(f"+ {key}: "))
+    assert files(site, "verify", "--output", "json").json["counts"] == {"=": 1, "+": 1, "-": None, "*": 0}
     assert "1 will be moved again" in files(site, "verify", "--fix").out
     site.run()
     assert (files(site, "verify").code, site.objects()) == (0, whole)

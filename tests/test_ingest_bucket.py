@@ -180,6 +180,22 @@ def test_a_file_that_is_lost_before_it_is_moved_is_told_of_unless_all_are(folder
         assert here.metrics.lost == 1
 
 
+def test_a_bucket_that_is_not_found_does_not_make_a_file_missing(folder, monkeypatch):
+    """A bucket of Google's that is not there is told so."""
+    with serving(folder, AUDIO_BUCKET="audio") as service:
+        service.register()
+        sent = service.send()
+        here = service.server.config.app.state.service
+
+        def nowhere(*_):
+            raise FileNotFoundError("audio")
+
+        monkeypatch.setattr(Folder, "put", nowhere)
+        with pytest.raises(FileNotFoundError, match="audio"):
+            service.run(bucket.move(here, here.bucket))
+        assert (row(service, sent)["status"], here.metrics.lost) == ("UPLOADED", 0)
+
+
 def test_a_chunk_that_comes_again_while_it_is_moved_is_not_done_again(folder, monkeypatch):
     with serving(folder, AUDIO_BUCKET="audio") as service:
         service.register()

@@ -70,6 +70,9 @@ class Journal:
     def stored(self, item: FileItem, stored: Stored) -> None:
         self.lines.append(("stored", item.id))
 
+    def puts_aside(self, key: str) -> None:
+        self.lines.append(("aside", key))
+
     def refused(self, item: FileItem) -> None:
         self.lines.append(("refused", item.id))
 
@@ -184,7 +187,7 @@ def test_each_answer_of_a_source_has_its_end(site: Site, answers, kind, reason, 
     assert (outcome.kind, outcome.http_status) == (kind, status)
     assert reason in outcome.reason
     assert site.b2.versions("audio", "x/a.ogg") == []
-    assert site.journal.lines == []
+    assert site.journal.lines == ([("aside", "quarantine/x/a.ogg")] if kind == "quarantined" else [])
 
 
 def test_what_is_suspicious_goes_to_quarantine_with_its_reason(site: Site):
@@ -215,7 +218,9 @@ def test_what_is_not_as_promised_is_suspicious(site: Site, promised, reason):
     assert (outcome.kind, outcome.reason) == ("quarantined", reason)
 
 
-@pytest.mark.parametrize("key", ["../a", "/a", "a//b", "a/", "", "a\x00b", "a\\b", "x" * 241, "x/" * 500 + "xx"])
+@pytest.mark.parametrize(
+    "key", ["quarantine/a", "../a", "/a", "a//b", "a/", "", "a\x00b", "a\\b", "x" * 241, "x/" * 500 + "xx"]
+)
 def test_a_name_no_store_takes_is_not_asked_for(site: Site, key: str):
     (outcome,) = site.move(site.item(key=key))
     assert isinstance(outcome, NotMoved)

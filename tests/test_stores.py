@@ -173,17 +173,30 @@ def _is_refused(store: Store, key: str) -> None:
             ask()
 
 
-@pytest.mark.parametrize("key", ["a", "a/b.ogg", "a/b/c.ogg"])
-def test_what_stands_in_the_place_of_an_object_refuses_that_one_alone(tmp_path: Path, key: str):
-    """A folder of its name, or a file that has the name of a folder on its way."""
+@pytest.mark.parametrize("name", ["a", ".a.part"])
+def test_a_folder_in_the_place_of_an_object_refuses_that_one_alone(tmp_path: Path, name: str):
     what, folder = body(b"one"), Folder(LocalFileSystem(), str(tmp_path))
-    if key == "a":
-        folder.put("a/b.ogg", what, about(what))
-    else:
+    folder.put(f"{name}/b.ogg", what, about(what))
+    with pytest.raises(Refusal, match="a folder stands in its place; move it away"):
         folder.put("a", what, about(what))
-    with pytest.raises(Refusal, match="a folder has the name of the object, or a file that of a folder"):
-        folder.put(key, what, about(what))
-    assert [head.bytes for head in folder.listed("")] == [3]
+    assert folder.head("a") is None
+    if name == "a":
+        with pytest.raises(Refusal, match="a folder stands in its place; move it away"):
+            folder.delete("a")
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["b.ogg"]
+
+
+@pytest.mark.parametrize("key", ["a/b.ogg", "a/b/c.ogg"])
+def test_a_file_or_a_link_to_nothing_in_the_place_of_a_folder_is_no_fault_of_an_object(tmp_path: Path, key: str):
+    """As of a disk that is not mounted: nothing is refused for good."""
+    what, folder = body(b"one"), Folder(LocalFileSystem(), str(tmp_path))
+    for made in (lambda: (tmp_path / "a").touch(), lambda: (tmp_path / "a").symlink_to(tmp_path / "nowhere")):
+        made()
+        with pytest.raises(OSError, match=r"File exists|Not a directory"):
+            folder.put(key, what, about(what))
+        assert folder.head(key) is None
+        folder.delete(key)
+        (tmp_path / "a").unlink()
 
 
 def test_a_cloud_knows_whose_object_it_is(store: Store):

@@ -182,6 +182,9 @@ def _move(work: Work, media: str) -> None:
         def stored(self, item: FileItem, stored: Stored) -> None:
             pass
 
+        def puts_aside(self, key: str) -> None:
+            pass
+
         def refused(self, item: FileItem) -> None:
             pass
 

@@ -20,6 +20,7 @@ from pipelines.files.adoptable import Candidate, NotAdopted, in_records, in_stor
 from pipelines.files.book import Book, Chosen
 from pipelines.files.declared import Move
 from pipelines.files.receipts import is_due, source_of
+from pipelines.files.stores import QUARANTINE
 from pipelines.files.tables import heal, prepare
 from pipelines.files.verbs import looking, move_of
 from pipelines.files.work import Tables
@@ -49,6 +50,8 @@ class Old:
             raise UsageError(
                 "files adopt: name one place: --table TABLE, --records FILE with --folder FOLDER, or --prefix PREFIX"
             )
+        if (self.prefix or "").startswith(f"{QUARANTINE}/"):
+            raise UsageError("files adopt: what is in quarantine is no whole file; name another prefix")
 
 
 @dataclass
@@ -64,7 +67,7 @@ def adopt(root: Path, env: str, name: str, old: Old, dry_run: bool, printer: Pri
     """Write receipts of what verifies; PARTIAL when something does not, which is printed with its reason."""
     old.check()
     environment, spec = environments.load(root, env), specs.load(root, name)
-    with looking(environment, spec, writes=not dry_run):
+    with looking(environment, spec, writes=not dry_run, resumes=True):
         adoption = _Adoption(environment, spec, dry_run)
         adopted = adoption.run(old)
     printer.document(

@@ -17,9 +17,9 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.files.audio import agrees, inspect
 from pipelines.files.bodies import Body
-from pipelines.files.book import Book
+from pipelines.files.book import Book, Chosen
 from pipelines.files.sound import Sound, Suspicious
-from pipelines.files.stores import About, Head, Refusal, Store, Weather
+from pipelines.files.stores import QUARANTINE, About, Head, Refusal, Store, Weather
 from pipelines.files.transfer import why_unfit
 from sources.kit.files import FileItem, Files, Kept, Stored
 
@@ -45,7 +45,7 @@ def in_table(book: Book, store: Store, table: str, dataset: str, mine: bool) -> 
     files = book.files
     if files.recognise is None:
         raise UsageError(f"files adopt: the source does not know the rows of {dataset}.{table}; it has no `recognise`")
-    known = set() if mine else {receipt.id for receipt in book.receipts_of_all()}
+    known = set() if mine else {receipt.id for receipt in book.receipts(Chosen())}
     seen: dict[str, str] = {}
     found = False
     for row in book.rows(table, dataset):
@@ -84,7 +84,7 @@ def in_store(
     times = Counter(names.values())
     by_name = {name: listed[id] for id, name in names.items() if times[name] == 1}
     for head in store.listed(prefix):
-        if head.key not in known:
+        if head.key not in known and not head.key.startswith(f"{QUARANTINE}/"):
             item = by_name.get(files.alike(head.key))
             yield Candidate(head.key, partial(_of_object, files, store, head, item, listed))
 
@@ -113,13 +113,26 @@ def _of_object(files: Files, store: Store, listed: Head, item: FileItem | None, 
         raise NotAdopted(f"has {head.bytes} bytes, its source says {item.bytes or 'more than none'}")
     if item.sha256 and head.sha256 and item.sha256 != head.sha256:
         raise NotAdopted("its bytes have another hash than its source says")
-    sound = head.sound or Sound(None, head.content_type or UNKNOWN)
+    sound = head.sound or _unsaid(store, head, item)
     stored = Stored(
         head.key, head.bytes, head.sha256 or "", sound.content_type, datetime.now(UTC), head.etag, head.version,
         sound.codec, sound.seconds, sound.sample_rate, sound.channels,
     )  # fmt: skip
     receipt = files.receipt(item, stored)
     return receipt if head.sha256 else {**receipt, files.named.sha256: None}
+
+
+def _unsaid(store: Store, head: Head, item: FileItem) -> Sound:
+    """What an object is that says nothing of itself; it is looked at where it was read for its hash, too."""
+    if item.media == "any" or store.hides:
+        return Sound(None, head.content_type or UNKNOWN)
+    try:
+        sound = inspect(memoryview(store.read(head.key)), item.media)
+    except Suspicious as wrong:
+        raise NotAdopted(wrong.reason) from wrong
+    if not agrees(sound, item.seconds):
+        raise NotAdopted(f"lasts {sound.seconds} s, its source says {item.seconds} s")
+    return sound
 
 
 def _of_file(

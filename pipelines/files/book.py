@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -61,9 +61,9 @@ class Book:
         return self._move.files
 
     @property
-    def known(self) -> bool:
-        """Whether the table is there."""
-        return bool(self._columns)
+    def is_there(self) -> bool:
+        """Whether there is a table of receipts or of failures."""
+        return not self._there.keys().isdisjoint({self._move.block.table, self._move.block.failures})
 
     def receipts(self, chosen: Chosen) -> list[Receipt]:
         """Those that name an object, by its key."""
@@ -81,9 +81,15 @@ class Book:
         )
         return [Receipt(id, key, size, sha256, _inside(etag, inside)) for id, key, size, sha256, etag in rows]
 
-    def receipts_of_all(self) -> list[Receipt]:
-        """Every one that names an object."""
-        return self.receipts(Chosen())
+    def naming(self, keys: Sequence[str], passing: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """Id and key of each row that names one of some objects, but those of tables that are passed over."""
+        columns = {self._move.block.table: self._named.key, self._move.block.failures: "quarantine_key"}
+        for table, column in columns.items():
+            if table not in passing and column in self._there.get(table, []):
+                told = f'SELECT {self._text(self._identity)}, "{column}" FROM "{table}"'
+                for some in parts(keys):
+                    for id, key in self._ask(f'{told} WHERE "{column}" IN ({_list(some)})'):
+                        yield str(id), key
 
     def rows(self, table: str | None = None, dataset: str | None = None) -> Iterator[dict[str, Any]]:
         """The rows of a table of receipts, this one or another, as far as they have columns that this one has."""
@@ -117,11 +123,12 @@ class Book:
         """The names by which there is neither a receipt nor a failure."""
         known: set[str] = set()
         for table in (self._move.block.table, self._move.block.failures) if only else ():
-            for name in (self._identity, *self._move.files.names):
-                if name in self._there.get(table, []):
-                    text = self._text(name)
-                    rows = self._ask(f'SELECT DISTINCT {text} FROM "{table}" WHERE {text} IN ({_list(only)})')
-                    known |= {str(row[0]) for row in rows}
+            for name, is_of_items in self._naming(table) if table in self._there else ():
+                text, place, where = self._text(name), table, ""
+                if is_of_items:
+                    place, where = self._move.table, f' AND {self._id} IN (SELECT {self._id} FROM "{table}")'
+                told = f'SELECT DISTINCT {text} FROM "{place}" WHERE {text} IN ({_list(only)}){where}'
+                known |= {str(row[0]) for row in self._ask(told)}
         return [name for name in only if name not in known]
 
     def reopen(self, ids: Sequence[str]) -> None:
@@ -173,10 +180,27 @@ class Book:
         return {str(item.id): item for item in self.files.items(rows)}
 
     def _among(self, table: str, chosen: Chosen) -> Iterator[str]:
-        """The condition for the files that are named, as a table has the columns for it."""
+        """The condition for the files that are named."""
         if chosen.only:
-            names = [name for name in (self._identity, *self._move.files.names) if name in self._there[table]]
-            yield "(" + " OR ".join(f"{self._text(name)} IN ({_list(chosen.only)})" for name in names) + ")"
+            conditions = []
+            for name, is_of_items in self._naming(table):
+                where = f"{self._text(name)} IN ({_list(chosen.only)})"
+                items = f'{self._id} IN (SELECT {self._id} FROM "{self._move.table}" WHERE {where})'
+                conditions.append(items if is_of_items else where)
+            yield f"({' OR '.join(conditions)})"
+
+    def _naming(self, table: str) -> Iterator[tuple[str, bool]]:
+        """The columns by whose values rows of a table are found, and whether the resource's rows alone have them."""
+        items = self._there.get(self._move.table, [])
+        for name in (self._identity, *self._move.files.names):
+            if name in self._there[table]:
+                yield name, False
+            elif name in items and self._identity in items:
+                yield name, True
+
+    @property
+    def _id(self) -> str:
+        return self._text(self._identity)
 
     @staticmethod
     def _starts(column: str, prefix: str | None) -> Iterator[str]:

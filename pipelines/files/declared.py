@@ -15,6 +15,7 @@ from pipelines.configuration import setting
 from pipelines.environment import Environment, all_buckets
 from pipelines.errors import EtlError, Problem, SettingError, UsageError, did_you_mean
 from pipelines.order import Order
+from pipelines.specs import spec as specs
 from pipelines.specs import tables
 from pipelines.specs.spec import Spec
 from pipelines.specs.types import Moves
@@ -42,12 +43,25 @@ def problems(root: Path, spec: Spec) -> Iterator[Problem]:
             near = did_you_mean(block.to, sorted(buckets))
             message = f"no environment has a filesystem destination [….{block.to}]{near}; add it to destinations.toml"
             yield spec.problem(("resources", name, "files", "to"), message)
+    yield from _astray(root, spec)
     written = build.tables_of(root, spec)
     places = {f"files of {name}": ("resources", name, "files") for name in blocks}
     for first, second, table in tables.clashes(written):
         writer, other = written[second][0], written[first][0]
         if writer in places:
             yield spec.problem(places[writer], f"{other} and {writer} would both write {table}; name another table")
+
+
+def _astray(root: Path, spec: Spec) -> Iterator[Problem]:
+    """Files whose receipts lie among those of another spec, which are of objects elsewhere."""
+    shared = specs.load(root, spec.into) if spec.into in specs.names(root) else None
+    stores = {block.table: block.to for block in build.moves(shared).values()} if shared else {}
+    for name, block in build.moves(spec).items():
+        if stores.get(block.table, block.to) != block.to:
+            message = (
+                f"{block.table} of {spec.into} is of objects in {stores[block.table]}; name the same, or another table"
+            )
+            yield spec.problem(("resources", name, "files", "to"), message)
 
 
 def files_of(root: Path, spec: Spec, block: Moves, outlined: bool = False) -> Files:

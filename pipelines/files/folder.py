@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Folder:
         return put
 
     def put(self, key: str, body: Body, about: About) -> Put:
-        """Whole under its name, or not there; Weather when the store is away, Refusal where others are in its way."""
+        """Whole under its name, or not there; Weather when the store is away, Refusal where a folder has its name."""
         if self._is_local:
             return self._put_file(Path(self._place(key)), body)
         try:
@@ -62,7 +62,7 @@ class Folder:
         self.filesystem.invalidate_cache()
         try:
             info = self.filesystem.info(self._place(key))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if info["type"] != "file":
             return None
@@ -79,8 +79,8 @@ class Folder:
         )
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
-        with suppress(FileNotFoundError):
+        """Remove an object; Refusal where a folder has its name."""
+        with suppress(FileNotFoundError, NotADirectoryError), _no_folder():
             self.filesystem.rm_file(self._place(key))
 
     def listed(self, prefix: str) -> Iterator[Head]:
@@ -122,7 +122,8 @@ class Folder:
             return
         above = self._path(folder).rstrip("/")
         for path, info in sorted(self.filesystem.find(above, detail=True).items()):
-            yield path[len(self.folder) + 1 :], info
+            if not (self._is_local and Path(path).is_dir()):  # a link, to what may have a place in the store, too
+                yield path[len(self.folder) + 1 :], info
 
     def _place(self, key: str) -> str:
         """Where an object is."""
@@ -133,9 +134,9 @@ class Folder:
 
     def _put_file(self, path: Path, body: Body) -> Put:
         """Beside its place, then into it; whoever puts it there next writes over what a killed process left."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}{PART}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}{PART}")
+        with _no_folder():
             try:
                 with part.open("wb") as file:
                     stream = body.stream()
@@ -145,8 +146,6 @@ class Folder:
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-        except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
-            raise Refusal("a folder has the name of the object, or a file that of a folder it goes to") from error
         return Put()
 
     def _told(self, about: About) -> dict[str, Any]:
@@ -158,3 +157,12 @@ class Folder:
     def _sha256(self, key: str) -> str:
         with self.filesystem.open(self._place(key), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _no_folder() -> Iterator[None]:
+    """Refusal where a folder stands in the place of an object."""
+    try:
+        yield
+    except IsADirectoryError as error:
+        raise Refusal("a folder stands in its place; move it away") from error

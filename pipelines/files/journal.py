@@ -44,6 +44,8 @@ class Left:
     receipts: dict[str, bytes] = field(default_factory=dict)
     """As JSON, the way dlt keeps rows, but for moments: as ISO 8601 they cost nothing to write, to read and to load."""
     intents: dict[str, Intent] = field(default_factory=dict)
+    aside: set[str] = field(default_factory=set)
+    """Keys of objects that the run, or the one that was killed, has put into quarantine."""
     runs: list[str] = field(default_factory=list)
     boot: str = ""
 
@@ -91,6 +93,8 @@ def _is_taken_in(left: Left, line: bytes) -> bool:
             left.intents.pop(told["stored"], None)
         elif "intends" in told:
             left.intents[told["intends"]["id"]] = Intent(**told["intends"])
+        elif "aside" in told:
+            left.aside.add(told["aside"])
         elif "refused" in told:
             left.intents.pop(told["refused"], None)
         else:
@@ -135,7 +139,7 @@ class Journal:
 
     def __init__(self, path: Path, files: Files, left: Left, run_id: str) -> None:
         self._path, self._files, self._lock = path, files, Lock()
-        self._intents, self._receipts = dict(left.intents), _Receipts(left.receipts)
+        self._intents, self._receipts, self._aside = dict(left.intents), _Receipts(left.receipts), set[str]()
         runs = left.runs if left.boot == boot() else []
         self._header = {"runs": [*runs[-1:], run_id], "boot": boot()}
         self._unwritten = bytearray()
@@ -164,6 +168,12 @@ class Journal:
         with self._lock:
             self._intents.pop(item.id, None)
             self._unwritten += line
+
+    def puts_aside(self, key: str) -> None:
+        """Note that an object is about to be put into quarantine; to be flushed before it is."""
+        with self._lock:
+            self._aside.add(key)
+            self._unwritten += _line({"aside": key})
 
     def flush(self) -> None:
         """Write what it was told; what a full disk has no room for, even half a line, is written by the next one."""
@@ -223,6 +233,7 @@ class Journal:
         lines = [
             _line(self._header),
             *map(_intends, self._intents.values()),
+            *(_line({"aside": key}) for key in self._aside),
             *(_stored(id, receipt) for id, receipt in self._receipts.items()),
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 
 from pipelines import build
 from pipelines.environment import Environment
 from pipelines.files import stores
-from pipelines.files.book import Book, Chosen
+from pipelines.files.book import Book
 from pipelines.files.declared import Move, files_of
 from pipelines.files.journal import journal_of, read
 from pipelines.files.stores import Store
@@ -21,40 +21,42 @@ Named = dict[str, str]
 """The spec whose row names an object, by its key."""
 
 
-def named_by_others(environment: Environment, spec: Spec, move: Move, store: Store) -> Named:
-    """The objects of other specs below the place of a store, those whose rows no load has written yet, too.
+def named_by_others(environment: Environment, spec: Spec, move: Move, store: Store, keys: Collection[str]) -> Named:
+    """Which objects of a store other specs name, those whose rows no load has written yet, too.
 
     Ask after the store was listed: what a run stores is in its journal before, and in its table afterwards.
     """
-    mine = {(environment.dataset(build.dataset_name(spec)), table) for table in (move.block.table, move.block.failures)}
-    named: Named = {}
-    for other in specs.load_all(environment.root):
+    mine, named = environment.dataset(build.dataset_name(spec)), Named()
+    places = {f"{store.place}/{key}": key for key in keys}
+    for other in specs.load_all(environment.root) if keys else ():
         dataset = environment.dataset(build.dataset_name(other))
+        passing = {move.block.table, move.block.failures} if dataset == mine else set()
         with told_of(other.name):
             for each in _moves(environment, other) if other.name != spec.name else ():
-                keys = [*_unrecorded(environment, other, each), *_in_tables(environment, dataset, each, mine)]
-                theirs = stores.opened(each.block.to).place
-                places = (f"{theirs}/{key}" for key in keys)
-                below = f"{store.place}/"
-                named |= {place.removeprefix(below): other.name for place in places if place.startswith(below)}
+                unrecorded = {*_unrecorded(environment, other, each)}
+                with open_warehouse(environment, dataset) as warehouse:
+                    book = Book(warehouse, each)
+                    if unrecorded or book.is_there:
+                        named |= dict.fromkeys(_among(places, each, unrecorded, book, passing), other.name)
     return named
 
 
+def _among(
+    places: Mapping[str, str], move: Move, unrecorded: Set[str], book: Book, passing: Collection[str]
+) -> Iterator[str]:
+    """Those of some places that what is not recorded yet names, or a row of a table that is not passed over."""
+    below = f"{stores.opened(move.block.to).place}/"
+    theirs = {place.removeprefix(below): key for place, key in places.items() if place.startswith(below)}
+    recorded = {key for _, key in book.naming([*theirs], passing)}
+    return (theirs[key] for key in theirs.keys() & (unrecorded | recorded))
+
+
 def _unrecorded(environment: Environment, spec: Spec, move: Move) -> Iterator[str]:
-    """What a run has stored, or was about to store, whose receipts are in its journal alone."""
+    """What a run has stored, or was about to store, whose rows are in its journal alone."""
     left = read(journal_of(environment, spec.name, move.resource))
+    yield from left.aside
     yield from (intent.key for intent in left.intents.values())
     yield from (json.loads(receipt)[move.files.named.key] for receipt in left.receipts.values())
-
-
-def _in_tables(environment: Environment, dataset: str, move: Move, mine: Set[tuple[str, str]]) -> Iterator[str]:
-    """What receipts and failures name that are not in tables of mine."""
-    with open_warehouse(environment, dataset) as warehouse:
-        book = Book(warehouse, move)
-        if (dataset, move.block.table) not in mine:
-            yield from (receipt.key for receipt in book.receipts_of_all())
-        if (dataset, move.block.failures) not in mine:
-            yield from (key for _, key in book.failed(Chosen()) if key)
 
 
 def _moves(environment: Environment, spec: Spec) -> Iterator[Move]:

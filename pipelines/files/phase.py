@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from pipelines.errors import EtlError, TryLater
 from pipelines.files import stores
-from pipelines.files.audio import Sound, Suspicious, inspect
+from pipelines.files.audio import Sound, Suspicious, agrees, inspect
 from pipelines.files.declared import Move, moves_of
 from pipelines.files.journal import Journal, Left, journal, journal_of, read
 from pipelines.files.listing import Listing
@@ -201,7 +201,7 @@ class _Transfer:
         if any(expected is not None and expected != there for expected, there in told):
             return None
         sound = head.sound or self._inspected(item)
-        if sound is None:
+        if sound is None or not agrees(sound, item.seconds):
             return None
         return Stored(
             item.key, head.bytes, head.sha256, head.content_type or sound.content_type, datetime.now(UTC), head.etag,

@@ -69,6 +69,9 @@ class Journal(Protocol):
     def stored(self, item: FileItem, stored: Stored) -> None:
         """The object is there."""
 
+    def puts_aside(self, key: str) -> None:
+        """A PUT into quarantine comes next, once this is flushed."""
+
     def refused(self, item: FileItem) -> None:
         """The store would not have it; where this is not told after a PUT, nobody knows."""
 
@@ -227,6 +230,7 @@ class Carrier:
     def _quarantined(self, item: FileItem, body: Body, reason: str, patience: Patience) -> Steps[NotMoved]:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
+        self.journal.puts_aside(key)
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
         return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
 
@@ -241,6 +245,8 @@ class Carrier:
 
 def why_unfit(key: str) -> str | None:
     """Why a key is no name of an object on every store, if it is not: Backblaze's rules and those of folders."""
+    if key.startswith(f"{QUARANTINE}/"):
+        return "lies where objects in quarantine do"
     if len(key) <= LONGEST_PART and PLAIN_KEY.fullmatch(key):
         return None
     if len(key.encode()) > LONGEST_KEY:

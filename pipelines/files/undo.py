@@ -62,7 +62,7 @@ def undo(
             book = Book(warehouse, move)
             tell_unknown(book, chosen.only)
             batch = _batch(book, store, chosen, listing, versions)
-        others = named_by_others(environment, spec, move, store) if batch.keys else {}
+        others = named_by_others(environment, spec, move, store, batch.keys)
         with open_warehouse(environment, dataset) as warehouse:
             book = Book(warehouse, move)
             batch = _without(others, book, batch)
@@ -83,6 +83,8 @@ def undo(
 
 def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bool) -> Batch:
     rows = [*((receipt.id, receipt.key) for receipt in book.receipts(chosen)), *book.failed(chosen)]
+    ids, mine = {id for id, _ in rows}, {*rows}
+    rows += [row for row in book.failed(Chosen()) if row[0] in ids and row not in mine]
     if not (listing and chosen.prefix):
         return Batch(rows, [], versions)
     known = {receipt.key for receipt in book.receipts(Chosen(prefix=chosen.prefix))} | {key for _, key in rows}
@@ -94,8 +96,7 @@ def _batch(book: Book, store: Store, chosen: Chosen, listing: bool, versions: bo
 def _without(others: Named, book: Book, batch: Batch) -> Batch:
     """The batch without objects that other rows name, of this spec or another: they stay."""
     gone = {id for id, _ in batch.rows}
-    rows = [*((receipt.id, receipt.key) for receipt in book.receipts_of_all()), *book.failed(Chosen())]
-    named = {**others, **{key: id for id, key in rows if key and id not in gone}}
+    named = {**others, **{key: id for id, key in book.naming(batch.keys) if id not in gone}}
     for key in batch.keys:
         if key in named:
             LOGGER.warning("left as it is: %s: %s names it, too", key, named[key])

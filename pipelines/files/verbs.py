@@ -17,13 +17,17 @@ from pipelines.files.stores import Misleading, Refusal, Weather
 from pipelines.lock import held
 from pipelines.logs import LOGGER
 from pipelines.order import Order, settle
+from pipelines.resume import waits
 from pipelines.specs.spec import Spec
 from pipelines.translate import told_of
 
 
 @contextmanager
-def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None]:
-    """The settings of a spec in force; its lock held, if something is to be changed."""
+def looking(environment: Environment, spec: Spec, writes: bool, resumes: bool = False) -> Iterator[None]:
+    """The settings of a spec in force; its lock held, if something is to be changed.
+
+    `resumes`: a load package that waits is loaded first.
+    """
     if environment.duckdb_file and not environment.duckdb_file.exists():
         raise UsageError(f"{environment.duckdb_file.name}: is not there yet; load something first with etl run")
     with told_of(spec.name), store_told(spec.name):
@@ -32,14 +36,17 @@ def looking(environment: Environment, spec: Spec, writes: bool) -> Iterator[None
             yield
             return
         with held(environment, spec.lock, str(ULID())):
-            _refuse_unrecorded(environment, spec.name)
+            _refuse_unrecorded(environment, spec.name, resumes)
             yield
 
 
-def _refuse_unrecorded(environment: Environment, name: str) -> None:
+def _refuse_unrecorded(environment: Environment, name: str, resumes: bool) -> None:
     """Stop where the next run writes rows of what a killed one has stored: it would undo what is done to them."""
+    run = f"etl run {name} --env {environment.name}"
+    if not resumes and waits(environment.state_dir, name):
+        drop = f"etl state reset {name} --pending --env {environment.name}"
+        raise EtlError(f"{name}: a load package waits, whose rows the next run writes; first {run}, or drop it: {drop}")
     if any(left.receipts for left in all_left(environment, name)):
-        run = f"etl run {name} --env {environment.name}"
         raise EtlError(f"{name}: a run that died has stored files whose rows the next one writes; first {run}")
 
 

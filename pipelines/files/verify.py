@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from pipelines.files.neighbours import named_by_others
 from pipelines.files.sound import Suspicious
 from pipelines.files.stores import QUARANTINE, Head, Misleading, Remnant, Store
 from pipelines.files.verbs import looking, move_of, tell_unknown
+from pipelines.files.work import Tables
 from pipelines.logs import LOGGER
 from pipelines.printing import Printer
 from pipelines.specs import spec as specs
@@ -94,7 +96,8 @@ def verify(root: Path, env: str, name: str, chosen: Chosen, listing: bool, fix: 
         _tell_cost(move, len(receipts), prefixes)
         store = stores.opened(move.block.to)
         found = [*compared(store, receipts, known, prefixes), *_unfinished(store, prefixes)]
-        others = named_by_others(environment, spec, move, store) if prefixes else {}
+        strays = [each.key for each in found if each.sign == "-"]
+        others = named_by_others(environment, spec, move, store, strays)
         found = [each for each in found if each.sign != "-" or each.key not in others]
         mended = _mend(environment, dataset, move, store, found) if fix else None
     _tell(name, found, mended, printer, bool(prefixes))
@@ -110,10 +113,9 @@ def compared(store: Store, receipts: Sequence[Receipt], known: set[str], prefixe
 
     def head_of(receipt: Receipt) -> Head | Misleading | None:
         head = listed.get(receipt.key)
-        if receipt.key.startswith(tuple(prefixes)) and (head is None or head.bytes != receipt.bytes):
-            return head
         try:
-            return store.head(receipt.key)
+            store.check(receipt.key)
+            return head if head and head.bytes != receipt.bytes else store.head(receipt.key)
         except Misleading as wrong:
             return wrong
 
@@ -186,6 +188,8 @@ def _mend(environment: Environment, dataset: str, move: Move, store: Store, foun
         book = Book(warehouse, move)
         book.reopen(mended.again)
         book.complete(mended.hashes)
+        if mended.again:
+            Tables(warehouse, move).forgive(mended.again, datetime.now(UTC))
     return mended
 
 
@@ -222,9 +226,10 @@ def _sounds(data: bytes, item: FileItem | None) -> bool:
 
 
 def _tell(name: str, found: Sequence[Finding], mended: Mended | None, printer: Printer, listed: bool) -> None:
-    counts = {sign: sum(finding.sign == sign for finding in found) for sign in SIGNS if listed or sign != "-"}
+    """Objects without a row are counted where they were looked for."""
+    counts = {sign: sum(finding.sign == sign for finding in found) if listed or sign != "-" else None for sign in SIGNS}
     printer.lines(str(finding) for finding in found if finding.sign != "=")
-    printer.lines(f"{sign} {count} {SIGNS[sign][count != 1]}" for sign, count in counts.items())
+    printer.lines(f"{sign} {count} {SIGNS[sign][count != 1]}" for sign, count in counts.items() if count is not None)
     if mended:
         printer.lines([f"{name}: {mended}; the next run moves what is to be moved"])
     printer.document(

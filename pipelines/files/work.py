@@ -157,7 +157,9 @@ class Tables:
         if self._has_failures:
             chosen = self._written(f"SELECT f.{self._id} FROM {self._failures_of(ids)}")
             moment = self._literal(_moment(now))
-            self._change(f"UPDATE {{}} SET status = 'transient', ignore_until = {moment} WHERE {{}} IN ({chosen})")
+            self._change(
+                f"UPDATE {{table}} SET status = 'transient', ignore_until = {moment} WHERE {{id}} IN ({chosen})"
+            )
 
     def repaired(self) -> list[str]:
         """The objects in quarantine of files that are stored by now."""
@@ -172,7 +174,7 @@ class Tables:
             stored = f"SELECT f.{self._id} FROM {self._failures} AS f WHERE NOT {self._unrecorded('f')}"
             if left:
                 stored += f" AND NOT COALESCE({_any_in(['f.quarantine_key'], left)}, FALSE)"
-            self._change(f"DELETE FROM {{}} WHERE {{}} IN ({self._written(stored)})")
+            self._change(f"DELETE FROM {{table}} WHERE {{id}} IN ({self._written(stored)})")
 
     def _failures_of(self, ids: Collection[str]) -> str:
         """The failures of files that are not stored, of those that are named or of all."""
@@ -284,10 +286,10 @@ class Tables:
         return self._warehouse.ask(self._written(sql))
 
     def _change(self, statement: str) -> None:
-        """Run a statement on the failures; it has room for the table and for the column that names a file."""
+        """Run a statement on the failures; it has room for `{table}` and the `{id}` of a file, before any text."""
         table = self._warehouse.sql(self._warehouse.named(self._move.block.failures))
         column = self._warehouse.sql(exp.column(self._move.files.identity, quoted=True))
-        self._warehouse.ask(statement.format(table, column))
+        self._warehouse.ask(statement.replace("{table}", table, 1).replace("{id}", column, 1))
 
     def _written(self, sql: str) -> str:
         """A query in the words of the warehouse, its tables named in full."""
