@@ -17,7 +17,7 @@ from pipelines.environment import Environment
 from pipelines.errors import Exit
 from pipelines.files import stores
 from pipelines.files.audio import agrees, inspect
-from pipelines.files.book import Book, Chosen, Receipt
+from pipelines.files.book import Book, Chosen, Receipt, parts
 from pipelines.files.declared import Move
 from pipelines.files.neighbours import named_by_others
 from pipelines.files.sound import Suspicious
@@ -188,8 +188,8 @@ def _mend(environment: Environment, dataset: str, move: Move, store: Store, foun
         book = Book(warehouse, move)
         book.reopen(mended.again)
         book.complete(mended.hashes)
-        if mended.again:
-            Tables(warehouse, move).forgive(mended.again, datetime.now(UTC))
+        for some in parts(mended.again):
+            Tables(warehouse, move).forgive(some, datetime.now(UTC))
     return mended
 
 
