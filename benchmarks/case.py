@@ -54,7 +54,7 @@ class Contender:
 class Target:
     """A figure to show: `of`, the engine, takes at most `times` what `other` takes, and `plus` (seconds or MB) more.
 
-    Wall and CPU seconds are net, peak memory is that of the process. Without `other`, `plus` alone counts.
+    Wall and CPU seconds are net, peak memory is that of the process and its workers. Without `other`, `plus` is all.
     """
 
     measure: Measure

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests import files_toy as toy
+from tests.apart import Apart
 from tests.clouds.b2 import B2
 from tests.killed import At, Moment, Step, run, start, steps
 from tests.postgres_server import database
@@ -91,7 +92,7 @@ class Site:
         names = {Path(key).stem: version for key, version in self.objects().items() if key.endswith(".mp3")}
         return {name: (self.host.asked[f"/{int(name[1:])}.mp3"], version) for name, version in names.items()}
 
-    def kill(self, moment: Moment, surely: bool = True) -> None:
+    def kill(self, moment: Moment | Apart, surely: bool = True) -> None:
         """Kill a run that has new rows; it asks for nothing that was stored before."""
         self.grow()
         before = self.stored()
@@ -170,6 +171,14 @@ def test_a_bucket_gets_no_second_version(tmp_path: Path) -> None:
         assert set(site.objects().values()) == {1}
         assert (b2.calls - asked)["C"] == 0
         assert (b2.calls - asked)["B"] <= len(site.objects())
+
+
+def test_nor_where_another_process_carries_the_files(tmp_path: Path) -> None:
+    with B2("audio") as b2, installed(tmp_path / "apart", b2=b2) as site:
+        for moment in POINTS.values():
+            site.kill(Apart(moment))
+        site.ends()
+        assert set(site.objects().values()) == {1}
 
 
 def test_without_a_journal_the_store_is_asked_until_all_is_known(site: Site) -> None:

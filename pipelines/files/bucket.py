@@ -19,7 +19,6 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
-from pipelines import configuration
 from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
 from pipelines.files.curl import performed
@@ -75,6 +74,8 @@ class Bucket:
     @classmethod
     def of(cls, name: str, config: Any) -> Bucket:
         """The bucket of a filesystem destination as dlt resolved it."""
+        from pipelines import configuration
+
         given = config.credentials
         endpoint = given.endpoint_url or f"https://s3.{given.region_name or 'us-east-1'}.amazonaws.com"
         signature = Signature(

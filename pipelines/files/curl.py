@@ -7,20 +7,30 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
 import pycurl
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from pipelines.files.steps import Answer, Broken, Call, Pause, Request, Steps, Untrusted
 
 T = TypeVar("T")
 AGENT = f"etl/{version('etl')} (libcurl {pycurl.version_info()[1]})"
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # what the rest of the program trusts, too
-CERTIFICATES = next((os.environ[name] for name in BUNDLES if os.environ.get(name)), DEFAULT_CA_BUNDLE_PATH)
+
+
+def _certificates() -> str:
+    if named := next((os.environ[name] for name in BUNDLES if os.environ.get(name)), None):
+        return named
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # a tenth of a second, which a worker can do without
+
+    return DEFAULT_CA_BUNDLE_PATH
+
+
+CERTIFICATES = _certificates()
 BUFFER = 128 * 1024  # bytes; larger ones leave the processor's cache before they are used
 SLOW = 1000
 DAY = 86_400
@@ -146,6 +156,8 @@ def performed(steps: Steps[T]) -> T:
                 time.sleep(step.seconds)
             case Call():
                 given = step.function()
+            case Future():
+                given = step.result()
             case Request():
                 try:
                     given = _exchanged(step, _OF_THIS_THREAD.handles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import select
 import threading
 import time
 from collections import deque
@@ -26,8 +27,8 @@ REST = 0.1  # seconds until it looks again whether it may carry any
 class Lane(Generic[T]):
     """Up to `width()` transfers at once; `begin` gives the next one or None for now, `ended` is told what each came to.
 
-    `before` is called before requests are sent, several at once. An error in it, or one that a transfer does not catch,
-    ends the lane, and with it all its transfers.
+    `before` is called before requests are sent, several at once, and before it waits. An error in it, or one that a
+    transfer does not catch, ends the lane, and with it all its transfers.
     """
 
     width: Callable[[], int]
@@ -36,6 +37,10 @@ class Lane(Generic[T]):
     before: Callable[[], None]
     stopped: threading.Event
     pool: Executor
+    hear: Callable[[], bool] = lambda: False
+    """Called after every transfer that went on, and before it waits: whether something has come from elsewhere."""
+    wakes: Callable[[], int | None] = lambda: None
+    """The descriptor that `hear` reads, if there is one: it does not wait while there is something to read."""
     _flows: set[Steps[T]] = field(default_factory=set)
     _handles: Handles = field(default_factory=Handles)
     _asked: dict[Any, tuple[Steps[T], Exchange]] = field(default_factory=dict)
@@ -51,8 +56,10 @@ class Lane(Generic[T]):
                 self._fill()
                 self.before()
                 self._multi.perform()
-                self._settle()
-                self._wait()
+                heard = self._settle()
+                self.before()
+                if not (self.hear() or heard):
+                    self._wait()
         finally:
             self._leave()
 
@@ -65,14 +72,15 @@ class Lane(Generic[T]):
             self._flows.add(flow)
             self._go_on(flow, None)
 
-    def _settle(self) -> None:
-        """Go on with every transfer that has what it waited for."""
-        left = 1
+    def _settle(self) -> bool:
+        """Go on with every transfer that has what it waited for; whether something was heard in between."""
+        left, heard = 1, False
         while left:
             left, fine, failed = self._multi.info_read()
             for handle in fine:
                 flow, exchange = self._freed(handle)
                 self._go_on(flow, exchange.answer(handle))
+                heard = self.hear() or heard
             for handle, code, text in failed:
                 flow, _ = self._freed(handle)
                 self._go_on(flow, None, broken(code, text))
@@ -86,6 +94,7 @@ class Lane(Generic[T]):
                 self._go_on(flow, None, error)
             else:
                 self._go_on(flow, future.result())
+        return heard
 
     def _go_on(self, flow: Steps[T], given: Any, error: BaseException | None = None) -> None:
         try:
@@ -107,6 +116,8 @@ class Lane(Generic[T]):
             case Call():
                 self.before()
                 self._called.append((flow, self.pool.submit(step.function)))
+            case Future():
+                self._called.append((flow, step))
 
     def _freed(self, handle: Any) -> tuple[Steps[T], Exchange]:
         self._multi.remove_handle(handle)
@@ -115,10 +126,22 @@ class Lane(Generic[T]):
         return flow, exchange
 
     def _wait(self) -> None:
-        if self._asked:
+        wakes = self.wakes()
+        if wakes is not None:
+            self._wait_for(wakes)
+        elif self._asked:
             self._multi.select(TICK)
         else:
             self.stopped.wait(TICK if self._flows or self.width() else REST)
+
+    def _wait_for(self, wakes: int) -> None:
+        reads, writes, _ = self._multi.fdset()
+        watched = select.poll()
+        for descriptor in [wakes, *reads]:
+            watched.register(descriptor, select.POLLIN)
+        for descriptor in writes:
+            watched.register(descriptor, select.POLLOUT)
+        watched.poll(1000 * TICK if self._multi.timeout() else 0)
 
     def _leave(self) -> None:
         """Break off what is under way; each transfer cleans up after itself, once nobody reads its body."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,12 +31,15 @@ from pipelines.files.transfer import (
     sign_in_needed,
 )
 from pipelines.files.turns import Task, Turns
+from pipelines.files.worker import Terms, Worker
 from pipelines.printing import counted
 from sources.kit.files import FileItem
 
 __all__ = ["Inspect", "Journal", "Kind", "Moved", "Mover", "NotMoved", "Outcome", "Settings"]
 
 LANES = 2  # threads; more wait for the interpreter's lock
+MANY = 500  # files that wait; fewer are moved before a second process is there
+SHARE = 5 / 8  # of the transfers, in a second process: each of them waits twice for the first one
 LARGE = 256 * 1024  # bytes; hashing shorter files takes less than two threads lose by waiting for each other
 RECENT = 1000  # files that tell whether files are large
 LOOK_AHEAD = 1000
@@ -109,6 +113,9 @@ class _Moving:
         self._moved = self._bytes = 0
         self._results: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         self._lanes: list[Lane[Ended]] = []
+        self._worker: Worker | None = None
+        self._here: deque[Task] = deque()
+        self._makes_some = False
         self._stopped = threading.Event()
 
     @contextmanager
@@ -123,21 +130,45 @@ class _Moving:
         carrier = Carrier(store, journal, inspect, settings.spool, in_memory, kept, stall, throttle)
         try:
             begin = partial(self._begin, carrier)
+            terms = Terms(store, inspect, settings.spool, in_memory, kept, stall).sent
+            if terms and throttle is None:
+                width, waiting = self._width_apart, self._turns.waiting
+                self._worker = Worker(terms, width, waiting, self._take_apart, self._ended, journal)
             for number in range(LANES):
                 lane = Lane(partial(self._width, number), begin, self._ended, journal.flush, stopped, calls)
+                if self._worker and number == 0:
+                    lane.hear, lane.wakes = self._worker.tend, self._worker.descriptor
                 self._lanes.append(lane)
                 threads.submit(lane.run).add_done_callback(self._left_off)
             yield
         finally:
             stopped.set()
             threads.shutdown()
+            if self._worker:
+                self._worker.leave()
             calls.shutdown(cancel_futures=True)
             carrier.close()
 
     def _width(self, lane: int) -> int:
-        """How many transfers a lane may carry: all of them the first one, as long as files are small."""
-        shares = LANES if self._bytes >= LARGE * self._moved else 1
-        return (self._settings.transfers + lane) // shares if lane < shares else 0
+        """How many transfers a lane may carry: as long as files are small, the first one all that no worker does."""
+        if self._is_large:
+            return (self._settings.transfers + lane) // LANES
+        apart = self._width_apart() if self._is_apart else 0
+        return self._settings.transfers - apart if lane == 0 else 0
+
+    def _width_apart(self) -> int:
+        """How many a worker may carry: half of many small ones."""
+        if self._is_large or self._makes_some or not (self._is_apart or self._turns.waiting() >= MANY):
+            return 0
+        return int(self._settings.transfers * SHARE)
+
+    @property
+    def _is_apart(self) -> bool:
+        return self._worker is not None and self._worker.is_up
+
+    @property
+    def _is_large(self) -> bool:
+        return self._bytes >= LARGE * self._moved
 
     def outcomes(self, items: Iterator[FileItem], quiet: Callable[[str], None]) -> Iterator[Outcome]:
         """What becomes of each item, until all are through or one has found what stops them all."""
@@ -196,12 +227,23 @@ class _Moving:
                 yield outcome
 
     def _begin(self, carrier: Carrier) -> Steps[Ended] | None:
+        task = self._here.popleft() if self._here else self._take()
+        return self._steps(task, carrier) if task else None
+
+    def _take_apart(self) -> tuple[Task, Patience] | None:
+        """One for a worker; what is made by a function is made in this process."""
+        while (task := self._take()) and (task.item.content or not task.host):
+            self._makes_some |= task.item.content is not None
+            self._here.append(task)
+        return (task, self._patience(task)) if task else None
+
+    def _take(self) -> Task | None:
         task = self._turns.take()
         if task is None:
             return None
         task.until = task.until or time.monotonic() + self._settings.deadline_seconds
         task.tried += 1
-        return self._steps(task, carrier)
+        return task
 
     def _steps(self, task: Task, carrier: Carrier) -> Steps[Ended]:
         if not task.host:

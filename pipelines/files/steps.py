@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -116,7 +117,7 @@ class Call:
     function: Callable[[], Any]
 
 
-Step = Request | Pause | Call
+Step = Request | Pause | Call | Future[Any]
 Steps = Generator[Step, Any, T]
 
 

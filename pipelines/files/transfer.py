@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -63,14 +64,14 @@ class Journal(Protocol):
     def flush(self) -> None:
         """What was told must last from now on, for requests are about to be sent."""
 
-    def intends(self, item: FileItem, bytes: int, sha256: str) -> None:
-        """A PUT of these bytes at `item.key` comes next, once this is flushed."""
+    def intends(self, item: FileItem, bytes: int, sha256: str) -> Future[None] | None:
+        """A PUT of these bytes at `item.key` comes next, once this is flushed, and done where that is told."""
 
     def stored(self, item: FileItem, stored: Stored) -> None:
         """The object is there."""
 
-    def puts_aside(self, key: str) -> None:
-        """A PUT into quarantine comes next, once this is flushed."""
+    def puts_aside(self, key: str) -> Future[None] | None:
+        """A PUT into quarantine comes next, once this is flushed, and done where that is told."""
 
     def refused(self, item: FileItem) -> None:
         """The store would not have it; where this is not told after a PUT, nobody knows."""
@@ -193,7 +194,8 @@ class Carrier:
         content_type = sound.content_type
         if item.media == "any":
             content_type = _content_type(answer.content_type or "")
-        self.journal.intends(item, body.size, body.sha256)
+        if noted := self.journal.intends(item, body.size, body.sha256):
+            yield noted
         about = About(content_type, body.sha256, item.id, sound=sound)
         put = yield from self._put(item, item.key, body, about, patience)
         if isinstance(put, NotMoved):
@@ -230,7 +232,8 @@ class Carrier:
     def _quarantined(self, item: FileItem, body: Body, reason: str, patience: Patience) -> Steps[NotMoved]:
         """Its bytes are kept aside, where nobody takes them for sound."""
         key = f"{QUARANTINE}/{item.key}"
-        self.journal.puts_aside(key)
+        if noted := self.journal.puts_aside(key):
+            yield noted
         put = yield from self._put(item, key, body, About(ANYTHING, body.sha256, item.id, reason), patience)
         return put if isinstance(put, NotMoved) else NotMoved(item, "quarantined", reason, 200, key)
 

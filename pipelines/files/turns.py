@@ -85,6 +85,11 @@ class Turns:
                     return host.waiting.popleft()
         return None
 
+    def waiting(self) -> int:
+        """How many tasks could be had at once, were it not for others."""
+        with self._lock:
+            return sum(len(host.waiting) for host in self._hosts.values())
+
     def later(self) -> list[tuple[float, str]]:
         """When tasks are to be had again, by `time.monotonic()`, and why."""
         with self._lock:
