@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import orjson
-
-LIKE_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
-READABLE = LIKE_JSON | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:
@@ -45,6 +41,4 @@ def write_secret(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file in one step; times become ISO 8601."""
-    write_bytes(
-        path, orjson.dumps(content, default=str, option=LIKE_JSON | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    )
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

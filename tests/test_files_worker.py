@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from errno import ENOSPC
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,17 @@ from pipelines.errors import SettingError, SignInNeeded, TryLater
 from pipelines.files import mover as files_mover
 from pipelines.files import worker
 from pipelines.files.audio import Sound, inspect
+from pipelines.files.curl import BUNDLES, CERTIFICATES
 from pipelines.files.folder import Folder
 from pipelines.files.mover import Moved, NotMoved
-from pipelines.files.worker import Terms, Worker
+from pipelines.files.steps import Patience
+from pipelines.files.stores import Misleading
+from pipelines.files.turns import Task
+from pipelines.files.worker import Terms, Worker, _portable, _Serving, _watch
 from tests.apart import carry_all
 from tests.clouds.s3 import Refused
 from tests.scripted_server import Asked, Steps, head, reply
-from tests.test_mover import FINE, OGG, PAGE, SOUND, Journal, Site, site, wait_for
+from tests.test_mover import FINE, OGG, PAGE, SHA256, SOUND, Journal, Site, site, wait_for
 
 __all__ = ["site"]
 HERE = os.getpid()
@@ -63,7 +71,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def test_files_are_moved_as_by_one_process(site: Site, started: list[int]):
     items = [site.item(f"{n}", seconds=2.4, row={"n": n}, headers={"X-Token": "t"}) for n in range(40)]
     outcomes = site.move(*items, transfers=8)
-    assert len(started) == 1
+    assert started
     moved = {outcome.item.id: outcome for outcome in outcomes if isinstance(outcome, Moved)}
     assert {id: outcome.item for id, outcome in moved.items()} == {item.id: item for item in items}
     assert sorted(site.source.paths) == sorted(f"/{item.id}" for item in items)
@@ -98,7 +106,7 @@ def test_faults_end_as_by_one_process(site: Site, started: list[int]):
     assert all(outcome.item in [*items, nowhere] for outcome in outcomes.values())
     assert [name for line, name in site.journal.lines if line == "aside"] == ["quarantine/x/page.ogg"]
     assert [line for line, name in site.journal.lines if name == "unfit"] == ["intends", "refused"]
-    assert len(started) == 1
+    assert started
 
 
 @pytest.mark.usefixtures("apart", "started")
@@ -124,7 +132,7 @@ def test_what_stops_all_ends_the_worker(site: Site, started: list[int]):
     site.b2.refuse("^PUT", Refused(403, "AccessDenied", "not yours").answer)
     with pytest.raises(SettingError, match="the bucket refuses the key"):
         site.move(site.item("c"))
-    assert len(started) == 2
+    assert len(started) >= 2
 
 
 @pytest.mark.usefixtures("apart")
@@ -136,7 +144,7 @@ def test_a_caller_who_goes_away_takes_the_worker_along(site: Site, started: list
     begun = time.monotonic()
     outcomes.close()
     assert time.monotonic() - begun < 5
-    assert len(started) == 1
+    assert started
 
 
 @pytest.mark.usefixtures("apart")
@@ -152,7 +160,7 @@ def test_what_was_finished_is_told_when_all_is_stopped(site: Site, started: list
     noted = [line for line, name in site.journal.lines if name == "a"]
     assert noted[0] == "intends"
     assert ("stored" in noted) == bool(site.b2.versions("audio", "x/a.ogg")) or noted == ["intends"]
-    assert len(started) == 1
+    assert started
 
 
 @pytest.mark.usefixtures("apart")
@@ -161,16 +169,117 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_line(site: Site, started: l
     outcomes = site.mover().move([site.item("a"), site.item("slow")])
     assert isinstance(next(outcomes), Moved)
     wait_for(lambda: "/slow" in site.source.paths)
-    os.kill(started[0], signal.SIGKILL)
+    os.kill(started[-1], signal.SIGKILL)
     with pytest.raises(TryLater, match="ended from outside; run again"):
         next(outcomes)
+
+
+def test_a_worker_that_has_ended_has_still_said_why(site: Site):
+    here, there = Pipe()
+    item = site.item("a")
+    tended = Worker(b"", lambda: 1, lambda: 1, lambda: None, lambda ended: None, site.journal)
+    tended._link, tended._comes, tended._tasks = here, _watch(here), {item.key: Task(item, "127.0.0.1")}
+    tended.is_up = True
+    there.send([("intends", 0, item.key, 1, SHA256)])
+    there.send([("failed", SettingError("the bucket refuses the key"))])
+    there.close()
+    with here:
+        assert tended.tend()
+        with pytest.raises(SettingError, match="refuses the key"):
+            tended.tend()
+        with pytest.raises(TryLater, match="ended from outside"):
+            tended.tend()
+
+
+@pytest.mark.timeout(30)
+def test_two_that_tell_each_other_much_do_not_wait_for_ever(site: Site):
+    here, there = Pipe()
+    sent = terms(site).sent
+    assert sent
+    here.send_bytes(sent)
+    serving = _Serving(there)
+    told = [("refused", f"{n} {'k' * 2000}") for n in range(500)]
+    serving._told = list(told)
+    telling = threading.Thread(target=serving.flush)
+    telling.start()
+    item = (site.item("a", url="http://127.0.0.1/" + 100_000 * "u", headers={}), Patience())
+    for _ in range(20):
+        here.send(("items", [item]))
+    heard: list[Any] = []
+    while len(heard) < len(told):
+        heard += here.recv()
+    telling.join()
+    while len(serving._items) < 20:
+        serving._hear()
+    assert heard == told
+    here.close()
+    there.close()
+
+
+def test_an_answer_to_what_is_broken_off_is_let_pass(site: Site):
+    here, there = Pipe()
+    here.send_bytes(terms(site).sent or b"")
+    with here, there:
+        serving = _Serving(there)
+        broken_off, other = serving.puts_aside("a"), serving.puts_aside("b")
+        broken_off.cancel()
+        here.send(("noted", [0, 1]))
+        assert serving._hear()
+        assert other.done()
+
+
+@pytest.mark.parametrize("program", ["/nowhere/python", "false", ""])
+def test_without_a_worker_one_process_moves_all(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, program: str
+):
+    for name, value in {"LOOK": 0, "BUSY": 0, "CORES": 2}.items():
+        monkeypatch.setattr(worker, name, value)
+    monkeypatch.setattr(files_mover, "MANY", 30)
+    monkeypatch.setattr(sys, "executable", shutil.which(program) or program)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(logging.getLogger("etl"), "propagate", True)
+    site.answers.update({f"/{n}": lambda asked: [0.02, *FINE] for n in range(60)})
+    outcomes = site.move(*(site.item(f"{n}") for n in range(60)), transfers=4)
+    assert [type(outcome) for outcome in outcomes] == [Moved] * 60
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+        "files are moved by one process alone: a second one did not start"
+    ]
+
+
+def test_it_leaves_when_nothing_waits_for_it(site: Site, started: list[int], monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"LOOK": 0, "BUSY": 0, "CORES": 2}.items():
+        monkeypatch.setattr(worker, name, value)
+    monkeypatch.setattr(files_mover, "MANY", 30)
+    outcomes = site.mover(transfers=4).move(site.item(f"{n}") for n in range(60))
+    assert all(isinstance(next(outcomes), Moved) for _ in range(60))
+    wait_for(lambda: not any(map(is_there, started)))
+    assert list(outcomes) == []
+    assert started
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_words():
+    assert isinstance(_portable(TryLater("later")), TryLater)
+    told = _portable(Misleading("a/../b", ".."))
+    assert isinstance(told, RuntimeError)
+    assert "leads to another object, by its .. part" in str(told)
+
+
+@pytest.mark.usefixtures("apart")
+def test_what_a_worker_waits_for_is_told(site: Site, started: list[int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files_mover, "QUIET_SECONDS", 0.02)
+    site.b2.slow_down(times=3)
+    told: list[str] = []
+    (outcome,) = site.mover(backoff_seconds=0.3, tries=9).move([site.item()], told.append)
+    assert isinstance(outcome, Moved)
+    assert [text for text in told if "1 file waits for another try in 0 s: the bucket answered 503 SlowDown" in text]
+    assert started
 
 
 @pytest.mark.usefixtures("apart")
 def test_ctrl_c_of_the_whole_group_is_left_to_the_run(site: Site, started: list[int]):
     def interrupted(asked: Asked) -> Steps:
-        os.kill(started[0], signal.SIGINT)
-        os.kill(started[0], signal.SIGTERM)
+        os.kill(started[-1], signal.SIGINT)
+        os.kill(started[-1], signal.SIGTERM)
         return FINE
 
     site.answers["/a"] = interrupted
@@ -228,6 +337,13 @@ def test_what_a_function_makes_is_made_in_this_process(site: Site, started: list
     assert seen == [HERE] * 5
 
 
+def test_a_worker_does_without_what_takes_long_to_start():
+    asked = "import sys, pipelines.files.worker; print(*({'dlt', 'requests', 'duckdb', 'pyarrow'} & {*sys.modules}))"
+    environment = {**os.environ, BUNDLES[0]: CERTIFICATES}
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=environment, check=True)
+    assert told.stdout.split() == []
+
+
 def terms(site: Site, **other: Any) -> Terms:
     given = {"store": site.bucket(), "inspect": inspect, "spool": site.folder, "in_memory": 1, "kept": 1}
     return Terms(**{**given, "stall_seconds": 60, **other})
@@ -245,16 +361,16 @@ def test_there_is_none_where_it_would_be_of_no_use(site: Site, monkeypatch: pyte
     assert terms(site).sent is None
 
 
-@pytest.mark.parametrize(("files", "bwlimit", "wanted"), [(40, None, 1), (20, None, 0), (40, 10**9, 0)])
+@pytest.mark.parametrize(("files", "bwlimit", "wanted"), [(40, None, True), (20, None, False), (40, 10**9, False)])
 def test_it_is_started_where_many_files_keep_a_thread_busy(
-    site: Site, started: list[int], monkeypatch: pytest.MonkeyPatch, files: int, bwlimit: int | None, wanted: int
+    site: Site, started: list[int], monkeypatch: pytest.MonkeyPatch, files: int, bwlimit: int | None, wanted: bool
 ):
     for name, value in {"LOOK": 0, "BUSY": 0, "CORES": 2}.items():
         monkeypatch.setattr(worker, name, value)
     monkeypatch.setattr(files_mover, "MANY", 30)
     outcomes = site.move(*(site.item(f"{n}") for n in range(files)), transfers=4, bwlimit=bwlimit)
     assert [isinstance(outcome, NotMoved) for outcome in outcomes] == [False] * files
-    assert len(started) == wanted
+    assert bool(started) == wanted
     assert site.b2.calls == {"A": files}
 
 

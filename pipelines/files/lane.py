@@ -137,10 +137,9 @@ class Lane(Generic[T]):
     def _wait_for(self, wakes: int) -> None:
         reads, writes, _ = self._multi.fdset()
         watched = select.poll()
-        for descriptor in [wakes, *reads]:
-            watched.register(descriptor, select.POLLIN)
-        for descriptor in writes:
-            watched.register(descriptor, select.POLLOUT)
+        for descriptor in {wakes, *reads, *writes}:
+            is_read, is_written = descriptor == wakes or descriptor in reads, descriptor in writes
+            watched.register(descriptor, select.POLLIN * is_read | select.POLLOUT * is_written)
         watched.poll(1000 * TICK if self._multi.timeout() else 0)
 
     def _leave(self) -> None:

@@ -144,10 +144,12 @@ class _Moving:
         finally:
             stopped.set()
             threads.shutdown()
-            if self._worker:
-                self._worker.leave()
-            calls.shutdown(cancel_futures=True)
-            carrier.close()
+            try:
+                if self._worker:
+                    self._worker.leave()
+            finally:
+                calls.shutdown(cancel_futures=True)
+                carrier.close()
 
     def _width(self, lane: int) -> int:
         """How many transfers a lane may carry: as long as files are small, the first one all that no worker does."""
@@ -212,7 +214,8 @@ class _Moving:
 
     def _waits(self) -> str:
         """What waits for another try, in words; empty where nothing does."""
-        later = sorted([*self._turns.later(), *(wait for lane in self._lanes for wait in lane.later())])
+        apart = self._worker.later if self._worker else []
+        later = sorted([*self._turns.later(), *(wait for lane in self._lanes for wait in lane.later()), *apart])
         if not later:
             return ""
         when, why = later[0]
