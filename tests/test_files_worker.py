@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -229,19 +228,18 @@ def test_an_answer_to_what_is_broken_off_is_let_pass(site: Site):
 
 
 @pytest.mark.parametrize("program", ["/nowhere/python", "false", ""])
-def test_without_a_worker_one_process_moves_all(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, program: str
-):
+def test_without_a_worker_one_process_moves_all(site: Site, monkeypatch: pytest.MonkeyPatch, program: str):
+    said: list[str] = []
+    monkeypatch.setattr(worker.LOGGER, "warning", lambda text, *given: said.append(text % given))
     for name, value in {"LOOK": 0, "BUSY": 0, "CORES": 2}.items():
         monkeypatch.setattr(worker, name, value)
     monkeypatch.setattr(files_mover, "MANY", 30)
     monkeypatch.setattr(sys, "executable", shutil.which(program) or program)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(logging.getLogger("etl"), "propagate", True)
     site.answers.update({f"/{n}": lambda asked: [0.02, *FINE] for n in range(60)})
     outcomes = site.move(*(site.item(f"{n}") for n in range(60)), transfers=4)
     assert [type(outcome) for outcome in outcomes] == [Moved] * 60
-    assert [record.message.partition(" (")[0] for record in caplog.records] == [
+    assert [text.partition(" (")[0] for text in said] == [
         "files are moved by one process alone: a second one did not start"
     ]
 

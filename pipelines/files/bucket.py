@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from html import unescape
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 from xml.etree import ElementTree
-from xml.sax.saxutils import unescape
 
 from pipelines.errors import EtlError, SettingError
 from pipelines.files.bodies import Body, Stream
@@ -374,4 +374,4 @@ def _said(answer: Answer) -> str:
 
 def _text(answer: Answer, tag: str) -> str:
     found = re.search(rf"<{tag}>(.*?)</{tag}>".encode(), answer.body, re.S)
-    return unescape(found[1].decode("utf-8", "replace"), {"&quot;": '"'}).strip() if found else ""
+    return unescape(found[1].decode("utf-8", "replace")).strip() if found else ""
